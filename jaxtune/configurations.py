@@ -1,0 +1,28 @@
+"""The configurations of a study: the sampler's points, decoded. One compiled function for `tune` and `search`."""
+
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from jaxtune.space import Space
+
+SAMPLE, EXPLORE, TRAIN = range(3)  # what keys of a study are for
+
+
+def study_key(key: jax.Array, purpose: int) -> jax.Array:
+    """The key of one purpose, from the key of the study."""
+    return jax.random.fold_in(key, purpose)
+
+
+@partial(jax.jit, static_argnames=("sampler", "space", "num_points"))
+def sample(key: jax.Array, *, sampler: Any, space: Space, num_points: int) -> jax.Array:
+    """Points [T, D] of the unit cube that a sampler proposes for a study."""
+    return jnp.asarray(sampler(study_key(key, SAMPLE), space, None, num_points), jnp.float32)
+
+
+@partial(jax.jit, static_argnames="space")
+def decode(unit: jax.Array, *, space: Space) -> dict[str, jax.Array]:
+    """Hyperparameters, name -> [T], of points [T, D] of the unit cube; option indices of the static ones."""
+    return space.decode(unit)

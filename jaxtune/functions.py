@@ -1,0 +1,238 @@
+"""User functions: extras by parameter name, and one trace of each with its closed-over arrays taken out.
+
+A user function is traced once per group of trials. The trace is what the engine runs, so that arrays in closures
+become arguments of the compiled program instead of constants in it, and what the function reads can be looked up.
+"""
+
+import functools
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax.extend.core import ClosedJaxpr, jaxpr_as_fun
+
+from jaxtune import checks
+from jaxtune.task import Task
+from jaxtune.weak import weaken
+
+_ARRAYS_ONLY = (
+    "the state must hold arrays only (Equinox: keep eqx.filter(model, eqx.is_array), combine inside step)."
+)
+
+
+@functools.lru_cache(maxsize=1024)
+def parameters(function: Callable) -> tuple[inspect.Parameter, ...]:
+    """The parameters of a function, a callable object or a class."""
+    if inspect.isclass(function):  # the signature of an nnx class is (*args, **kwargs); its __init__ tells the truth
+        return tuple(inspect.signature(function.__init__).parameters.values())[1:]
+    return tuple(inspect.signature(function).parameters.values())
+
+
+def asks_for(function: Callable, name: str) -> bool:
+    """Whether a function has a parameter of this name."""
+    return any(p.name == name for p in parameters(function))
+
+
+def call(role: str, function: Callable, *args: Any, **extras: Any) -> Any:
+    """Calls a user function with its fixed arguments and those extras that it asks for by name.
+
+    Raises:
+        TypeError: The function has another required parameter.
+    """
+    positional = [p for p in parameters(function) if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+    rest = [p for p in parameters(function) if p not in positional[: len(args)]]
+    unknown = [
+        p.name
+        for p in rest
+        if p.name not in extras and p.default is p.empty and p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)
+    ]
+    if unknown:
+        known = ", ".join(sorted(extras)) or "nothing"
+        raise TypeError(
+            f"{role} has a required parameter {unknown[0]!r} that jaxtune does not know; after its {len(args)} fixed "
+            f"argument(s) it may ask for {known} by name."
+        )
+    return function(*args, **{p.name: extras[p.name] for p in rest if p.name in extras})
+
+
+class Extras(NamedTuple):
+    """What task functions may ask for by name."""
+
+    step: Any  # int32 scalar: steps done so far
+    total_steps: Any  # int32 scalar: steps of a full training
+    stats: Any  # what Task.prepare returned, or None
+
+
+@dataclass(frozen=True)
+class Traced:
+    """A traced function: its jaxpr, and the arrays it closed over, which become arguments."""
+
+    jaxpr: Any
+    consts: tuple[Any, ...]
+    out_tree: Any
+    hp: slice  # which inputs of the jaxpr are hyperparameters, in the order of their names
+
+    def __call__(self, consts: tuple[Any, ...], *args: Any) -> Any:
+        """Runs it; `consts` is `self.consts`, as an argument of the program around."""
+        return jax.tree.unflatten(
+            self.out_tree, jaxpr_as_fun(ClosedJaxpr(self.jaxpr, consts))(*jax.tree.leaves(args))
+        )
+
+    @property
+    def out(self) -> Any:
+        """Shapes and dtypes of the result."""
+        structs = [jax.ShapeDtypeStruct(v.aval.shape, v.aval.dtype) for v in self.jaxpr.outvars]
+        return jax.tree.unflatten(self.out_tree, structs)
+
+
+@dataclass(frozen=True, eq=False)
+class Functions:
+    """The traced functions of one group. Equal only to itself: `trace` finds an earlier trace again."""
+
+    init: Traced  # (key, hp, extras) -> state
+    step: Traced  # (key, state, batch, hp, extras) -> (state, info)
+    evaluate: Traced  # (key, state, data, hp, extras) -> metrics
+    executables: dict = field(default_factory=dict)  # filled by programs.py; dropped together with the trace
+
+    @property
+    def consts(self) -> dict[str, tuple[Any, ...]]:
+        """The closed-over arrays: an argument of every program."""
+        return {"init": self.init.consts, "step": self.step.consts, "evaluate": self.evaluate.consts}
+
+    @property
+    def state(self) -> Any:
+        """Shapes and dtypes of one trial's state."""
+        return self.init.out
+
+    @property
+    def info(self) -> tuple[str, ...]:
+        """Names of the logged scalars of a step."""
+        return tuple(sorted(self.step.out[1]))
+
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        """Names of the metrics."""
+        return tuple(sorted(self.evaluate.out))
+
+
+def _strong(tree: Any) -> Any:
+    # A state must look the same before and after a step: weak types would change on the way.
+    def convert(x: Any) -> Any:
+        x = jnp.asarray(x)
+        return x if jax.dtypes.issubdtype(x.dtype, jax.dtypes.prng_key) else jax.lax.convert_element_type(x, x.dtype)
+
+    return jax.tree.map(convert, tree)
+
+
+def _init_result(state: Any) -> Any:
+    checks.check_arrays(state, "init", "state", _ARRAYS_ONLY)
+    return _strong(state)
+
+
+def _step_result(result: Any) -> Any:
+    if not isinstance(result, tuple) or len(result) != 2:
+        raise TypeError(f"step must return (state, info), got {type(result).__name__}.")
+    checks.check_arrays(result[0], "step", "state", _ARRAYS_ONLY)
+    checks.check_scalars(result[1], "What step returns as info")
+    return _strong(result[0]), dict(result[1])
+
+
+def _metrics_result(metrics: Any) -> Any:
+    checks.check_scalars(metrics, "What evaluate returns")
+    return dict(metrics)
+
+
+_RESULTS = {"init": _init_result, "step": _step_result, "evaluate": _metrics_result}
+
+
+def seamed(task: Task, role: str, static: Mapping[str, Any], order: tuple[str, ...]) -> Callable:
+    """A task function as the engine calls it: `(*fixed, hp, extras)`, where `hp` holds the traced values only.
+
+    This is the one seam where hyperparameters become weakly typed: strong float32 scalars change the dtypes of
+    bfloat16 states in several Optax optimizers.
+    """
+
+    def function(*args: Any) -> Any:
+        *fixed, hp, extras = args
+        values = {**{name: weaken(x) for name, x in hp.items()}, **static}
+        named = {"step": weaken(extras.step), "total_steps": weaken(extras.total_steps), "stats": extras.stats}
+        hp = {name: values[name] for name in order}
+        return _RESULTS[role](call(role, getattr(task, role), *fixed, hp, **named))
+
+    return function
+
+
+def _trace_one(function: Callable, *args: Any) -> Traced:
+    closed, shape = jax.make_jaxpr(function, return_shape=True)(*args)
+    *fixed, hp, _ = args
+    first = len(jax.tree.leaves(fixed))
+    hp_inputs = slice(first, first + len(jax.tree.leaves(hp)))
+    return Traced(closed.jaxpr, tuple(closed.consts), jax.tree.structure(shape), hp_inputs)
+
+
+class Inputs(NamedTuple):
+    """What the functions of one task are traced for: shapes and dtypes, without the axes of the engine."""
+
+    batch: Any
+    validation: Any
+    stats: Any
+    hp: Any  # dict name -> scalar, the traced hyperparameters
+
+
+def structs(tree: Any) -> Any:
+    """Shapes and dtypes of a pytree of arrays, as JAX would see them."""
+    return jax.eval_shape(lambda x: x, tree)
+
+
+def inputs_of(task: Task, hp: Mapping[str, Any]) -> Inputs:
+    """Shapes and dtypes that a task's functions are called with."""
+    train, validation = structs(task.train), structs(task.validation)
+    stats = jax.eval_shape(task.prepare, train) if task.prepare is not None else None
+    if task.batch_size is None:
+        batch = train
+    else:
+        batch = jax.tree.map(lambda x: jax.ShapeDtypeStruct((task.batch_size, *x.shape[1:]), x.dtype), train)
+    return Inputs(batch, validation, stats, dict(hp))
+
+
+def trace_anew(task: Task, static: Mapping[str, Any], order: tuple[str, ...], inputs: Inputs) -> Functions:
+    """Traces init, step and evaluate; wrong results of user functions are reported here."""
+    count = jax.ShapeDtypeStruct((), jnp.int32)
+    extras = Extras(count, count, inputs.stats)
+    key = jax.eval_shape(lambda: jax.random.key(0))
+    init, step, evaluate = (seamed(task, role, static, order) for role in ("init", "step", "evaluate"))
+    traced_init = _trace_one(init, key, inputs.hp, extras)
+    state = traced_init.out
+    traced_step = _trace_one(step, key, state, inputs.batch, inputs.hp, extras)
+    checks.check_same_state(state, traced_step.out[0], "step")
+    return Functions(
+        traced_init, traced_step, _trace_one(evaluate, key, state, inputs.validation, inputs.hp, extras)
+    )
+
+
+_CACHE: dict[Any, Functions] = {}
+_CACHE_SIZE = 256
+
+
+def trace(task: Task, static: Mapping[str, Any], order: tuple[str, ...], inputs: Inputs) -> Functions:
+    """Like `trace_anew`, but a task with the same functions, shapes and static values is traced only once.
+
+    The executables hang on the trace, so that they are found again too. A trace that closes over a tracer of an
+    outer transformation is not kept.
+    """
+    leaves, tree = jax.tree.flatten(inputs)
+    shapes = tuple((leaf.shape, leaf.dtype) for leaf in leaves)
+    values = tuple((name, type(value), value) for name, value in sorted(static.items()))
+    key = (task.functions, values, order, tree, shapes, jax.config.jax_default_matmul_precision)
+    if key in _CACHE:
+        _CACHE[key] = _CACHE.pop(key)  # most recently used last
+        return _CACHE[key]
+    functions = trace_anew(task, static, order, inputs)
+    if not any(isinstance(const, jax.core.Tracer) for const in jax.tree.leaves(functions.consts)):
+        _CACHE[key] = functions
+        if len(_CACHE) > _CACHE_SIZE:
+            del _CACHE[next(iter(_CACHE))]
+    return functions

@@ -1,0 +1,149 @@
+"""Flax modules as pure functions: one view of linen and nnx."""
+
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+from flax import linen as nn
+from flax import nnx
+
+from jaxtune.functions import asks_for
+
+_FLAGS = {"train": True, "training": True, "is_training": True, "deterministic": False}  # value in training
+
+
+def train_flags(module: Any, train: bool) -> dict[str, bool]:
+    """The arguments by which this module's `__call__` is told whether it is training, found by their names."""
+    names = inspect.signature(module.__call__).parameters
+    return {name: value if train else not value for name, value in _FLAGS.items() if name in names}
+
+
+@dataclass(frozen=True)
+class LinenModel:
+    """A linen module, or a function of `hp` that makes one."""
+
+    module: nn.Module | Callable[..., nn.Module]
+
+    def build(self, hp: dict) -> nn.Module:
+        """The module for these hyperparameters."""
+        if isinstance(self.module, nn.Module):
+            return self.module
+        module = self.module(hp)
+        if isinstance(module, nnx.Module):
+            raise TypeError("model returned an nnx module; a function that makes one has to ask for rngs: (hp, rngs).")
+        if not isinstance(module, nn.Module):
+            raise TypeError(f"model must return a Flax module, got {type(module).__name__}.")
+        return module
+
+    def init(self, key: jax.Array, hp: dict, inputs: Any) -> tuple[Any, Any]:
+        """Fresh parameters and other variables."""
+        module = self.build(hp)
+        # One stream named "params" serves every other stream of linen too.
+        variables = dict(module.init({"params": key}, inputs, **train_flags(module, False)))
+        params = variables.pop("params", {})
+        variables.pop("intermediates", None)
+        return params, variables
+
+    def train(self, key: jax.Array, hp: dict, params: Any, other: Any, inputs: Any) -> tuple[Any, Any]:
+        """Outputs in training mode, and the other variables after it."""
+        module = self.build(hp)
+        return module.apply(
+            {"params": params, **other},
+            inputs,
+            rngs={"params": key},
+            mutable=list(other),
+            **train_flags(module, True),
+        )
+
+    def predict(self, key: jax.Array, hp: dict, params: Any, other: Any, inputs: Any) -> Any:
+        """Outputs in evaluation mode."""
+        module = self.build(hp)
+        return module.apply({"params": params, **other}, inputs, rngs={"params": key}, **train_flags(module, False))
+
+    def variables(self, params: Any, other: Any) -> Any:
+        """Variables as `module.apply` takes them."""
+        return {"params": params, **other}
+
+    def model(self, hp: dict, params: Any, other: Any) -> nn.Module:
+        """What a user gets to keep: the module with concrete hyperparameters."""
+        del params, other
+        return self.build(hp)
+
+
+@dataclass(frozen=True)
+class NnxModel:
+    """An nnx module class or a function `(hp, rngs)` that makes one.
+
+    The module is built anew in every trace: a graph definition kept from another trace would leak the tracers in its
+    attributes. Its random streams are seeded from the step's key and never carried, so that draws stay shared.
+    """
+
+    factory: Callable[..., nnx.Module]
+
+    def build(self, key: jax.Array, hp: dict) -> tuple[Any, Any, Any, Any]:
+        """Graph definition, parameters, other variables, and random streams."""
+        module = self.factory(hp, rngs=nnx.Rngs(key))
+        if not isinstance(module, nnx.Module):
+            raise TypeError(f"model must return an nnx module, got {type(module).__name__}.")
+        graph, streams, params, other = nnx.split(module, nnx.RngState, nnx.Param, ...)
+        return graph, params, other, streams
+
+    def init(self, key: jax.Array, hp: dict, inputs: Any) -> tuple[Any, Any]:
+        """Fresh parameters and other variables."""
+        del inputs
+        _, params, other, _ = self.build(key, hp)
+        return nnx.to_pure_dict(params), nnx.to_pure_dict(other)
+
+    def _merge(self, key: jax.Array, hp: dict, params: Any, other: Any) -> nnx.Module:
+        graph, fresh_params, fresh_other, streams = self.build(key, hp)
+        nnx.replace_by_pure_dict(fresh_params, params)
+        nnx.replace_by_pure_dict(fresh_other, other)
+        return nnx.merge(graph, fresh_params, fresh_other, streams)
+
+    def train(self, key: jax.Array, hp: dict, params: Any, other: Any, inputs: Any) -> tuple[Any, Any]:
+        """Outputs in training mode, and the other variables after it."""
+        module = self._merge(key, hp, params, other)
+        module.train()
+        outputs = module(inputs, **train_flags(module, True))
+        changed = nnx.state(module, nnx.Not(nnx.Any(nnx.RngState, nnx.Param)))
+        return outputs, nnx.to_pure_dict(changed)
+
+    def predict(self, key: jax.Array, hp: dict, params: Any, other: Any, inputs: Any) -> Any:
+        """Outputs in evaluation mode."""
+        module = self._merge(key, hp, params, other)
+        module.eval()
+        return module(inputs, **train_flags(module, False))
+
+    def variables(self, params: Any, other: Any) -> Any:
+        """Parameters and other variables as nested dicts."""
+        return {"params": params, "other": other}
+
+    def model(self, hp: dict, params: Any, other: Any) -> nnx.Module:
+        """What a user gets to keep: the trained module in evaluation mode."""
+        module = self._merge(jax.random.key(0), hp, params, other)
+        module.eval()
+        return module
+
+
+def flax_model(model: Any) -> LinenModel | NnxModel:
+    """Finds out what kind of model a user passed.
+
+    Raises:
+        TypeError: A linen class, an nnx instance, or something else.
+    """
+    if isinstance(model, nnx.Module):
+        raise TypeError(
+            "model is an nnx instance; pass its class or a function (hp, rngs) -> module, so that every trial can "
+            "build its own."
+        )
+    if isinstance(model, type) and issubclass(model, nn.Module):
+        raise TypeError(f"model is the class {model.__name__}; pass {model.__name__}(...) or a function of hp.")
+    if isinstance(model, nn.Module):
+        return LinenModel(model)
+    if isinstance(model, type) and issubclass(model, nnx.Module):
+        return NnxModel(model)
+    if not callable(model):
+        raise TypeError(f"model must be a Flax module or a function that makes one, got {type(model).__name__}.")
+    return NnxModel(model) if asks_for(model, "rngs") else LinenModel(model)

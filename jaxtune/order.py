@@ -1,0 +1,69 @@
+"""Batch order: epochs of shuffled examples, one after another, cut into batches.
+
+The stream of examples is the concatenation of the epochs' permutations, and batch s is its s-th piece: a batch size
+that does not divide the data loses nothing, a batch may hold the end of one epoch and the beginning of the next.
+"""
+
+import math
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+
+class Window(NamedTuple):
+    """Permutations of the epochs that a unit of steps touches, kept for the next unit."""
+
+    epochs: jax.Array  # [W] int32: the epoch whose permutation each row holds; epoch e sits in row e % W
+    orders: jax.Array  # [W, N] int32
+
+
+def empty_window(num_examples: int, batch_size: int, unit: int) -> Window:
+    """A window that holds nothing yet, wide enough for all epochs that `unit` batches can touch."""
+    width = (unit * batch_size - 1) // num_examples + 2
+    return Window(jnp.full(width, -1, jnp.int32), jnp.zeros((width, num_examples), jnp.int32))
+
+
+def batch_indices(
+    window: Window, key: jax.Array, first: jax.Array, batch_size: int, unit: int
+) -> tuple[jax.Array, Window]:
+    """Indices of the batches `first` to `first + unit - 1`.
+
+    Args:
+        window: From the unit before, or empty.
+        key: Key of the batch order; with an epoch's number it gives the epoch's permutation.
+        first: int32, number of the first batch.
+        batch_size: Examples in a batch.
+        unit: Number of batches.
+
+    Returns:
+        Indices [unit, batch_size] int32 and the window for the next call.
+    """
+    width, num_examples = window.orders.shape
+    epoch, offset = _position(first, batch_size, num_examples)
+    needed = epoch + (jnp.arange(width, dtype=jnp.int32) - epoch) % width
+
+    def fill(row: jax.Array, window: Window) -> Window:
+        return lax.cond(window.epochs[row] == needed[row], lambda w: w, lambda w: _draw(w, key, row, needed[row]), window)
+
+    window = lax.fori_loop(0, width, fill, window)
+    position = offset + jnp.arange(unit * batch_size, dtype=jnp.int32)
+    rows = (epoch + position // num_examples) % width
+    return window.orders[rows, position % num_examples].reshape(unit, batch_size), window
+
+
+def _draw(window: Window, key: jax.Array, row: jax.Array, epoch: jax.Array) -> Window:
+    # Sorting random bits once is much faster than jax.random.permutation, which sorts several times.
+    num_examples = window.orders.shape[1]
+    bits = jax.random.bits(jax.random.fold_in(key, epoch), (num_examples,), jnp.uint32)
+    _, order = lax.sort((bits, jnp.arange(num_examples, dtype=jnp.int32)), num_keys=1)
+    return Window(window.epochs.at[row].set(epoch), window.orders.at[row].set(order))
+
+
+def _position(batch: jax.Array, batch_size: int, num_examples: int) -> tuple[jax.Array, jax.Array]:
+    """Epoch and offset in it at which a batch begins, without overflow for any number of batches."""
+    divisor = math.gcd(batch_size, num_examples)
+    size, examples = batch_size // divisor, num_examples // divisor  # batch * size / examples epochs
+    rest = (batch % examples) * size
+    return batch // examples * size + rest // examples, rest % examples * divisor

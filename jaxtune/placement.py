@@ -1,0 +1,172 @@
+"""Where lanes run: devices, the ladder of chunk widths, and memory."""
+
+import math
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import psutil
+from jax.sharding import AxisType, Mesh
+
+from jaxtune.population import AXIS
+
+_DEFAULT_L2 = 2**20  # bytes, where the system doesn't tell
+
+
+@dataclass(frozen=True)
+class Placement:
+    """Which devices a search uses, and how many lanes they train at once.
+
+    Args:
+        devices: JAX devices; all of the default backend if None. On a CPU call `set_host_device_count` first, so that
+            every core is a device.
+        lanes: Lanes that a device trains at once, at least 1. Chosen from the cache (CPU) or the memory if None. Results
+            at equal `lanes` and devices repeat bit for bit.
+        max_programs: A search with more groups of static hyperparameters than this is refused.
+
+    Raises:
+        ValueError: A number is below 1 or the list of devices is empty.
+
+    Example:
+        >>> Placement(lanes=16).lanes
+        16
+    """
+
+    devices: Sequence[Any] | None = None
+    lanes: int | None = None
+    max_programs: int = 16
+
+    def __post_init__(self) -> None:
+        if self.devices is not None:
+            object.__setattr__(self, "devices", tuple(self.devices))
+            if not self.devices:
+                raise ValueError("Placement needs at least one device, got an empty list.")
+        for name in ("lanes", "max_programs"):
+            value = getattr(self, name)
+            if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
+                raise ValueError(f"Placement needs {name} to be a whole number >= 1, got {value!r}.")
+
+    def mesh(self) -> Mesh:
+        """A mesh with one axis over the devices."""
+        devices = jax.devices() if self.devices is None else list(self.devices)
+        return jax.make_mesh((len(devices),), (AXIS,), axis_types=(AxisType.Auto,), devices=devices)
+
+
+class Step(NamedTuple):
+    """One size of the ladder, per device and replicate."""
+
+    rows: int  # lanes that the arrays hold
+    width: int  # lanes trained at once
+
+
+def set_host_device_count(count: int | None = None) -> None:
+    """Makes JAX treat the cores of a CPU as devices. Has to be called before JAX starts.
+
+    Args:
+        count: Number of devices; the cores this process may use if None.
+
+    Raises:
+        RuntimeError: JAX has already started.
+
+    Example:
+        >>> import jaxtune as jt
+        >>> jt.set_host_device_count(4)  # doctest: +SKIP
+    """
+    if count is None:
+        count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    try:
+        jax.config.update("jax_num_cpu_devices", count)
+    except RuntimeError:
+        raise RuntimeError(
+            "set_host_device_count must be called before JAX starts: put it at the top of the program."
+        ) from None
+
+
+def ladder(lanes: int, widest: int, narrower: Sequence[int]) -> tuple[Step, ...]:
+    """The sizes that a population takes as it shrinks, from the largest down: at most four programs.
+
+    Below the first, sizes don't depend on the number of trials: a larger search compiles one program at most.
+
+    Args:
+        lanes: Lanes per device at the start.
+        widest: Largest width; a power of two.
+        narrower: Widths to go on with, descending; those below `widest` count.
+
+    Example:
+        >>> [tuple(step) for step in ladder(128, 8, (4, 2, 1))]
+        [(128, 8), (4, 4), (2, 2), (1, 1)]
+    """
+    steps = [Step(widest * _power_of_two(-(-lanes // widest)), widest)]
+    for width in [width for width in narrower if width < widest]:
+        rows = min(2 * width, widest // 2) if len(steps) == 1 else width
+        if rows < steps[0].rows:
+            steps.append(Step(rows, width))
+    return tuple(steps)
+
+
+def fit(steps: Sequence[Step], lanes: int) -> Step:
+    """The narrowest size that holds so many lanes per device."""
+    return [step for step in steps if step.rows >= lanes][-1]
+
+
+def choose_ladder(placement: Placement, mesh: Mesh, lanes: int, state_bytes: int, scratch_bytes: int) -> tuple[Step, ...]:
+    """The ladder for a group.
+
+    On a CPU a chunk's weights, gradients and moments should stay in the second-level cache. Elsewhere the time of a
+    step is about a + b * lanes, so that as many lanes as fit are best.
+
+    Args:
+        placement: The user's wishes.
+        mesh: The devices.
+        lanes: Lanes per device and replicate at the start.
+        state_bytes: Bytes of one lane's state.
+        scratch_bytes: Bytes that a step of one lane needs besides, at most.
+    """
+    cpu = mesh.devices.flat[0].platform == "cpu"
+    narrower = (4, 2, 1) if cpu else (256, 64, 16)
+    if placement.lanes is not None:
+        widest = placement.lanes
+    elif cpu:
+        widest = min(max(_nearest_power(_l2_bytes() / max(1, state_bytes * 4 / 3)), 2), 16)
+    else:
+        lanes_in_memory = available_memory(mesh) / mesh.devices.size / 4 / max(1, scratch_bytes)
+        widest = min(2 ** int(math.log2(max(1, lanes_in_memory))), 1024)
+    return ladder(lanes, min(widest, _power_of_two(lanes)), narrower)
+
+
+def check_memory(mesh: Mesh, lanes: int, lane_bytes: int) -> None:
+    """Raises MemoryError if a population can't fit, and says how many lanes would."""
+    available = available_memory(mesh)
+    if lanes * lane_bytes > available:
+        raise MemoryError(
+            f"{lanes} lanes of {lane_bytes / 1e6:.3g} MB need {lanes * lane_bytes / 1e9:.3g} GB, but "
+            f"{available / 1e9:.3g} GB are free: about {available // lane_bytes} lanes would fit "
+            "(a lane is one replicate of one trial)."
+        )
+
+
+def available_memory(mesh: Mesh) -> int:
+    """Bytes that the devices of a mesh can still take, together."""
+    devices = mesh.devices.flat
+    if devices[0].platform == "cpu":
+        return psutil.virtual_memory().available
+    stats = [device.memory_stats() or {} for device in devices]
+    return sum(s.get("bytes_limit", 8 * 2**30) - s.get("bytes_in_use", 0) for s in stats)
+
+
+def _l2_bytes() -> int:
+    try:
+        return int(Path("/sys/devices/system/cpu/cpu0/cache/index2/size").read_text().strip().removesuffix("K")) * 1024
+    except (OSError, ValueError):
+        return _DEFAULT_L2
+
+
+def _power_of_two(n: int) -> int:
+    return 1 << (n - 1).bit_length()
+
+
+def _nearest_power(x: float) -> int:
+    return 2 ** round(math.log2(max(x, 1)))

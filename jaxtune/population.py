@@ -1,0 +1,375 @@
+"""The population: all lanes in training, and the four programs that act on it.
+
+Shapes: R replicates x rows x D devices make the lanes; slot s = row * D + device holds one trial, the same one in every
+replicate. Leaves are sharded over the device axis, and `shard_map` gives each device its own rows. Randomness is
+shared: keys derive from the replicate, the purpose and the step, never from the trial, so keys, batches and random
+draws have no lane axis under vmap.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import flax.struct
+import jax
+import jax.numpy as jnp
+from jax import lax
+from jax.sharding import Mesh, NamedSharding
+from jax.sharding import PartitionSpec as P
+
+from jaxtune.functions import Extras, Functions
+from jaxtune.order import Window, batch_indices, empty_window
+
+AXIS = "lanes"
+INIT, ORDER, STEP, EVALUATE = range(4)  # what a key of a replicate is for
+HEALTHY = -1
+_MOVE_BYTES = 2**21  # scratch of a move per device, about
+
+
+class Layout(NamedTuple):
+    """How lanes lie on devices: with the traced functions, the static key of a program."""
+
+    mesh: Mesh
+    rows: int  # lanes per device and replicate that the arrays hold
+    width: int  # lanes that a device trains at once; divides rows
+    replicates: int
+    unit: int  # steps of the innermost loop
+    batch_size: int | None
+    num_examples: int | None
+
+    @property
+    def devices(self) -> int:
+        """Number of devices."""
+        return self.mesh.devices.size
+
+    @property
+    def slots(self) -> int:
+        """Trials that the arrays can hold."""
+        return self.rows * self.devices
+
+    @property
+    def lanes(self) -> NamedSharding:
+        """Placement of population leaves [R, rows, D, ...]."""
+        return NamedSharding(self.mesh, P(None, None, AXIS))
+
+    @property
+    def everywhere(self) -> NamedSharding:
+        """Placement of data, keys and tables: a copy on each device."""
+        return NamedSharding(self.mesh, P())
+
+
+@flax.struct.dataclass
+class Population:
+    """State of all lanes."""
+
+    state: Any  # the trials' states; leaves [R, rows, D, ...]
+    diverged: jax.Array  # [R, rows, D] int32: step of the first non-finite loss or metric, or HEALTHY
+    info_sum: dict[str, jax.Array]  # [R, rows, D] float: sums of what steps log since the last evaluation
+    info_count: dict[str, jax.Array]  # [R, rows, D] int32: how many of these were numbers
+
+
+@flax.struct.dataclass
+class Shared:
+    """What all lanes share."""
+
+    key: jax.Array  # key of the study
+    consts: Any  # arrays that user functions close over
+    train: Any  # leaves [N, ...], or None
+    validation: Any  # leaves [V, ...], or None
+    stats: Any  # what Task.prepare returned, or None
+    total_steps: jax.Array  # int32
+
+
+def replicate_key(key: jax.Array, replicate: Any, purpose: int) -> jax.Array:
+    """The key that serves one purpose in one replicate."""
+    return jax.random.fold_in(jax.random.fold_in(key, replicate), purpose)
+
+
+def spawn(functions: Functions, layout: Layout, hp: Any, shared: Shared) -> Population:
+    """Starts a lane for every slot.
+
+    Args:
+        functions: The traced functions of the group.
+        layout: Where lanes lie.
+        hp: dict name -> [slots], the hyperparameters of each slot.
+        shared: What all lanes share.
+    """
+
+    def body(hp: Any, shared: Shared) -> Population:
+        def replicate(index: jax.Array) -> Any:
+            key = replicate_key(shared.key, index, INIT)
+            extras = Extras(jnp.int32(0), shared.total_steps, shared.stats)
+            init = jax.vmap(functions.init, in_axes=(None, None, 0, None), axis_size=layout.rows)
+            return init(shared.consts["init"], key, hp, extras)
+
+        state = lax.map(replicate, jnp.arange(layout.replicates))
+        shape = (layout.replicates, layout.rows)
+        zeros = {name: jnp.zeros(shape, jnp.float32) for name in functions.info}
+        counts = {name: jnp.zeros(shape, jnp.int32) for name in functions.info}
+        return Population(state, jnp.full(shape, HEALTHY, jnp.int32), zeros, counts)
+
+    return _per_device(layout, body, hp, shared)
+
+
+def advance(
+    functions: Functions,
+    layout: Layout,
+    population: Population,
+    hp: Any,
+    shared: Shared,
+    num_lanes: jax.Array,
+    start: jax.Array,
+    num_units: jax.Array,
+) -> Population:
+    """Trains the first `num_lanes` slots of every replicate for `num_units` units from step `start` on.
+
+    Units are the outer loop, then replicates, then chunks of `width` lanes: batch order and keys are made once per
+    unit and replicate, and the weights of a chunk stay in the cache for a whole unit.
+    """
+
+    def body(population: Population, hp: Any, shared: Shared, num_lanes: Any, start: Any, num_units: Any) -> Any:
+        chunks = _num_chunks(num_lanes, layout)
+
+        def unit(index: Any, carry: Any) -> Any:
+            first = start + index * layout.unit
+            return lax.fori_loop(0, layout.replicates, lambda r, c: replicate(r, first, c), carry)
+
+        def replicate(index: Any, first: Any, carry: tuple[Population, Any]) -> Any:
+            population, windows = carry
+            order_key = replicate_key(shared.key, index, ORDER)
+            indices, windows = _unit_indices(layout, windows, index, order_key, first)
+            steps = first + jnp.arange(layout.unit, dtype=jnp.int32)
+            step = _vmapped_step(functions, layout, shared, replicate_key(shared.key, index, STEP))
+
+            def chunk(number: Any, population: Population) -> Population:
+                row = number * layout.width
+                hp_chunk = jax.tree.map(lambda x: lax.dynamic_slice_in_dim(x, row, layout.width), hp)
+                lanes = _take(population, index, row, layout.width)
+                lanes, _ = lax.scan(lambda lanes, x: (step(lanes, hp_chunk, *x), None), lanes, (steps, indices))
+                return _put(population, lanes, index, row)
+
+            return lax.fori_loop(0, chunks, chunk, population), windows
+
+        windows = _empty_windows(layout)
+        return lax.fori_loop(0, num_units, unit, (population, windows))[0]
+
+    return _per_device(layout, body, population, hp, shared, num_lanes, start, num_units)
+
+
+def evaluate(
+    functions: Functions,
+    layout: Layout,
+    population: Population,
+    hp: Any,
+    shared: Shared,
+    num_lanes: jax.Array,
+    stop: jax.Array,
+    metric: jax.Array,
+) -> tuple[Population, dict[str, jax.Array]]:
+    """Evaluates the first `num_lanes` slots on the validation data.
+
+    Args:
+        functions: The traced functions of the group.
+        layout: Where lanes lie.
+        population: The population.
+        hp: dict name -> [slots].
+        shared: What all lanes share.
+        num_lanes: How many slots are in training.
+        stop: Step count of the population.
+        metric: Index into `functions.metrics` of the metric whose non-finite values count as divergence.
+
+    Returns:
+        The population with divergence brought up to date and logs reset, and a record: name -> [R, rows, D] of all
+        metrics and of `train_<name>` averages; NaN for diverged lanes.
+    """
+    names = functions.metrics
+
+    def body(population: Population, hp: Any, shared: Shared, num_lanes: Any, stop: Any, metric: Any) -> Any:
+        extras = Extras(stop, shared.total_steps, shared.stats)
+
+        def lanes_metrics(index: Any, row: Any) -> Any:
+            key = replicate_key(shared.key, index, EVALUATE)
+            state = _take(population.state, index, row, layout.width)
+            hp_chunk = jax.tree.map(lambda x: lax.dynamic_slice_in_dim(x, row, layout.width), hp)
+            one = jax.vmap(functions.evaluate, in_axes=(None, None, 0, None, 0, None), axis_size=layout.width)
+            values = one(shared.consts["evaluate"], key, state, shared.validation, hp_chunk, extras)
+            return jnp.stack([values[name].astype(jnp.float32) for name in names], axis=1)  # [width, M]
+
+        def replicate(index: Any, record: jax.Array) -> jax.Array:
+            def chunk(number: Any, record: jax.Array) -> jax.Array:
+                row = number * layout.width
+                return _put(record, lanes_metrics(index, row), index, row)
+
+            return lax.fori_loop(0, _num_chunks(num_lanes, layout), chunk, record)
+
+        empty = jnp.zeros((layout.replicates, layout.rows, len(names)), jnp.float32)
+        record = lax.fori_loop(0, layout.replicates, replicate, empty)
+        finite = jnp.isfinite(jnp.take(record, metric, axis=2))
+        if "loss" in names:
+            finite &= jnp.isfinite(record[..., names.index("loss")])
+        diverged = jnp.where((population.diverged == HEALTHY) & ~finite, stop, population.diverged)
+        lost = diverged != HEALTHY
+        values = {name: jnp.where(lost, jnp.nan, record[..., i]) for i, name in enumerate(names)}
+        for name, total in population.info_sum.items():
+            count = population.info_count[name]
+            values[f"train_{name}"] = jnp.where(count > 0, total / jnp.maximum(count, 1), jnp.nan)
+        fresh = jax.tree.map(jnp.zeros_like, (population.info_sum, population.info_count))
+        return Population(population.state, diverged, *fresh), values
+
+    return _per_device(layout, body, population, hp, shared, num_lanes, stop, metric)
+
+
+def move(
+    before: Layout, after: Layout, population: Population, source: jax.Array, num_lanes: jax.Array
+) -> Population:
+    """Puts lane `source[s]` into slot s, for the first `num_lanes` slots, and cuts the arrays to `after.rows`.
+
+    Works in place and in blocks of rows, so that its scratch is small: no slot may take from a lower slot, unless
+    that slot keeps its own lane. Halving (survivors keep their order) and truncation selection (winners stay where
+    they are) both comply.
+
+    Args:
+        before: Layout of `population`.
+        after: Layout of the result.
+        population: The lanes.
+        source: [after.slots] int32, slots of `before`.
+        num_lanes: How many slots of `after` are in use.
+    """
+    lane_bytes = sum(x.dtype.itemsize * x.size for x in jax.tree.leaves(population)) // before.slots
+    block = after.rows
+    while block % 2 == 0 and block * before.devices * lane_bytes > _MOVE_BYTES:
+        block //= 2
+
+    def body(population: Population, source: Any, num_lanes: Any) -> Population:
+        here = lax.axis_index(AXIS)
+
+        def fetch(x: jax.Array, slots: jax.Array) -> jax.Array:
+            rows, devices = slots // before.devices, slots % before.devices
+            mine = (devices == here).reshape(1, -1, *[1] * (x.ndim - 2))
+            part = jnp.where(mine, x[:, rows], _neutral(x.dtype))
+            part = part.reshape(x.shape[0], block, before.devices, *x.shape[2:])
+            return jnp.squeeze(lax.psum_scatter(part, AXIS, scatter_dimension=2, tiled=True), 2)
+
+        def step(number: Any, target: Any) -> Any:
+            slots = lax.dynamic_slice_in_dim(source, number * block * before.devices, block * before.devices)
+            origin = target if before.rows == after.rows else data
+            return jax.tree.map(
+                lambda t, x: lax.dynamic_update_slice_in_dim(t, fetch(x, slots), number * block, 1), target, origin
+            )
+
+        data = jax.tree.map(_as_numbers, population)
+        cut = (lambda x: x) if before.rows == after.rows else (lambda x: x[:, : after.rows])
+        blocks = -(-num_lanes // (block * before.devices))
+        moved = lax.fori_loop(0, blocks, step, jax.tree.map(cut, data))
+        return jax.tree.map(_as_before, moved, population)
+
+    return _per_device(before, body, population, source, num_lanes)
+
+
+def _per_device(layout: Layout, body: Callable, *args: Any) -> Any:
+    """Runs `body` on each device with its own rows, without the device axis; other arguments are copied to all.
+
+    A Population has leaves [R, rows, D, ...], a dict of hyperparameters [slots]; results are populations or records.
+    """
+
+    def spec(arg: Any) -> P:
+        if isinstance(arg, Population):
+            return P(None, None, AXIS)
+        return P(None, AXIS) if isinstance(arg, dict) else P()
+
+    def squeezed(*args: Any) -> Any:
+        local = [
+            jax.tree.map(lambda x: jnp.squeeze(x, len(spec(a)) - 1), a) if spec(a) != P() else a for a in args
+        ]
+        return jax.tree.map(lambda x: jnp.expand_dims(x, 2), body(*local))
+
+    tables = [
+        jax.tree.map(lambda x: x.reshape(layout.rows, layout.devices), a) if isinstance(a, dict) else a for a in args
+    ]
+    mapped = jax.shard_map(
+        squeezed,
+        mesh=layout.mesh,
+        in_specs=tuple(spec(a) for a in tables),
+        out_specs=P(None, None, AXIS),
+        check_vma=False,
+    )
+    return mapped(*tables)
+
+
+def _num_chunks(num_lanes: jax.Array, layout: Layout) -> jax.Array:
+    return -(-num_lanes // (layout.devices * layout.width))
+
+
+def _take(tree: Any, replicate: Any, row: Any, width: int) -> Any:
+    """[R, rows, ...] -> [width, ...]."""
+    return jax.tree.map(
+        lambda x: lax.dynamic_slice(x, (replicate, row, *[0] * (x.ndim - 2)), (1, width, *x.shape[2:]))[0], tree
+    )
+
+
+def _put(tree: Any, part: Any, replicate: Any, row: Any) -> Any:
+    return jax.tree.map(
+        lambda x, p: lax.dynamic_update_slice(x, p[None], (replicate, row, *[0] * (x.ndim - 2))), tree, part
+    )
+
+
+def _vmapped_step(functions: Functions, layout: Layout, shared: Shared, key: jax.Array) -> Callable:
+    """One step of `width` lanes with the same batch and key; a lane whose loss is not finite stays as it was."""
+
+    def step(lanes: Population, hp: Any, count: jax.Array, indices: Any) -> Population:
+        batch = shared.train if indices is None else jax.tree.map(lambda x: x[indices], shared.train)
+        extras = Extras(count, shared.total_steps, shared.stats)
+        one = jax.vmap(functions.step, in_axes=(None, None, 0, None, 0, None), axis_size=layout.width)
+        step_key = jax.random.fold_in(key, count)
+        state, info = one(shared.consts["step"], step_key, lanes.state, batch, hp, extras)
+        healthy = lanes.diverged == HEALTHY
+        going = healthy & jnp.isfinite(info["loss"]) if "loss" in info else healthy
+        return Population(
+            state=jax.tree.map(lambda new, old: _where(going, new, old), state, lanes.state),
+            diverged=jnp.where(healthy & ~going, count, lanes.diverged),
+            info_sum={
+                name: lanes.info_sum[name] + jnp.where(going & ~jnp.isnan(value), value, 0.0)
+                for name, value in info.items()
+            },
+            info_count={name: lanes.info_count[name] + (going & ~jnp.isnan(v)) for name, v in info.items()},
+        )
+
+    return step
+
+
+def _where(lanes: jax.Array, new: jax.Array, old: jax.Array) -> jax.Array:
+    return jnp.where(lanes.reshape(-1, *[1] * (new.ndim - 1)), new, old)
+
+
+def _empty_windows(layout: Layout) -> Window | None:
+    if layout.batch_size is None:
+        return None
+    window = empty_window(layout.num_examples, layout.batch_size, layout.unit)
+    return jax.tree.map(lambda x: jnp.broadcast_to(x, (layout.replicates, *x.shape)), window)
+
+
+def _unit_indices(layout: Layout, windows: Any, index: Any, key: jax.Array, first: Any) -> tuple[Any, Any]:
+    """Indices [unit, B] of a unit's batches in one replicate, and the windows of all replicates."""
+    if windows is None:
+        return None, None
+    window = jax.tree.map(lambda x: lax.dynamic_index_in_dim(x, index, keepdims=False), windows)
+    indices, window = batch_indices(window, key, first, layout.batch_size, layout.unit)
+    windows = jax.tree.map(lambda x, w: lax.dynamic_update_index_in_dim(x, w, index, 0), windows, window)
+    return indices, windows
+
+
+def _neutral(dtype: Any) -> Any:
+    # x + (-0.0) is x to the last bit, also for x = -0.0.
+    return jnp.asarray(-0.0 if jnp.issubdtype(dtype, jnp.inexact) else 0, dtype)
+
+
+def _as_numbers(x: jax.Array) -> jax.Array:
+    """What can be summed over devices: keys and booleans as integers."""
+    if jnp.issubdtype(x.dtype, jax.dtypes.prng_key):
+        return jax.random.key_data(x)
+    return x.astype(jnp.uint8) if x.dtype == jnp.bool_ else x
+
+
+def _as_before(x: jax.Array, like: jax.Array) -> jax.Array:
+    if jnp.issubdtype(like.dtype, jax.dtypes.prng_key):
+        return jax.random.wrap_key_data(x, impl=jax.random.key_impl(like))
+    return x.astype(like.dtype)

@@ -1,0 +1,155 @@
+"""The compiled programs of one group: made ahead of time in threads, and found again by later searches.
+
+XLA releases Python's lock while it compiles, so that the programs of a whole search compile side by side, and those for
+later rungs while the first rung is already running.
+"""
+
+import os
+import time
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxtune import population as engine
+from jaxtune.functions import Functions
+from jaxtune.population import Layout, Population, Shared
+
+_COUNT = jax.ShapeDtypeStruct((), jnp.int32)
+_COMPILERS = ThreadPoolExecutor(os.cpu_count() or 1, thread_name_prefix="jaxtune-compile")
+
+
+@dataclass
+class Clock:
+    """Seconds that a search has spent waiting for compilers, and how many programs it has made."""
+
+    waited: float = 0.0
+    compiled: dict[str, int] = field(default_factory=dict)  # name of the program -> how many were new
+    compile_seconds: dict[str, float] = field(default_factory=dict)  # name -> time in the compiler, all threads
+
+
+@dataclass(frozen=True)
+class Programs:
+    """The programs of a group of trials on given data.
+
+    Attributes:
+        functions: The traced functions of the group; executables are kept with them.
+        shared: Data, keys and constants, on the devices.
+        hp: name -> dtype of the traced hyperparameters.
+        clock: Where time is booked.
+    """
+
+    functions: Functions
+    shared: Shared
+    hp: Mapping[str, Any]
+    clock: Clock
+
+    def prefetch(self, layouts: list[Layout]) -> None:
+        """Starts compiling everything that a population on its way through these layouts needs."""
+        self._start("spawn", layouts[0])
+        for layout in layouts:
+            self._start("advance", layout)
+            self._start("evaluate", layout)
+        for before, after in zip(layouts, layouts[1:], strict=False):
+            self._start("move", before, after)
+
+    def ready(self, name: str, *layouts: Layout) -> None:
+        """Waits until a program is compiled."""
+        self._get(name, *layouts)
+
+    def spawn(self, layout: Layout, hp: Any) -> Population:
+        """See `population.spawn`."""
+        return self._get("spawn", layout)(hp, self.shared)
+
+    def advance(self, layout: Layout, lanes: Population, hp: Any, count: int, start: int, units: int) -> Population:
+        """See `population.advance`; consumes the population."""
+        return self._get("advance", layout)(lanes, hp, self.shared, np.int32(count), np.int32(start), np.int32(units))
+
+    def evaluate(
+        self, layout: Layout, lanes: Population, hp: Any, count: int, stop: int, metric: int
+    ) -> tuple[Population, dict[str, jax.Array]]:
+        """See `population.evaluate`; consumes the population."""
+        return self._get("evaluate", layout)(lanes, hp, self.shared, np.int32(count), np.int32(stop), np.int32(metric))
+
+    def move(self, before: Layout, after: Layout, lanes: Population, source: Any, count: int) -> Population:
+        """See `population.move`; consumes the population."""
+        return self._get("move", before, after)(lanes, source, np.int32(count))
+
+    def _get(self, name: str, *layouts: Layout) -> Callable:
+        future = self._start(name, *layouts)
+        begin = time.monotonic()
+        executable = future.result()
+        self.clock.waited += time.monotonic() - begin
+        return executable
+
+    def _start(self, name: str, *layouts: Layout) -> Future:
+        executables = self.functions.executables
+        if (name, *layouts) not in executables:
+            self.clock.compiled[name] = self.clock.compiled.get(name, 0) + 1
+            executables[(name, *layouts)] = _COMPILERS.submit(self._compile, name, *layouts)
+        return executables[(name, *layouts)]
+
+    def _compile(self, name: str, *layouts: Layout) -> Callable:
+        begin = time.monotonic()
+        executable = _LOWER[name](self.functions, *layouts, *self._structs(layouts[0])).compile()
+        spent = self.clock.compile_seconds
+        spent[name] = spent.get(name, 0.0) + time.monotonic() - begin
+        return executable
+
+    def _structs(self, layout: Layout) -> tuple[Any, Any]:
+        """Shapes of hyperparameters and of what is shared: executables must not keep the data alive."""
+        hp = {
+            name: jax.ShapeDtypeStruct((layout.slots,), dtype, sharding=layout.everywhere)
+            for name, dtype in self.hp.items()
+        }
+        return hp, _placed(self.shared, layout.everywhere)
+
+
+def _lower_spawn(functions: Functions, layout: Layout, hp: Any, shared: Any) -> Any:
+    def spawn(hp: Any, shared: Shared) -> Population:
+        return engine.spawn(functions, layout, hp, shared)
+
+    return jax.jit(spawn, out_shardings=layout.lanes).lower(hp, shared)
+
+
+def _lower_advance(functions: Functions, layout: Layout, hp: Any, shared: Any) -> Any:
+    def advance(lanes: Population, *rest: Any) -> Population:
+        return engine.advance(functions, layout, lanes, *rest)
+
+    jitted = jax.jit(advance, donate_argnums=0, out_shardings=layout.lanes)
+    return jitted.lower(_lanes(functions, layout, hp, shared), hp, shared, _COUNT, _COUNT, _COUNT)
+
+
+def _lower_evaluate(functions: Functions, layout: Layout, hp: Any, shared: Any) -> Any:
+    def evaluate(lanes: Population, *rest: Any) -> Any:
+        return engine.evaluate(functions, layout, lanes, *rest)
+
+    jitted = jax.jit(evaluate, donate_argnums=0, out_shardings=(layout.lanes, layout.everywhere))
+    return jitted.lower(_lanes(functions, layout, hp, shared), hp, shared, _COUNT, _COUNT, _COUNT)
+
+
+def _lower_move(functions: Functions, before: Layout, after: Layout, hp: Any, shared: Any) -> Any:
+    def move(lanes: Population, source: Any, count: Any) -> Population:
+        return engine.move(before, after, lanes, source, count)
+
+    donated = (0,) if before.rows == after.rows else ()  # smaller arrays can't reuse the memory
+    jitted = jax.jit(move, donate_argnums=donated, out_shardings=after.lanes)
+    source = jax.ShapeDtypeStruct((after.slots,), jnp.int32, sharding=after.everywhere)
+    return jitted.lower(_lanes(functions, before, hp, shared), source, _COUNT)
+
+
+_LOWER = {"spawn": _lower_spawn, "advance": _lower_advance, "evaluate": _lower_evaluate, "move": _lower_move}
+
+
+def _lanes(functions: Functions, layout: Layout, hp: Any, shared: Any) -> Population:
+    """Shapes of a population."""
+    return _placed(jax.eval_shape(partial(engine.spawn, functions, layout), hp, shared), layout.lanes)
+
+
+def _placed(tree: Any, sharding: Any) -> Any:
+    return jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding), tree)

@@ -1,0 +1,42 @@
+"""Random search: independent uniform points."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from jaxtune.space import Space
+
+
+@dataclass(frozen=True)
+class Random:
+    """Draws every coordinate of every point independently and uniformly.
+
+    The baseline of Bergstra and Bengio, "Random Search for Hyper-Parameter Optimization", JMLR 2012.
+
+    Example:
+        >>> import jax
+        >>> from jaxtune.samplers import Random
+        >>> from jaxtune.space import Space, Uniform
+        >>> space = Space.of({"lr": Uniform(0.0, 1.0), "dropout": Uniform(0.0, 0.7)})
+        >>> Random()(jax.random.key(0), space, None, 5).shape
+        (5, 2)
+    """
+
+    def __call__(self, key: jax.Array, space: Space, history: Any, num_points: int) -> jax.Array:
+        """Draws points.
+
+        Args:
+            key: typed key, may be traced.
+            space: the space, D domains.
+            history: unused.
+            num_points: how many points.
+
+        Returns:
+            [num_points, D] float32 in [0, 1).
+        """
+        del history
+        return jax.random.uniform(key, (num_points, space.num_dims), jnp.float32)

@@ -1,0 +1,55 @@
+"""Hyperband (Li et al., 2018, "Hyperband: a novel bandit-based approach to hyperparameter optimization", JMLR)."""
+
+import math
+from dataclasses import dataclass
+
+from jaxtune.schedulers.plan import Plan, Row, check_ladder, round_to
+
+
+@dataclass(frozen=True)
+class Hyperband:
+    """Several successive halvings with different first rungs, hedging against curves that cross late.
+
+    The brackets of the paper run side by side in one population: each ranks its own trials when the common step
+    counter reaches one of its rungs. The whole search lasts as long as one full training.
+
+    Args:
+        min_steps: Steps before the first decision of the most aggressive bracket, at least 1.
+        max_steps: Steps of a full training, at least `min_steps`; rungs are `max_steps / eta**k`, rounded to
+            multiples of `min_steps`.
+        eta: Reduction factor, at least 2.
+
+    Raises:
+        ValueError: An argument is out of its range.
+
+    Example:
+        >>> Hyperband(min_steps=1, max_steps=81).plan().brackets
+        (81, 34, 15, 8, 5)
+    """
+
+    min_steps: int
+    max_steps: int
+    eta: float = 3
+
+    def __post_init__(self) -> None:
+        check_ladder("Hyperband", self.min_steps, self.max_steps, self.eta)
+
+    def plan(self) -> Plan:
+        """The table of evaluations and decisions of all brackets."""
+        ratio = self.max_steps / self.min_steps
+        s_max = int(math.log(ratio, self.eta) + 1e-9)  # log(243, 3) is 4.999...
+        sizes = [math.ceil((s_max + 1) / (s + 1) * self.eta**s) for s in range(s_max, -1, -1)]
+        alive = list(sizes)
+        rows = []
+        for rung in range(s_max, 0, -1):  # the rung at max_steps / eta**rung
+            for index, s in enumerate(range(s_max, -1, -1)):
+                if s >= rung:  # this bracket has begun to decide
+                    alive[index] = max(1, int(sizes[index] * self.eta ** -(s - rung + 1) + 1e-9))
+            rows.append(Row(round_to(self.max_steps / self.eta**rung, self.min_steps), tuple(alive)))
+        last = Row(round_to(self.max_steps, self.min_steps), tuple(alive))
+        return Plan(brackets=tuple(sizes), rows=(*_merge(rows, last.stop), last))
+
+
+def _merge(rows: list[Row], last: int) -> list[Row]:
+    """Drops all but the last of the rungs that rounding put on the same step."""
+    return list({row.stop: row for row in rows if row.stop < last}.values())

@@ -1,0 +1,118 @@
+"""A plan: the table of evaluations and decisions that a scheduler writes before anything runs.
+
+Plans are plain Python values. The engine reads them row by row; it knows no scheduler.
+"""
+
+import math
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+
+class Row(NamedTuple):
+    """One evaluation of the population, and what is decided there."""
+
+    stop: int  # step count at which the population is evaluated
+    keep: tuple[int, ...] | None = None  # per bracket: trials that go on; None: nothing is decided (a curve point)
+
+
+@dataclass(frozen=True)
+class Exploit:
+    """Truncation selection of population-based training; happens at every deciding row but the last.
+
+    Attributes:
+        quantile: Share of each bracket, in (0, 0.5], that copies weights, and share that is copied from.
+        resample_probability: Chance, in [0, 1], that a copied hyperparameter is drawn anew.
+        perturbation: Size of the other moves, in the unit cube, in (0, 0.5].
+    """
+
+    quantile: float
+    resample_probability: float
+    perturbation: float
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a scheduler asks for.
+
+    Attributes:
+        brackets: Number of trials in each bracket; trials are numbered bracket by bracket.
+        rows: Evaluations in the order of their step counts; the last one ends the search.
+        exploit: Given for population-based training only.
+    """
+
+    brackets: tuple[int, ...]
+    rows: tuple[Row, ...]
+    exploit: Exploit | None = None
+
+    @property
+    def trials(self) -> int:
+        """Number of trials over all brackets."""
+        return sum(self.brackets)
+
+    @property
+    def steps(self) -> int:
+        """The step count at which the search ends: what an optimizer receives as `total_steps`."""
+        return self.rows[-1].stop
+
+    @property
+    def bracket_of(self) -> tuple[int, ...]:
+        """The bracket of each trial."""
+        return tuple(b for b, size in enumerate(self.brackets) for _ in range(size))
+
+    @property
+    def population(self) -> tuple[int, ...]:
+        """Trials in training on the way to each row."""
+        sizes, alive = [], self.brackets
+        for row in self.rows:
+            sizes.append(sum(alive))
+            alive = alive if row.keep is None else row.keep
+        return tuple(sizes)
+
+    @property
+    def trial_steps(self) -> int:
+        """Steps over all trials: the budget that the plan spends for one replicate."""
+        starts = (0, *(row.stop for row in self.rows[:-1]))
+        return sum(n * (row.stop - start) for n, row, start in zip(self.population, self.rows, starts, strict=True))
+
+    @property
+    def unit(self) -> int:
+        """Steps that are always trained together, a static size of the compiled program.
+
+        It divides every stop. About 100 steps amortise the loop around them and keep a call to the device
+        short; where no divisor between 25 and 100 exists (a prime `min_steps`), the next larger one serves.
+        """
+        gcd = math.gcd(*(row.stop for row in self.rows))
+        divisors = [d for d in range(1, gcd + 1) if gcd % d == 0]
+        best = max(d for d in divisors if d <= 100)
+        return best if best >= 25 or best == gcd else min(d for d in divisors if d > 100)
+
+    def with_curve(self, evaluate_every: int | None) -> "Plan":
+        """The same decisions with further evaluations at every multiple of `evaluate_every` steps."""
+        if evaluate_every is None:
+            return self
+        rungs = {row.stop: row for row in self.rows}
+        stops = sorted({*rungs, *range(evaluate_every, self.steps, evaluate_every)})
+        return replace(self, rows=tuple(rungs.get(stop, Row(stop)) for stop in stops))
+
+
+def check_positive_int(owner: str, **values: int) -> None:
+    """Raises unless every value is a whole number of at least 1."""
+    for name, value in values.items():
+        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+            raise ValueError(f"{owner} needs {name} to be a whole number >= 1, got {name}={value!r}.")
+
+
+def check_ladder(owner: str, min_steps: int, max_steps: int, eta: float) -> None:
+    """Raises unless rungs from `min_steps` to `max_steps` by factors of `eta` make sense."""
+    check_positive_int(owner, min_steps=min_steps, max_steps=max_steps)
+    if min_steps > max_steps:
+        raise ValueError(
+            f"{owner} needs min_steps <= max_steps, got min_steps={min_steps}, max_steps={max_steps}."
+        )
+    if isinstance(eta, bool) or not isinstance(eta, (int, float)) or not eta >= 2 or math.isinf(eta):
+        raise ValueError(f"{owner} needs eta >= 2, got eta={eta!r}.")
+
+
+def round_to(steps: float, multiple: int) -> int:
+    """The multiple of `multiple` nearest to `steps`, at least one."""
+    return max(1, round(steps / multiple)) * multiple

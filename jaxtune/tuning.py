@@ -1,0 +1,387 @@
+"""`tune`: the driver that runs a plan row by row from the host."""
+
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from types import FrameType
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+from jaxtune.configurations import EXPLORE, TRAIN, decode, sample, study_key
+from jaxtune.functions import Extras, seamed
+from jaxtune.group import Group, Setting
+from jaxtune.placement import Placement
+from jaxtune.population import EVALUATE, HEALTHY, replicate_key
+from jaxtune.programs import Clock
+from jaxtune.progress import Progress
+from jaxtune.resolve import Problem, resolve, static_values
+from jaxtune.result import History, Result, rank_trials
+from jaxtune.samplers import Sobol
+from jaxtune.schedulers.plan import Plan, Row
+from jaxtune.selection import decide
+from jaxtune.space import Space
+from jaxtune.task import Task
+
+def tune(
+    task: Task,
+    space: Mapping[str, Any],
+    *,
+    scheduler: Any,
+    sampler: Any = Sobol(),  # noqa: B008 - a frozen value
+    metric: str = "loss",
+    mode: str | None = None,
+    replicates: int = 1,
+    evaluate_every: int | None = None,
+    seed: int = 0,
+    callback: Callable[[Result], Any] | None = None,
+    progress: bool = True,
+    placement: Placement = Placement(),  # noqa: B008 - a frozen value
+) -> Result:
+    """Searches a space for the hyperparameters that train a task best.
+
+    All trials train side by side in one compiled program (one per combination of static hyperparameters); the
+    scheduler's rungs decide who goes on. Equal arguments on equal devices give equal results, bit for bit.
+
+    Args:
+        task: What one trial is: from `supervised`, or a `Task`.
+        space: dict name -> domain or constant.
+        scheduler: How many trials, and who goes on: `SuccessiveHalving`, `Hyperband`, `PopulationBasedTraining`,
+            `FullBudget`.
+        sampler: How trials are chosen: `Sobol`, `Random`, `Grid`.
+        metric: A name that the task reports; decides at rungs and ranks the result.
+        mode: "min" or "max"; may be left out for the loss.
+        replicates: Seeds per trial, at least 1, trained as further lanes; trials are ranked by the mean.
+        evaluate_every: Evaluate every so many steps besides, for curves. Small or odd numbers shorten the innermost
+            loop of the program, which costs time.
+        seed: Of everything random.
+        callback: Called with the result so far after every evaluation; returning True ends the search.
+        progress: Whether to show a progress bar (a line per rung where the output is no terminal).
+        placement: Devices, and lanes trained at once.
+
+    Returns:
+        The result. After Ctrl-C, or when the callback ended the search, it holds what is known by then and
+        `interrupted` is True.
+
+    Raises:
+        TypeError: An argument or a result of a user function has the wrong type; before anything compiles.
+        ValueError: An argument has a wrong value; before anything compiles.
+        KeyError: The task reads a hyperparameter that the space lacks; before anything compiles.
+        MemoryError: The population can't fit; says how many lanes would.
+        KeyboardInterrupt: Ctrl-C before the first evaluation, or pressed twice.
+
+    Example:
+        >>> import flax.linen as nn, numpy as np, optax
+        >>> import jaxtune as jt
+        >>> x = np.linspace(-1, 1, 64, dtype=np.float32)[:, None]
+        >>> task = jt.supervised(
+        ...     nn.Dense(1), optimizer=lambda hp: optax.sgd(hp["lr"]), loss=optax.squared_error,
+        ...     train=(x, 3 * x), validation=(x, 3 * x), batch_size=16,
+        ... )
+        >>> result = jt.tune(task, {"lr": jt.LogUniform(1e-4, 0.5)}, scheduler=jt.FullBudget(8, 50), progress=False)
+        >>> result.best.status
+        'finished'
+    """
+    for name, value in (("replicates", replicates), ("evaluate_every", evaluate_every)):
+        if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
+            raise ValueError(f"{name} must be a whole number >= 1, got {value!r}.")
+    if isinstance(seed, bool) or not isinstance(seed, int):
+        raise TypeError(f"seed must be a whole number, got {seed!r}.")
+    if not hasattr(scheduler, "plan"):
+        raise TypeError(f"scheduler must be a scheduler such as jt.SuccessiveHalving(...), got {scheduler!r}.")
+    problem = resolve(task, Space.of(space), metric, mode)
+    plan = scheduler.plan().with_curve(evaluate_every)
+    study = _Study(problem, plan, sampler, seed, replicates, placement)
+    with Progress(plan.trial_steps * replicates, progress) as view, _interrupts() as interrupted:
+        return study.run(view, interrupted, callback)
+
+
+@contextmanager
+def _interrupts() -> Iterator[threading.Event]:
+    """Turns the first Ctrl-C into an event, which is looked at between calls to the device; the second one raises."""
+    event = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield event
+        return
+    before = signal.getsignal(signal.SIGINT)
+
+    def handler(number: int, frame: FrameType | None) -> None:
+        event.set()
+        signal.signal(signal.SIGINT, before)
+
+    signal.signal(signal.SIGINT, handler)
+    try:
+        yield event
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+class _Study:
+    """One run of `tune`: tables with an entry per trial on the host, populations on the devices."""
+
+    def __init__(
+        self, problem: Problem, plan: Plan, sampler: Any, seed: int, replicates: int, placement: Placement
+    ) -> None:
+        self.begin = time.monotonic()
+        self.problem, self.plan, self.seed, self.replicates = problem, plan, seed, replicates
+        self.key = jax.random.key(seed)
+        self.clock = Clock()
+        self.unit = np.asarray(sample(self.key, sampler=sampler, space=problem.space, num_points=plan.trials))
+        self.decoded = _decoded(self.unit, problem.space)
+        self.hp = {name: self.decoded[name] for name in problem.space.traced}
+        self.training = np.ones(plan.trials, bool)
+        self.pruned = np.full(plan.trials, -1)
+        self.diverged = np.full(plan.trials, -1)
+        self.record = _Record()
+        self.groups = self._groups(placement)
+        self.bracket, self.num_brackets = self._brackets()
+
+    def _groups(self, placement: Placement) -> list[Group]:
+        problem = self.problem
+        indices = np.stack([self.decoded[n] for n in problem.space.static] or [np.zeros(self.plan.trials, int)], axis=1)
+        keys, members = np.unique(indices, axis=0, return_inverse=True)
+        if len(keys) > placement.max_programs:
+            options = {n: len(np.unique(self.decoded[n])) for n in problem.space.static}
+            worst = max(options, key=lambda name: options[name])
+            raise ValueError(
+                f"The space has {len(keys)} combinations of static hyperparameters, one program each, but "
+                f"Placement(max_programs={placement.max_programs}); {worst!r} alone has {options[worst]} values."
+            )
+        mesh = placement.mesh()
+        setting = Setting(
+            problem, mesh, placement, self.replicates, self.plan.unit, self.plan.steps, study_key(self.key, TRAIN)
+        )
+        data = _place(problem.task, mesh)
+        groups = []
+        for number, key in enumerate(keys):
+            functions = problem.functions(dict(zip(problem.space.static, key.tolist(), strict=False)))
+            trials = np.flatnonzero(members.reshape(-1) == number)
+            groups.append(Group.of(setting, functions, data, trials, self.hp, self.clock, self.plan.trials))
+        return groups
+
+    def _brackets(self) -> tuple[np.ndarray, int]:
+        """The bracket of each trial. With exploits each group is one: weights can't cross shapes."""
+        if self.plan.exploit is None:
+            return np.asarray(self.plan.bracket_of, np.int32), len(self.plan.brackets)
+        bracket = np.zeros(self.plan.trials, np.int32)
+        for number, group in enumerate(self.groups):
+            bracket[group.trials] = number
+        return bracket, len(self.groups)
+
+    def run(self, view: Progress, interrupted: threading.Event, callback: Callable | None) -> Result:
+        """Runs the plan, as far as it gets."""
+        self._start()
+        start = 0
+        for number, row in enumerate(self.plan.rows):
+            stop = self._train(start, row, view, interrupted)
+            if stop > start:
+                self._evaluate(stop, decided=row.keep is not None and stop == row.stop)
+            if interrupted.is_set():
+                break
+            last = number == len(self.plan.rows) - 1
+            if row.keep is not None and not last:
+                self._decide(number, row)
+            start = row.stop
+            if callback is not None and callback(self._result(interrupted=False, whole=last)) is True and not last:
+                interrupted.set()
+                break
+        if interrupted.is_set():
+            if not self.record.step:
+                raise KeyboardInterrupt
+            view.message(f"Interrupted at step {self.record.step[-1]} of {self.plan.steps}: the result holds what is known by then.")
+        return self._result(interrupted.is_set(), whole=True)
+
+    def _start(self) -> None:
+        for group in self.groups:
+            alone = len(self.groups) == 1
+            group.programs.prefetch(group.path(self.plan.population) if alone else [group.layout])
+        for group in self.groups:
+            group.spawn(self.hp)
+
+    def _train(self, start: int, row: Row, view: Progress, interrupted: threading.Event) -> int:
+        """Trains all groups towards a row; returns the step count reached, a common one even after Ctrl-C."""
+        spent = self.record.lane_steps[-1] if self.record.step else 0
+        stop = row.stop
+        for group in self.groups:
+            self._show(view, spent, row)
+            for done in group.train(self.hp, start, stop):
+                if interrupted.is_set() and done < stop and group is self.groups[0]:
+                    stop = done  # the other groups go as far, so that all can be compared
+                self._show(view, spent + group.count * (done - start) * self.replicates, row)
+                if done >= stop:
+                    break
+            spent += group.count * (stop - start) * self.replicates
+        return stop
+
+    def _show(self, view: Progress, spent: int, row: Row) -> None:
+        rungs = [r.stop for r in self.plan.rows]
+        best = self.record.best(self.problem.metric, self.problem.mode)
+        rung = f"{rungs.index(row.stop) + 1}/{len(rungs)}"
+        view.update(spent, rung, int(np.sum(self.training)), best, self.problem.metric)
+
+    def _evaluate(self, stop: int, decided: bool) -> None:
+        shape = (self.replicates, self.plan.trials)
+        metrics: dict[str, np.ndarray] = {}
+        diverged = np.full(shape, HEALTHY)
+        for group in self.groups:
+            if not group.count:
+                continue
+            values, steps = group.evaluate(self.hp, stop, self.problem.metric)
+            used = group.lanes[group.lanes < self.plan.trials]
+            for name, table in values.items():
+                metrics.setdefault(name, np.full(shape, np.nan))[:, used] = table[:, used]
+            diverged[:, used] = steps[:, used]
+        first = np.where(diverged == HEALTHY, np.iinfo(np.int32).max, diverged).min(axis=0)
+        lost = (diverged != HEALTHY).any(axis=0)
+        self.diverged = np.where(self.training, np.where(lost, first, -1), self.diverged)
+        before = self.record.step[-1] if self.record.step else 0
+        cost = int(np.sum(self.training)) * (stop - before) * self.replicates
+        self.record.append(stop, metrics, self.training, decided, cost, self.hp, self.plan.exploit is not None)
+        self.lost = diverged != HEALTHY
+
+    def _decide(self, number: int, row: Row) -> None:
+        exploit = self.plan.exploit
+        keep = np.full(self.num_brackets, self.plan.trials) if exploit else np.asarray(row.keep)
+        decision = decide(
+            study_key(self.key, EXPLORE),
+            np.int32(number),
+            keep.astype(np.int32),
+            self.bracket,
+            self.training,
+            self.record.metrics[-1][self.problem.metric].astype(np.float32),
+            self.lost,
+            self.unit,
+            space=self.problem.space,
+            mode=self.problem.mode,
+            exploit=exploit,
+        )
+        training, source, self.unit = (np.asarray(x) for x in decision)
+        self.pruned = np.where(self.training & ~training, row.stop, self.pruned)
+        self.training = training
+        self.record.source[-1] = source
+        if exploit is not None:
+            decoded = _decoded(self.unit, self.problem.space)
+            self.hp = {name: decoded[name] for name in self.hp}
+        for group in self.groups:
+            group.decide(training, source)
+
+    def _result(self, interrupted: bool, whole: bool) -> Result:
+        """The result so far; with the best trial's state if `whole`."""
+        space = self.problem.space
+        history = self.record.history(
+            hparams=tuple(space.row(self.decoded, t) for t in range(self.plan.trials)),
+            log_names=tuple(name for name, domain in space.domains if domain.log),
+            bracket=np.asarray(self.plan.bracket_of),
+            pruned=self.pruned,
+            diverged=self.diverged,
+        )
+        timing = {"compile": self.clock.waited, "total": time.monotonic() - self.begin}
+        timing["run"] = timing["total"] - timing["compile"]
+        best = rank_trials(history, self.problem.metric, self.problem.mode)[0]
+        extra: dict[str, Any] = {}
+        group = next(g for g in self.groups if best in g.trials)
+        if whole and best in group.lanes:
+            hp = {name: values[best] for name, values in self.hp.items()}
+            static = static_values(space, {name: int(self.decoded[name][best]) for name in space.static})
+            extras = Extras(np.int32(self.record.step[-1]), np.int32(self.plan.steps), group.programs.shared.stats)
+            extra = _best(self.problem, self.key, group.state(best), hp, static, extras)
+        return Result(
+            history,
+            metric=self.problem.metric,
+            mode=self.problem.mode,
+            seed=self.seed,
+            interrupted=interrupted,
+            timing=timing,
+            **extra,
+        )
+
+
+@dataclass
+class _Record:
+    """What happened, evaluation by evaluation."""
+
+    step: list[int] = field(default_factory=list)
+    metrics: list[dict[str, np.ndarray]] = field(default_factory=list)  # name -> [R, T]
+    active: list[np.ndarray] = field(default_factory=list)  # [T]
+    decided: list[bool] = field(default_factory=list)
+    source: list[np.ndarray] = field(default_factory=list)  # [T]
+    schedule: list[dict[str, np.ndarray]] = field(default_factory=list)  # name -> [T]
+    lane_steps: list[int] = field(default_factory=list)
+
+    def append(
+        self, step: int, metrics: dict, active: np.ndarray, decided: bool, cost: int, hp: dict, explores: bool
+    ) -> None:
+        """Adds an evaluation, after which every trial goes on with its own weights until `source` is changed."""
+        self.step.append(step)
+        self.metrics.append(metrics)
+        self.active.append(active)
+        self.decided.append(decided)
+        self.source.append(np.arange(len(active)))
+        self.schedule.append(hp if explores else {})
+        self.lane_steps.append(cost + (self.lane_steps[-1] if self.lane_steps else 0))
+
+    def best(self, metric: str, mode: str) -> float | None:
+        """The best value at the last evaluation."""
+        values = np.mean(self.metrics[-1][metric], axis=0) if self.metrics else np.zeros(0)
+        values = values[np.isfinite(values)]
+        return None if not len(values) else float(values.min() if mode == "min" else values.max())
+
+    def history(self, **rest: Any) -> History:
+        """As arrays."""
+        return History(
+            step=np.asarray(self.step, int),
+            metrics={name: np.stack([m[name] for m in self.metrics]) for name in self.metrics[0]},
+            active=np.stack(self.active),
+            decided=np.asarray(self.decided),
+            source=np.stack(self.source),
+            schedule={name: np.stack([hp[name] for hp in self.schedule]) for name in self.schedule[0]},
+            lane_steps=np.asarray(self.lane_steps),
+            **rest,
+        )
+
+
+def _decoded(unit: np.ndarray, space: Space) -> dict[str, np.ndarray]:
+    return {name: np.asarray(values) for name, values in decode(unit, space=space).items()}
+
+
+def _place(task: Task, mesh: Mesh) -> tuple[Any, Any, Any]:
+    """Training data, validation data and stats, a copy on each device."""
+    train, validation = jax.device_put(
+        jax.tree.map(jnp.asarray, (task.train, task.validation)), NamedSharding(mesh, PartitionSpec())
+    )
+    return train, validation, None if task.prepare is None else jax.jit(task.prepare)(train)
+
+
+def _best(problem: Problem, study_seed_key: jax.Array, state: Any, hp: dict, static: dict, extras: Extras) -> dict[str, Any]:
+    """What `Result` needs to know about the best trial.
+
+    Args:
+        problem: Task and space.
+        study_seed_key: Key of the study.
+        state: Leaves [R, ...].
+        hp: Its traced hyperparameters.
+        static: Its other ones.
+        extras: As at its last evaluation.
+    """
+    task = problem.task
+    replicates = jax.tree.leaves(state)[0].shape[0]
+    train_key = study_key(study_seed_key, TRAIN)
+
+    def test() -> dict[str, np.ndarray]:
+        evaluate = jax.jit(seamed(task, "evaluate", static, problem.space.order))
+        values = [
+            evaluate(replicate_key(train_key, r, EVALUATE), jax.tree.map(lambda x: x[r], state), task.test, hp, extras)
+            for r in range(replicates)
+        ]
+        return {name: np.asarray([v[name] for v in values]) for name in values[0]}
+
+    known: dict[str, Any] = {"best_state": state, "test_fn": None if task.test is None else test}
+    if hasattr(task.evaluate, "variables_of"):
+        known |= {"variables_of": task.evaluate.variables_of, "model_of": task.evaluate.model_of}
+    return known

@@ -1,0 +1,216 @@
+"""Pictures, checked by their artists: axes, crosses, fading."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from jaxtune import plots
+
+matplotlib = pytest.importorskip("matplotlib")
+matplotlib.use("Agg")
+
+import matplotlib.pyplot as plt  # noqa: E402
+
+NAN = np.nan
+
+
+@pytest.fixture(autouse=True)
+def close_figures():
+    yield
+    plt.close("all")
+
+
+def halving_curves(**options):
+    steps = np.array([50, 200, 800])
+    curves = np.array([[2.0, NAN, NAN], [1.5, 1.0, NAN], [1.0, 0.5, 0.05], [2.2, 2.3, NAN], [NAN, NAN, NAN]])
+    status = [
+        "pruned at step 50",
+        "pruned at step 200",
+        "finished",
+        "diverged at step 300",
+        "diverged at step 7",
+    ]
+    settings = {
+        "name": "loss",
+        "best": 2,
+        "mode": "min",
+        "stops": np.array([50, 200, 800, 300, 7]),
+        "rungs": steps,
+    }
+    return plots.plot_curves(steps, curves, status, **(settings | options))
+
+
+def crosses(ax):
+    """Positions [N, 2] of the scatters drawn with the diverged colour."""
+    red = matplotlib.colors.to_rgba(plots._COLOURS["diverged"])
+    found = [c for c in ax.collections if isinstance(c, matplotlib.collections.PathCollection)]
+    found = [c for c in found if len(c.get_edgecolor()) and np.allclose(c.get_edgecolor()[0], red)]
+    return np.concatenate([c.get_offsets() for c in found]) if found else np.zeros((0, 2))
+
+
+def lines_of(ax, label):
+    return next(c for c in ax.collections if str(c.get_label()).startswith(label))
+
+
+def test_curves_axes_are_logarithmic_and_labelled():
+    ax = halving_curves()
+    assert (ax.get_xscale(), ax.get_yscale()) == ("log", "log")
+    assert (ax.get_xlabel(), ax.get_ylabel()) == ("steps", "loss")
+    assert [t.get_text() for t in ax.get_xticklabels()] == ["50", "200", "800"]
+
+
+def test_curves_axes_are_linear_for_short_spans_and_maximised_metrics():
+    steps = np.array([100, 200, 300])
+    ax = plots.plot_curves(steps, np.array([[0.01, 0.5, 0.9]]), ["finished"], name="accuracy", mode="max")
+    assert (ax.get_xscale(), ax.get_yscale()) == ("linear", "linear")
+    low, high = ax.get_xlim()
+    assert low < 100 < 300 < high
+
+
+def test_curves_with_a_step_zero():
+    ax = plots.plot_curves(np.array([0, 10, 1000]), np.ones((1, 3)), ["finished"], name="x")
+    assert ax.get_xscale() == "symlog"
+
+
+def test_curves_legend_counts():
+    ax = halving_curves()
+    texts = [t.get_text() for t in ax.get_legend().get_texts()]
+    assert texts == ["pruned (2)", "finished (1)", "diverged (2)", "best (trial 2)"]
+
+
+def test_curves_pruned_fade_and_best_is_on_top():
+    ax = halving_curves()
+    pruned, finished = lines_of(ax, "pruned"), lines_of(ax, "finished")
+    assert pruned.get_alpha() < finished.get_alpha()
+    best = next(line for line in ax.lines if str(line.get_label()).startswith("best"))
+    np.testing.assert_array_equal(best.get_ydata(), [1.0, 0.5, 0.05])
+    assert best.get_zorder() > max(c.get_zorder() for c in ax.collections)
+
+
+def test_curves_crosses_end_the_diverged():
+    ax = halving_curves()
+    points = crosses(ax)
+    assert len(points) == 2
+    low, high = ax.get_ylim()
+    np.testing.assert_allclose(points[0], [200, min(2.3, high)])
+    np.testing.assert_allclose(points[1], [50, high])  # never evaluated: worse edge, earliest step
+    assert points[:, 1].min() >= low
+
+
+def test_curves_worse_edge_of_a_maximised_metric_is_the_bottom():
+    ax = halving_curves(mode="max", name="accuracy")
+    assert crosses(ax)[1, 1] == pytest.approx(ax.get_ylim()[0])
+
+
+def test_curves_limits_ignore_an_explosion():
+    steps = np.array([10, 20])
+    curves = np.vstack([np.tile([1.0, 0.5], (99, 1)), [[1.0, 1e30]]])
+    ax = plots.plot_curves(
+        steps, curves, ["finished"] * 99 + ["diverged at step 20"], name="loss", best=0, mode="min"
+    )
+    assert ax.get_ylim()[1] < 2
+    assert crosses(ax)[0, 1] <= ax.get_ylim()[1]
+
+
+def test_curves_keep_the_best_inside():
+    curves = np.vstack([np.linspace(0.1, 1.0, 100)[:, None].repeat(2, 1), [[50.0, 0.01]]])
+    ax = plots.plot_curves(np.array([1, 2]), curves, ["finished"] * 101, name="loss", best=100, mode="min")
+    low, high = ax.get_ylim()
+    assert low < 0.01
+    assert high > 50
+
+
+def test_curves_of_single_points_show_dots():
+    ax = plots.plot_curves(np.array([10]), np.array([[0.5], [0.6]]), ["finished"] * 2, name="loss")
+    dots = [c for c in ax.collections if isinstance(c, matplotlib.collections.PathCollection)]
+    assert sum(len(c.get_offsets()) for c in dots) == 2
+
+
+def test_curves_without_anything_to_show():
+    ax = plots.plot_curves(
+        np.zeros(0, int), np.zeros((2, 0)), ["diverged at step 3", "interrupted"], name="loss"
+    )
+    ax.figure.canvas.draw()
+    ax = plots.plot_curves(
+        np.array([5]), np.full((1, 1), NAN), ["diverged at step 3"], name="loss", mode="min"
+    )
+    ax.figure.canvas.draw()
+    assert len(crosses(ax)) == 1
+
+
+def test_curves_draw_into_given_axes():
+    _, mine = plt.subplots()
+    assert halving_curves(ax=mine) is mine
+
+
+def test_curves_of_many_trials_are_few_artists():
+    rng = np.random.default_rng(0)
+    ax = plots.plot_curves(np.arange(1, 65), rng.random((2048, 64)), ["finished"] * 2048, name="loss", best=3)
+    assert len(ax.collections) + len(ax.lines) < 12
+    ax.figure.canvas.draw()
+
+
+def space_panels(**options):
+    values = {
+        "lr": [1e-4, 1e-3, 1e-2, 1.0],
+        "width": [64, 128, 64, 256],
+        "act": ["relu", "tanh", "relu", "gelu"],
+        "momentum": [0.9, None, 0.5, None],
+    }
+    settings = {"name": "loss", "best": 2, "mode": "min", "log_names": ("lr",)}
+    scores = np.array([2.0, 0.5, 0.05, np.inf])
+    return plots.plot_space(values, scores, np.array([50, 200, 3200, 7]), **(settings | options))
+
+
+def test_space_scales():
+    lr, width, act, momentum = space_panels()
+    assert [ax.get_xscale() for ax in (lr, width, act, momentum)] == ["log", "linear", "linear", "linear"]
+    assert lr.get_yscale() == "log"
+    assert [t.get_text() for t in act.get_xticklabels()] == ["gelu", "relu", "tanh"]
+    assert [ax.get_xlabel() for ax in (lr, width, act, momentum)] == ["lr", "width", "act", "momentum"]
+    assert all(float(t).is_integer() for t in width.get_xticks())
+
+
+def test_space_crosses_lie_on_the_worse_edge():
+    ax = space_panels()[0]
+    np.testing.assert_allclose(crosses(ax), [[1.0, ax.get_ylim()[1]]])
+    ax = space_panels(mode="max", name="accuracy")[0]
+    np.testing.assert_allclose(crosses(ax), [[1.0, ax.get_ylim()[0]]])
+    assert ax.get_yscale() == "linear"
+
+
+def test_space_colours_are_steps():
+    figure = space_panels()[0].figure
+    bar = figure.axes[-1]
+    assert bar.get_ylabel() == "steps trained"
+    assert [t.get_text() for t in bar.get_yticklabels()] == ["50", "200", "3,200"]
+
+
+def test_space_without_a_difference_in_steps_has_no_colour_bar():
+    panels = plots.plot_space({"lr": [0.1, 0.2]}, np.array([1.0, 2.0]), np.array([10, 10]), name="loss")
+    assert len(panels[0].figure.axes) == 1
+
+
+def test_space_wraps_into_rows():
+    values = {f"x{i}": [0.1, 0.2] for i in range(5)}
+    panels = plots.plot_space(values, np.array([1.0, 2.0]), np.array([10, 10]), name="loss")
+    assert len(panels) == 5
+    assert len(panels[0].figure.axes) == 5
+    with pytest.raises(ValueError, match="at least one hyperparameter"):
+        plots.plot_space({}, np.zeros(0), np.zeros(0), name="loss")
+
+
+def test_space_all_diverged():
+    panels = plots.plot_space(
+        {"lr": [0.1, 0.2]}, np.array([NAN, NAN]), np.array([3, 4]), name="loss", mode="min"
+    )
+    assert len(crosses(panels[0])) == 2
+    panels[0].figure.canvas.draw()
+
+
+def test_import_leaves_the_extras_alone():
+    code = "import sys, jaxtune.plots, jaxtune.result; print({'matplotlib', 'pandas'} & set(sys.modules))"
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert out.stdout.strip() == "set()"
