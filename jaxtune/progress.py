@@ -9,6 +9,7 @@ from typing import Any
 
 from rich import progress as rich
 from rich.console import Console
+from rich.table import Column
 from rich.text import Text
 
 
@@ -44,7 +45,7 @@ class Progress:
         console = self._console or Console(stderr=True)
         if console.is_terminal or (console.is_jupyter and importlib.util.find_spec("ipywidgets")):
             self._bar = _bar(console)
-            blank = {"rung": "", "survivors": "", "best": "", "note": "compiling"}
+            blank: dict[str, Any] = {"rung": "compiling", "survivors": "", "best": "", "note": ""}
             self._task = self._bar.add_task("search", total=self._total, **blank)
             self._bar.start()
         return self
@@ -75,12 +76,8 @@ class Progress:
             return
         shown = "" if best is None else f"{metric} {best:.4g}"
         if self._bar is not None:
-            texts = {
-                "rung": f"rung {rung}",
-                "survivors": f"{survivors:,} in training",
-                "best": shown,
-                "note": note,
-            }
+            texts: dict[str, Any] = {"rung": f"rung {rung}", "survivors": f"{survivors:,} training"}
+            texts |= {"best": shown, "note": note}
             self._bar.update(self._task, completed=done, **texts)
             return
         if rung != self._rung:
@@ -119,29 +116,38 @@ class Progress:
 class _Rate(rich.ProgressColumn):
     """Lane-steps per second over the last half minute."""
 
+    def __init__(self, unit: str):
+        super().__init__(_one_line())
+        self._unit = unit
+
     def render(self, task: rich.Task) -> Text:
         """The cell of one task."""
         speed = task.finished_speed or task.speed
-        return Text("" if speed is None else f"{speed:,.0f} lane-steps/s", style="cyan")
+        return Text("" if speed is None else f"{speed:,.0f}{self._unit}", style="cyan")
+
+
+def _one_line() -> Column:
+    return Column(no_wrap=True)
+
+
+def _text(name: str, style: str = "none") -> rich.TextColumn:
+    # No markup: a metric's name is the user's and may hold brackets.
+    return rich.TextColumn(f"{{task.fields[{name}]}}", style=style, markup=False, table_column=_one_line())
 
 
 def _bar(console: Console) -> rich.Progress:
-    """A bar in lane-steps."""
-
-    def text(name: str, style: str) -> rich.TextColumn:
-        # No markup: a metric's name is the user's and may hold brackets.
-        return rich.TextColumn("{task.fields[" + name + "]}", style=style, markup=False)
-
+    """A bar in lane-steps that fits one line of the terminal."""
+    wide = console.width >= 130
     return rich.Progress(
-        rich.BarColumn(bar_width=24),
-        rich.TextColumn("{task.completed:,.0f}/{task.total:,.0f}"),
-        _Rate(),
-        rich.TimeElapsedColumn(),
-        rich.TimeRemainingColumn(),
-        text("rung", "bold"),
-        text("survivors", ""),
-        text("best", "bold green"),
-        text("note", "dim"),
+        rich.BarColumn(bar_width=24 if wide else 8),
+        rich.TextColumn("{task.completed:,.0f}/{task.total:,.0f}", table_column=_one_line()),
+        _Rate(" lane-steps/s" if wide else "/s"),
+        rich.TimeElapsedColumn(_one_line()),
+        rich.TimeRemainingColumn(compact=True, table_column=_one_line()),
+        _text("rung", "bold"),
+        _text("survivors"),
+        _text("best", "bold green"),
+        *([_text("note", "dim")] if wide else []),
         console=console,
         refresh_per_second=5,
     )

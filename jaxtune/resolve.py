@@ -89,7 +89,8 @@ def _traced_structs(space: Space) -> dict[str, jax.ShapeDtypeStruct]:
 
 def _examples(space: Space) -> dict[str, Any]:
     """A Python value of each traced hyperparameter."""
-    middle = space.row(space.decode(jnp.full((1, space.num_dims), 0.5)), 0) if space.num_dims else {}
+    with jax.ensure_compile_time_eval():  # `search` is called under jit
+        middle = space.row(space.decode(jnp.full((1, space.num_dims), 0.5)), 0)
     return {name: middle[name] for name in space.traced}
 
 

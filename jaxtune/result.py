@@ -256,8 +256,8 @@ def rank_trials(history: History, metric: str, mode: str) -> list[int]:
     cost = history.mean(metric)[where, ids] * (1 if mode == "min" else -1)
     bad = history.failed | ~np.isfinite(cost)
     reach = np.where(bad, -1, history.step[where])
-    # lexsort goes by its last key first.
-    return np.lexsort((ids, np.where(bad, 0.0, cost), -reach, ~at_rung | bad, bad)).tolist()
+    # lexsort goes by its last key first. Nobody reaches further than the trials at the last rung do.
+    return np.lexsort((ids, np.where(bad, 0.0, cost), -reach, bad)).tolist()
 
 
 class Result:

@@ -10,8 +10,10 @@ import jaxtune.progress
 from jaxtune.progress import Progress
 
 
-def terminal():
-    return Console(file=io.StringIO(), force_terminal=True, force_jupyter=False, width=160, color_system=None)
+def terminal(width=160):
+    return Console(
+        file=io.StringIO(), force_terminal=True, force_jupyter=False, width=width, color_system=None
+    )
 
 
 def stop_early(error, console):
@@ -60,12 +62,21 @@ def test_terminal_shows_a_bar():
     for text in (
         "25,600/83,200",
         "rung 200",
-        "128 in training",
+        "128 training",
         "accu[bold]racy 0.9877",
         "moving",
         "[red]above[/red]",
     ):
         assert text in shown
+
+
+def test_bar_fits_one_line_of_a_narrow_terminal():
+    console = terminal(width=88)
+    with Progress(total=83_200, console=console) as progress:
+        progress.update(25_600, "3200", 128, 0.98765, "accuracy")
+    last = console.file.getvalue().splitlines()[-2]  # the last one shows the cursor again
+    for text in ("25,600/83,200", "rung 3200", "128 training", "accuracy 0.9877"):
+        assert text in last
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, ValueError])

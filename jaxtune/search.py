@@ -1,0 +1,265 @@
+"""`search`: the whole of a search as one pure function, to be jitted and vmapped."""
+
+from collections.abc import Mapping
+from functools import partial
+from itertools import groupby
+from typing import Any, NamedTuple
+
+import flax.struct
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from jaxtune import population as engine
+from jaxtune.configurations import EXPLORE, TRAIN, decode, sample, study_key
+from jaxtune.functions import Functions
+from jaxtune.group import Setting, fitting
+from jaxtune.placement import Placement
+from jaxtune.population import HEALTHY, Layout, Population, Shared
+from jaxtune.resolve import Problem, resolve
+from jaxtune.samplers import Sobol
+from jaxtune.schedulers.plan import Plan
+from jaxtune.selection import decide, safe_scores, survivors
+from jaxtune.space import Space
+from jaxtune.task import Task
+
+
+@flax.struct.dataclass
+class Outcome:
+    """What a search found, as arrays.
+
+    Attributes:
+        hparams: name -> [T], the traced hyperparameters that each trial ended with.
+        metrics: name -> [T], at each trial's last evaluation, mean over replicates; NaN where it diverged.
+        steps: [T] int32, steps at that evaluation.
+        diverged: [T] int32, the first step with a non-finite loss or metric, or -1.
+        best: int32, index of the best trial; trial 0 if all diverged.
+        state: State of the best trial, leaves [R, ...].
+    """
+
+    hparams: dict[str, jax.Array]
+    metrics: dict[str, jax.Array]
+    steps: jax.Array
+    diverged: jax.Array
+    best: jax.Array
+    state: Any
+
+
+@flax.struct.dataclass
+class _Carry:
+    """What goes from one round to the next; T trials, S slots."""
+
+    population: Population
+    lanes: jax.Array  # [S] int32: the trial in each slot, or T
+    training: jax.Array  # [T] bool
+    unit: jax.Array  # [T, D]
+    metrics: dict[str, jax.Array]  # name -> [T], last values
+    steps: jax.Array  # [T] int32
+    diverged: jax.Array  # [R, T] int32
+
+
+def search(
+    key: jax.Array,
+    task: Task,
+    space: Mapping[str, Any],
+    *,
+    scheduler: Any,
+    sampler: Any = Sobol(),  # noqa: B008 - a frozen value
+    metric: str = "loss",
+    mode: str | None = None,
+    replicates: int = 1,
+) -> Outcome:
+    """Like `tune`, but pure: `jax.jit` makes one program of the whole search, `jax.vmap` over keys runs many.
+
+    Pruned trials are removed here too, not masked. Under jit it equals `tune(seed=s)` for `key = jax.random.key(s)`
+    bit for bit. Static hyperparameters have to be constants, because one program is compiled. Pass the task as an
+    argument of the jitted function, so that its data don't become constants of the program.
+
+    Args:
+        key: Key of everything random; typed or `uint32[2]`.
+        task: See `tune`.
+        space: See `tune`.
+        scheduler: See `tune`.
+        sampler: See `tune`.
+        metric: See `tune`.
+        mode: See `tune`.
+        replicates: See `tune`.
+
+    Returns:
+        Arrays with an entry per trial, the best one's index and its trained state.
+
+    Raises:
+        ValueError: The space has static hyperparameters, or an argument has a wrong value; while tracing.
+
+    Example:
+        >>> import flax.linen as nn, jax, numpy as np, optax
+        >>> import jaxtune as jt
+        >>> x = np.linspace(-1, 1, 64, dtype=np.float32)[:, None]
+        >>> task = jt.supervised(
+        ...     nn.Dense(1), optimizer=lambda hp: optax.sgd(hp["lr"]), loss=optax.squared_error,
+        ...     train=(x, 3 * x), validation=(x, 3 * x), batch_size=16,
+        ... )
+        >>> space, scheduler = {"lr": jt.LogUniform(1e-4, 0.5)}, jt.SuccessiveHalving(9, min_steps=10, max_steps=90)
+        >>> run = jax.jit(lambda key, task: jt.search(key, task, space, scheduler=scheduler))
+        >>> outcome = run(jax.random.key(0), task)
+        >>> outcome.metrics["loss"].shape
+        (9,)
+    """
+    problem = resolve(task, Space.of(space), metric, mode)
+    if problem.space.static:
+        raise ValueError(
+            f"search compiles one program, and {problem.space.static[0]!r} is static: make it a constant, or use tune."
+        )
+    if not jnp.issubdtype(key.dtype, jax.dtypes.prng_key):
+        key = jax.random.wrap_key_data(key)
+    return _Search(problem, scheduler.plan(), sampler, replicates, key).run()
+
+
+class _Search:
+    """The parts of one traced search."""
+
+    def __init__(self, problem: Problem, plan: Plan, sampler: Any, replicates: int, key: jax.Array) -> None:
+        self.problem, self.plan, self.key, self.replicates = problem, plan, key, replicates
+        self.functions: Functions = problem.functions({})
+        placement = Placement()
+        self.setting = Setting(
+            problem, placement.mesh(), placement, replicates, plan.unit, plan.steps, study_key(key, TRAIN)
+        )
+        self.layouts = self.setting.layouts(self.functions, plan.trials)
+        task = problem.task
+        data = jax.tree.map(jnp.asarray, (task.train, task.validation))
+        stats = None if task.prepare is None else task.prepare(data[0])
+        self.shared: Shared = self.setting.shared(self.functions, (*data, stats))
+        self.unit = sample(key, sampler=sampler, space=problem.space, num_points=plan.trials)
+        self.bracket = jnp.asarray(plan.bracket_of, jnp.int32)
+
+    def run(self) -> Outcome:
+        """Rounds of equal layout are scanned as one; the arrays shrink between them."""
+        carry, layout = self._start(), self.layouts[0]
+        *deciding, last = self._rounds()
+        for after, part in groupby(deciding, lambda row: fitting(self.layouts, row.kept)):
+            rows = list(part)
+            if after != layout:
+                carry, layout = self._round(carry, _numbers(rows.pop(0)), layout, after), after
+            if rows:
+                stacked = jax.tree.map(lambda *x: jnp.asarray(x, jnp.int32), *rows)
+                carry, _ = lax.scan(partial(self._scanned, layout), carry, stacked)
+        return self._finish(carry, last, layout)
+
+    def _rounds(self) -> list["_Round"]:
+        plan = self.plan
+        starts = [0, *(row.stop for row in plan.rows[:-1])]
+        kept = [*plan.population[1:], plan.population[-1]]
+        return [
+            _Round(number, start, row.stop, row.keep, count, after)
+            for number, (row, start, count, after) in enumerate(
+                zip(plan.rows, starts, plan.population, kept, strict=True)
+            )
+        ]
+
+    def _start(self) -> _Carry:
+        num_trials, layout = self.plan.trials, self.layouts[0]
+        lanes = jnp.minimum(jnp.arange(layout.slots, dtype=jnp.int32), num_trials)
+        nothing = jnp.full(num_trials, jnp.nan, jnp.float32)
+        return _Carry(
+            population=engine.spawn(self.functions, layout, self._hp(lanes, self.unit), self.shared),
+            lanes=lanes,
+            training=jnp.ones(num_trials, bool),
+            unit=self.unit,
+            metrics={name: nothing for name in self.functions.metrics},
+            steps=jnp.zeros(num_trials, jnp.int32),
+            diverged=jnp.full((self.replicates, num_trials), HEALTHY, jnp.int32),
+        )
+
+    def _hp(self, lanes: jax.Array, unit: jax.Array) -> dict[str, jax.Array]:
+        table = decode(unit, space=self.problem.space)
+        return {name: values[jnp.minimum(lanes, self.plan.trials - 1)] for name, values in table.items()}
+
+    def _measure(self, carry: _Carry, row: "_Round", layout: Layout) -> tuple[_Carry, jax.Array]:
+        """Trains to the end of a row and evaluates; also returns the values [R, T] of the search's metric."""
+        hp, num_trials = self._hp(carry.lanes, carry.unit), self.plan.trials
+        units = (row.stop - row.start) // layout.unit
+        common = (self.functions, layout)
+        population = engine.advance(*common, carry.population, hp, self.shared, row.count, row.start, units)
+        index = jnp.int32(self.functions.metrics.index(self.problem.metric))
+        population, record = engine.evaluate(*common, population, hp, self.shared, row.count, row.stop, index)
+
+        def of_trials(values: jax.Array, before: jax.Array) -> jax.Array:
+            return before.at[:, carry.lanes].set(values.reshape(self.replicates, -1), mode="drop")
+
+        blank = jnp.full((self.replicates, num_trials), jnp.nan, jnp.float32)
+        values = {name: of_trials(record[name], blank) for name in self.functions.metrics}
+        diverged = jnp.where(carry.training, of_trials(population.diverged, carry.diverged), carry.diverged)
+        now = {
+            name: jnp.where(carry.training, jnp.mean(values[name], axis=0), carry.metrics[name])
+            for name in self.functions.metrics
+        }
+        carry = carry.replace(
+            population=population,
+            metrics=now,
+            steps=jnp.where(carry.training, row.stop, carry.steps),
+            diverged=diverged,
+        )
+        return carry, values[self.problem.metric]
+
+    def _round(self, carry: _Carry, row: "_Round", before: Layout, after: Layout) -> _Carry:
+        """Advance, evaluate, decide, move: `tune` does the same from the host."""
+        carry, values = self._measure(carry, row, before)
+        decision = decide(
+            study_key(self.key, EXPLORE),
+            row.number,
+            jnp.stack(row.keep),
+            self.bracket,
+            carry.training,
+            values,
+            carry.diverged != HEALTHY,
+            carry.unit,
+            space=self.problem.space,
+            mode=self.problem.mode,
+            exploit=self.plan.exploit,
+        )
+        lanes, slots = survivors(jnp, carry.lanes, decision.training, decision.source, after.slots)
+        return carry.replace(
+            population=engine.move(before, after, carry.population, slots, row.kept),
+            lanes=lanes,
+            training=decision.training,
+            unit=decision.unit,
+        )
+
+    def _scanned(self, layout: Layout, carry: _Carry, row: "_Round") -> tuple[_Carry, None]:
+        return self._round(carry, row, layout, layout), None
+
+    def _finish(self, carry: _Carry, row: "_Round", layout: Layout) -> Outcome:
+        carry, values = self._measure(carry, _numbers(row), layout)
+        lost = carry.diverged != HEALTHY
+        score = jnp.where(carry.training, safe_scores(values, lost, self.problem.mode), jnp.inf)
+        best = jnp.argmin(score).astype(jnp.int32)  # scores are never NaN
+        slot = jnp.argmax(carry.lanes == best).astype(jnp.int32)
+        one = layout._replace(rows=1, width=1)
+        alone = engine.move(layout, one, carry.population, jnp.full(one.slots, slot), jnp.int32(one.slots))
+        first = jnp.where(lost, carry.diverged, jnp.iinfo(jnp.int32).max).min(axis=0)
+        return Outcome(
+            hparams=decode(carry.unit, space=self.problem.space),
+            metrics=carry.metrics,
+            steps=carry.steps,
+            diverged=jnp.where(lost.any(axis=0), first, HEALTHY),
+            best=best,
+            state=jax.tree.map(lambda x: x[:, 0, 0], alone.state),
+        )
+
+
+class _Round(NamedTuple):
+    """A row of the plan as numbers that can be scanned over."""
+
+    number: Any
+    start: Any
+    stop: Any
+    keep: Any  # [B]
+    count: Any  # trials in training on the way to it
+    kept: Any  # trials that go on
+
+
+def _numbers(row: _Round) -> _Round:
+    # Behind a barrier: with constant trip counts XLA would compile the loops differently from those of `tune`, and last
+    # bits would differ.
+    return lax.optimization_barrier(jax.tree.map(lambda x: jnp.asarray(x, jnp.int32), row))
