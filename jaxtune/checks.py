@@ -13,9 +13,9 @@ def _leaves(tree: Any) -> list[tuple[str, Any]]:
 
 
 def _is_array(leaf: Any) -> bool:
-    return isinstance(leaf, (jax.Array, np.ndarray, np.generic, int, float, complex, jax.ShapeDtypeStruct)) or (
-        hasattr(leaf, "shape") and hasattr(leaf, "dtype") and hasattr(leaf, "__array__")
-    )
+    return isinstance(
+        leaf, (jax.Array, np.ndarray, np.generic, int, float, complex, jax.ShapeDtypeStruct)
+    ) or (hasattr(leaf, "shape") and hasattr(leaf, "dtype") and hasattr(leaf, "__array__"))
 
 
 def check_arrays(tree: Any, owner: str, name: str, advice: str) -> None:
@@ -70,7 +70,9 @@ def num_examples(data: Any, name: str) -> int:
             )
     lengths = {f"{name}{path}": leaf.shape[0] if leaf.ndim else None for path, leaf in _leaves(data)}
     if not lengths or None in lengths.values():
-        raise ValueError(f"{name} must hold arrays whose leading axis counts examples, got {lengths or 'none'}.")
+        raise ValueError(
+            f"{name} must hold arrays whose leading axis counts examples, got {lengths or 'none'}."
+        )
     if len(set(lengths.values())) > 1:
         listed = ", ".join(f"{path} has {n}" for path, n in lengths.items())
         raise ValueError(f"All arrays of {name} need the same number of examples, but {listed}.")
@@ -95,7 +97,9 @@ def check_finite(data: Any, name: str) -> None:
             continue
         bad = int(np.size(leaf) - np.count_nonzero(np.isfinite(np.asarray(leaf))))
         if bad:
-            raise ValueError(f"{name}{path} holds {bad} values that are NaN or infinite; clean the data first.")
+            raise ValueError(
+                f"{name}{path} holds {bad} values that are NaN or infinite; clean the data first."
+            )
 
 
 def check_task_data(task: Any) -> None:

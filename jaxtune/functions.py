@@ -26,7 +26,9 @@ _ARRAYS_ONLY = (
 @functools.lru_cache(maxsize=1024)
 def parameters(function: Callable) -> tuple[inspect.Parameter, ...]:
     """The parameters of a function, a callable object or a class."""
-    if inspect.isclass(function):  # the signature of an nnx class is (*args, **kwargs); its __init__ tells the truth
+    if inspect.isclass(
+        function
+    ):  # the signature of an nnx class is (*args, **kwargs); its __init__ tells the truth
         return tuple(inspect.signature(function.__init__).parameters.values())[1:]
     return tuple(inspect.signature(function).parameters.values())
 
@@ -122,7 +124,11 @@ def _strong(tree: Any) -> Any:
     # A state must look the same before and after a step: weak types would change on the way.
     def convert(x: Any) -> Any:
         x = jnp.asarray(x)
-        return x if jax.dtypes.issubdtype(x.dtype, jax.dtypes.prng_key) else jax.lax.convert_element_type(x, x.dtype)
+        return (
+            x
+            if jax.dtypes.issubdtype(x.dtype, jax.dtypes.prng_key)
+            else jax.lax.convert_element_type(x, x.dtype)
+        )
 
     return jax.tree.map(convert, tree)
 
@@ -158,7 +164,11 @@ def seamed(task: Task, role: str, static: Mapping[str, Any], order: tuple[str, .
     def function(*args: Any) -> Any:
         *fixed, hp, extras = args
         values = {**{name: weaken(x) for name, x in hp.items()}, **static}
-        named = {"step": weaken(extras.step), "total_steps": weaken(extras.total_steps), "stats": extras.stats}
+        named = {
+            "step": weaken(extras.step),
+            "total_steps": weaken(extras.total_steps),
+            "stats": extras.stats,
+        }
         hp = {name: values[name] for name in order}
         return _RESULTS[role](call(role, getattr(task, role), *fixed, hp, **named))
 

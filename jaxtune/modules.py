@@ -32,7 +32,9 @@ class LinenModel:
             return self.module
         module = self.module(hp)
         if isinstance(module, nnx.Module):
-            raise TypeError("model returned an nnx module; a function that makes one has to ask for rngs: (hp, rngs).")
+            raise TypeError(
+                "model returned an nnx module; a function that makes one has to ask for rngs: (hp, rngs)."
+            )
         if not isinstance(module, nn.Module):
             raise TypeError(f"model must return a Flax module, got {type(module).__name__}.")
         return module
@@ -60,7 +62,9 @@ class LinenModel:
     def predict(self, key: jax.Array, hp: dict, params: Any, other: Any, inputs: Any) -> Any:
         """Outputs in evaluation mode."""
         module = self.build(hp)
-        return module.apply({"params": params, **other}, inputs, rngs={"params": key}, **train_flags(module, False))
+        return module.apply(
+            {"params": params, **other}, inputs, rngs={"params": key}, **train_flags(module, False)
+        )
 
     def variables(self, params: Any, other: Any) -> Any:
         """Variables as `module.apply` takes them."""
@@ -139,11 +143,15 @@ def flax_model(model: Any) -> LinenModel | NnxModel:
             "build its own."
         )
     if isinstance(model, type) and issubclass(model, nn.Module):
-        raise TypeError(f"model is the class {model.__name__}; pass {model.__name__}(...) or a function of hp.")
+        raise TypeError(
+            f"model is the class {model.__name__}; pass {model.__name__}(...) or a function of hp."
+        )
     if isinstance(model, nn.Module):
         return LinenModel(model)
     if isinstance(model, type) and issubclass(model, nnx.Module):
         return NnxModel(model)
     if not callable(model):
-        raise TypeError(f"model must be a Flax module or a function that makes one, got {type(model).__name__}.")
+        raise TypeError(
+            f"model must be a Flax module or a function that makes one, got {type(model).__name__}."
+        )
     return NnxModel(model) if asks_for(model, "rngs") else LinenModel(model)

@@ -45,7 +45,9 @@ def batch_indices(
     needed = epoch + (jnp.arange(width, dtype=jnp.int32) - epoch) % width
 
     def fill(row: jax.Array, window: Window) -> Window:
-        return lax.cond(window.epochs[row] == needed[row], lambda w: w, lambda w: _draw(w, key, row, needed[row]), window)
+        return lax.cond(
+            window.epochs[row] == needed[row], lambda w: w, lambda w: _draw(w, key, row, needed[row]), window
+        )
 
     window = lax.fori_loop(0, width, fill, window)
     position = offset + jnp.arange(unit * batch_size, dtype=jnp.int32)

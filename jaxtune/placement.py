@@ -112,7 +112,9 @@ def fit(steps: Sequence[Step], lanes: int) -> Step:
     return [step for step in steps if step.rows >= lanes][-1]
 
 
-def choose_ladder(placement: Placement, mesh: Mesh, lanes: int, state_bytes: int, scratch_bytes: int) -> tuple[Step, ...]:
+def choose_ladder(
+    placement: Placement, mesh: Mesh, lanes: int, state_bytes: int, scratch_bytes: int
+) -> tuple[Step, ...]:
     """The ladder for a group.
 
     On a CPU a chunk's weights, gradients and moments should stay in the second-level cache. Elsewhere the time of a
@@ -159,7 +161,10 @@ def available_memory(mesh: Mesh) -> int:
 
 def _l2_bytes() -> int:
     try:
-        return int(Path("/sys/devices/system/cpu/cpu0/cache/index2/size").read_text().strip().removesuffix("K")) * 1024
+        return (
+            int(Path("/sys/devices/system/cpu/cpu0/cache/index2/size").read_text().strip().removesuffix("K"))
+            * 1024
+        )
     except (OSError, ValueError):
         return _DEFAULT_L2
 

@@ -126,7 +126,9 @@ def advance(
     unit and replicate, and the weights of a chunk stay in the cache for a whole unit.
     """
 
-    def body(population: Population, hp: Any, shared: Shared, num_lanes: Any, start: Any, num_units: Any) -> Any:
+    def body(
+        population: Population, hp: Any, shared: Shared, num_lanes: Any, start: Any, num_units: Any
+    ) -> Any:
         chunks = _num_chunks(num_lanes, layout)
 
         def unit(index: Any, carry: Any) -> Any:
@@ -144,7 +146,9 @@ def advance(
                 row = number * layout.width
                 hp_chunk = jax.tree.map(lambda x: lax.dynamic_slice_in_dim(x, row, layout.width), hp)
                 lanes = _take(population, index, row, layout.width)
-                lanes, _ = lax.scan(lambda lanes, x: (step(lanes, hp_chunk, *x), None), lanes, (steps, indices))
+                lanes, _ = lax.scan(
+                    lambda lanes, x: (step(lanes, hp_chunk, *x), None), lanes, (steps, indices)
+                )
                 return _put(population, lanes, index, row)
 
             return lax.fori_loop(0, chunks, chunk, population), windows
@@ -206,7 +210,7 @@ def evaluate(
         finite = jnp.isfinite(jnp.take(record, metric, axis=2))
         if "loss" in names:
             finite &= jnp.isfinite(record[..., names.index("loss")])
-        diverged = jnp.where((population.diverged == HEALTHY) & ~finite, stop, population.diverged)
+        diverged = jnp.where((population.diverged == HEALTHY) & ~finite, stop - 1, population.diverged)
         lost = diverged != HEALTHY
         values = {name: jnp.where(lost, jnp.nan, record[..., i]) for i, name in enumerate(names)}
         for name, total in population.info_sum.items():
@@ -253,7 +257,9 @@ def move(
             slots = lax.dynamic_slice_in_dim(source, number * block * before.devices, block * before.devices)
             origin = target if before.rows == after.rows else data
             return jax.tree.map(
-                lambda t, x: lax.dynamic_update_slice_in_dim(t, fetch(x, slots), number * block, 1), target, origin
+                lambda t, x: lax.dynamic_update_slice_in_dim(t, fetch(x, slots), number * block, 1),
+                target,
+                origin,
             )
 
         data = jax.tree.map(_as_numbers, population)
@@ -283,7 +289,8 @@ def _per_device(layout: Layout, body: Callable, *args: Any) -> Any:
         return jax.tree.map(lambda x: jnp.expand_dims(x, 2), body(*local))
 
     tables = [
-        jax.tree.map(lambda x: x.reshape(layout.rows, layout.devices), a) if isinstance(a, dict) else a for a in args
+        jax.tree.map(lambda x: x.reshape(layout.rows, layout.devices), a) if isinstance(a, dict) else a
+        for a in args
     ]
     mapped = jax.shard_map(
         squeezed,
@@ -302,7 +309,8 @@ def _num_chunks(num_lanes: jax.Array, layout: Layout) -> jax.Array:
 def _take(tree: Any, replicate: Any, row: Any, width: int) -> Any:
     """[R, rows, ...] -> [width, ...]."""
     return jax.tree.map(
-        lambda x: lax.dynamic_slice(x, (replicate, row, *[0] * (x.ndim - 2)), (1, width, *x.shape[2:]))[0], tree
+        lambda x: lax.dynamic_slice(x, (replicate, row, *[0] * (x.ndim - 2)), (1, width, *x.shape[2:]))[0],
+        tree,
     )
 
 

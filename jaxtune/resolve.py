@@ -40,7 +40,10 @@ class Problem(NamedTuple):
 
 def static_values(space: Space, indices: Mapping[str, int]) -> dict[str, Any]:
     """What is a Python value in one group: constants, and the options of static hyperparameters."""
-    return {**dict(space.constants), **{name: space.static_value(name, indices[name]) for name in space.static}}
+    return {
+        **dict(space.constants),
+        **{name: space.static_value(name, indices[name]) for name in space.static},
+    }
 
 
 def resolve(task: Task, space: Space, metric: str, mode: str | None) -> Problem:
@@ -78,7 +81,9 @@ def _check_mode(metric: str, mode: str | None) -> str:
     if mode is not None:
         raise ValueError(f"mode must be 'min' or 'max', got {mode!r}.")
     if metric != "loss":
-        raise ValueError(f"metric={metric!r} needs mode='min' or mode='max'; only the loss has a known direction.")
+        raise ValueError(
+            f"metric={metric!r} needs mode='min' or mode='max'; only the loss has a known direction."
+        )
     return "min"
 
 
@@ -124,7 +129,9 @@ class _Reads(dict):
     def __missing__(self, name: str) -> Any:
         close = difflib.get_close_matches(str(name), list(self), n=1)
         hint = f" Did you mean {close[0]!r}?" if close else ""
-        raise _Misspelt(f"The task reads hp[{name!r}], but the space has: {', '.join(self) or 'nothing'}.{hint}")
+        raise _Misspelt(
+            f"The task reads hp[{name!r}], but the space has: {', '.join(self) or 'nothing'}.{hint}"
+        )
 
 
 class _Misspelt(KeyError):
@@ -154,9 +161,12 @@ def _find_misspelt(task: Task, hp: _Reads) -> None:
 
 def _with_hparams(task: Task, hp: dict) -> Task:
     """The task with this very dict in place of the one that the engine would make."""
+
     def bind(role: str) -> Any:
         def function(*args: Any, step: Any, total_steps: Any, stats: Any) -> Any:
-            return call(role, getattr(task, role), *args[:-1], hp, step=step, total_steps=total_steps, stats=stats)
+            return call(
+                role, getattr(task, role), *args[:-1], hp, step=step, total_steps=total_steps, stats=stats
+            )
 
         return function
 
@@ -181,12 +191,20 @@ def _probe_each(task: Task, space: Space) -> Space:
 
 def _explain(name: str, error: Exception) -> TypeError:
     """What to do about a traced hyperparameter that some code needs as a Python value; told by where it failed."""
-    frames = [(frame.filename.replace("\\", "/"), frame.name) for frame in traceback.extract_tb(error.__traceback__)]
+    frames = [
+        (frame.filename.replace("\\", "/"), frame.name) for frame in traceback.extract_tb(error.__traceback__)
+    ]
     schedules = [name for path, name in frames if "/optax/" in path and name in dir(optax.schedules)]
     dropout = any("/flax/" in path and ("stochastic" in path or "attention" in path) for path, _ in frames)
-    where, advice = "the task", f"declare it static, as in jt.Choice([...], static=True), or keep hp[{name!r}] out of it"
+    where, advice = (
+        "the task",
+        f"declare it static, as in jt.Choice([...], static=True), or keep hp[{name!r}] out of it",
+    )
     if schedules:
-        where, advice = f"optax.{schedules[0]}", f"use jt.schedules.{schedules[0]}, which accepts traced arguments"
+        where, advice = (
+            f"optax.{schedules[0]}",
+            f"use jt.schedules.{schedules[0]}, which accepts traced arguments",
+        )
     elif dropout:
         where, advice = "a Flax dropout layer", f"use jt.rate(hp[{name!r}])"
     message = str(error).strip().splitlines()

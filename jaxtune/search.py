@@ -129,7 +129,7 @@ class _Search:
         task = problem.task
         data = jax.tree.map(jnp.asarray, (task.train, task.validation))
         stats = None if task.prepare is None else task.prepare(data[0])
-        self.shared: Shared = self.setting.shared(self.functions, (*data, stats))
+        self.shared: Shared = _barrier(self.setting.shared(self.functions, (*data, stats)))
         self.unit = sample(key, sampler=sampler, space=problem.space, num_points=plan.trials)
         self.bracket = jnp.asarray(plan.bracket_of, jnp.int32)
 
@@ -260,6 +260,10 @@ class _Round(NamedTuple):
 
 
 def _numbers(row: _Round) -> _Round:
-    # Behind a barrier: with constant trip counts XLA would compile the loops differently from those of `tune`, and last
+    return _barrier(jax.tree.map(lambda x: jnp.asarray(x, jnp.int32), row))
+
+
+def _barrier(tree: Any) -> Any:
+    # What `tune` passes as arguments must not become constants here: XLA would simplify the loops around them, and last
     # bits would differ.
-    return lax.optimization_barrier(jax.tree.map(lambda x: jnp.asarray(x, jnp.int32), row))
+    return lax.optimization_barrier(tree)

@@ -115,7 +115,9 @@ class _Shapes:
         return cls(tree, tuple((leaf.shape[1:], leaf.dtype) for leaf in leaves))
 
     def batch(self, size: int) -> Any:
-        return jax.tree.unflatten(self.tree, [jnp.zeros((size, *shape), dtype) for shape, dtype in self.leaves])
+        return jax.tree.unflatten(
+            self.tree, [jnp.zeros((size, *shape), dtype) for shape, dtype in self.leaves]
+        )
 
 
 @dataclass(frozen=True)
@@ -136,12 +138,16 @@ class Recipe:
         if not isinstance(made, optax.GradientTransformation):
             made = call("optimizer", self.optimizer, hp, **extras)
         if not isinstance(made, optax.GradientTransformation):
-            raise TypeError(f"optimizer must return an Optax GradientTransformation, got {type(made).__name__}.")
+            raise TypeError(
+                f"optimizer must return an Optax GradientTransformation, got {type(made).__name__}."
+            )
         return optax.with_extra_args_support(made)
 
     def mean_loss(self, outputs: Any, targets: Any, hp: dict, **extras: Any) -> jax.Array:
         """The loss of a batch, a float scalar."""
-        return jnp.mean(call("loss", self.loss, outputs, targets, hp=hp, **extras)).astype(jnp.result_type(float))
+        return jnp.mean(call("loss", self.loss, outputs, targets, hp=hp, **extras)).astype(
+            jnp.result_type(float)
+        )
 
 
 @dataclass(frozen=True)
@@ -186,9 +192,13 @@ class Step:
 
     def _augmented(self, key: jax.Array, batch: Any, hp: dict, extras: dict) -> Any:
         changed = call("augment", self.recipe.augment, key, batch, hp, **extras)
-        before, after = (jax.tree.map(lambda x: (jnp.shape(x), jnp.result_type(x)), b) for b in (batch, changed))
+        before, after = (
+            jax.tree.map(lambda x: (jnp.shape(x), jnp.result_type(x)), b) for b in (batch, changed)
+        )
         if before != after:
-            raise TypeError(f"augment must keep structure, shapes and dtypes of a batch: got {after} for {before}.")
+            raise TypeError(
+                f"augment must keep structure, shapes and dtypes of a batch: got {after} for {before}."
+            )
         return changed
 
 
@@ -299,7 +309,8 @@ def _over_batches(function: Callable, data: Any, batch_size: int) -> tuple[Any, 
     if full:
         batches = jax.tree.map(lambda x: x[:full].reshape(-1, batch_size, *x.shape[1:]), data)
         zero = jax.tree.map(
-            lambda s: jnp.zeros(s.shape, s.dtype), jax.eval_shape(function, jax.tree.map(lambda x: x[0], batches))[0]
+            lambda s: jnp.zeros(s.shape, s.dtype),
+            jax.eval_shape(function, jax.tree.map(lambda x: x[0], batches))[0],
         )
 
         def add(total: Any, batch: Any) -> tuple[Any, Any]:

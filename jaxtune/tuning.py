@@ -29,6 +29,7 @@ from jaxtune.selection import decide
 from jaxtune.space import Space
 from jaxtune.task import Task
 
+
 def tune(
     task: Task,
     space: Mapping[str, Any],
@@ -94,7 +95,9 @@ def tune(
     if isinstance(seed, bool) or not isinstance(seed, int):
         raise TypeError(f"seed must be a whole number, got {seed!r}.")
     if not hasattr(scheduler, "plan"):
-        raise TypeError(f"scheduler must be a scheduler such as jt.SuccessiveHalving(...), got {scheduler!r}.")
+        raise TypeError(
+            f"scheduler must be a scheduler such as jt.SuccessiveHalving(...), got {scheduler!r}."
+        )
     problem = resolve(task, Space.of(space), metric, mode)
     plan = scheduler.plan().with_curve(evaluate_every)
     study = _Study(problem, plan, sampler, seed, replicates, placement)
@@ -144,7 +147,9 @@ class _Study:
 
     def _groups(self, placement: Placement) -> list[Group]:
         problem = self.problem
-        indices = np.stack([self.decoded[n] for n in problem.space.static] or [np.zeros(self.plan.trials, int)], axis=1)
+        indices = np.stack(
+            [self.decoded[n] for n in problem.space.static] or [np.zeros(self.plan.trials, int)], axis=1
+        )
         keys, members = np.unique(indices, axis=0, return_inverse=True)
         if len(keys) > placement.max_programs:
             options = {n: len(np.unique(self.decoded[n])) for n in problem.space.static}
@@ -155,7 +160,13 @@ class _Study:
             )
         mesh = placement.mesh()
         setting = Setting(
-            problem, mesh, placement, self.replicates, self.plan.unit, self.plan.steps, study_key(self.key, TRAIN)
+            problem,
+            mesh,
+            placement,
+            self.replicates,
+            self.plan.unit,
+            self.plan.steps,
+            study_key(self.key, TRAIN),
         )
         data = _place(problem.task, mesh)
         groups = []
@@ -188,13 +199,19 @@ class _Study:
             if row.keep is not None and not last:
                 self._decide(number, row)
             start = row.stop
-            if callback is not None and callback(self._result(interrupted=False, whole=last)) is True and not last:
+            if (
+                callback is not None
+                and callback(self._result(interrupted=False, whole=last)) is True
+                and not last
+            ):
                 interrupted.set()
                 break
         if interrupted.is_set():
             if not self.record.step:
                 raise KeyboardInterrupt
-            view.message(f"Interrupted at step {self.record.step[-1]} of {self.plan.steps}: the result holds what is known by then.")
+            view.message(
+                f"Interrupted at step {self.record.step[-1]} of {self.plan.steps}: the result holds what is known by then."
+            )
         return self._result(interrupted.is_set(), whole=True)
 
     def _start(self) -> None:
@@ -242,7 +259,9 @@ class _Study:
         self.diverged = np.where(self.training, np.where(lost, first, -1), self.diverged)
         before = self.record.step[-1] if self.record.step else 0
         cost = int(np.sum(self.training)) * (stop - before) * self.replicates
-        self.record.append(stop, metrics, self.training, decided, cost, self.hp, self.plan.exploit is not None)
+        self.record.append(
+            stop, metrics, self.training, decided, cost, self.hp, self.plan.exploit is not None
+        )
         self.lost = diverged != HEALTHY
 
     def _decide(self, number: int, row: Row) -> None:
@@ -289,7 +308,9 @@ class _Study:
         if whole and best in group.lanes:
             hp = {name: values[best] for name, values in self.hp.items()}
             static = static_values(space, {name: int(self.decoded[name][best]) for name in space.static})
-            extras = Extras(np.int32(self.record.step[-1]), np.int32(self.plan.steps), group.programs.shared.stats)
+            extras = Extras(
+                np.int32(self.record.step[-1]), np.int32(self.plan.steps), group.programs.shared.stats
+            )
             extra = _best(self.problem, self.key, group.state(best), hp, static, extras)
         return Result(
             history,
@@ -358,7 +379,9 @@ def _place(task: Task, mesh: Mesh) -> tuple[Any, Any, Any]:
     return train, validation, None if task.prepare is None else jax.jit(task.prepare)(train)
 
 
-def _best(problem: Problem, study_seed_key: jax.Array, state: Any, hp: dict, static: dict, extras: Extras) -> dict[str, Any]:
+def _best(
+    problem: Problem, study_seed_key: jax.Array, state: Any, hp: dict, static: dict, extras: Extras
+) -> dict[str, Any]:
     """What `Result` needs to know about the best trial.
 
     Args:
@@ -376,7 +399,13 @@ def _best(problem: Problem, study_seed_key: jax.Array, state: Any, hp: dict, sta
     def test() -> dict[str, np.ndarray]:
         evaluate = jax.jit(seamed(task, "evaluate", static, problem.space.order))
         values = [
-            evaluate(replicate_key(train_key, r, EVALUATE), jax.tree.map(lambda x: x[r], state), task.test, hp, extras)
+            evaluate(
+                replicate_key(train_key, r, EVALUATE),
+                jax.tree.map(lambda x: x[r], state),
+                task.test,
+                hp,
+                extras,
+            )
             for r in range(replicates)
         ]
         return {name: np.asarray([v[name] for v in values]) for name in values[0]}

@@ -13,9 +13,14 @@ from jaxtune.weak import weaken
 pytestmark = pytest.mark.filterwarnings("ignore:SelfAttention:DeprecationWarning")
 
 # Compiles many times faster than threefry, and these tests compile a lot; the layers can't tell.
-KEY, PARAMETER_KEY = jax.random.split(jax.random.key(0, impl="unsafe_rbg"))
+KEY = jax.random.key(0, impl="unsafe_rbg")
 X = jax.random.normal(jax.random.key(1), (5, 7, 8))
 RATES = [0.1, 0.9]
+
+
+def kernel(key, shape, dtype, **_):
+    """Weights without a random draw, again for the compile time."""
+    return jnp.sin(jnp.arange(np.prod(shape), dtype=dtype)).reshape(shape)
 
 
 def linen_dropout(r, x=X, key=KEY):
@@ -27,8 +32,8 @@ def remat_dropout(r, x=X, key=KEY):
 
 
 def linen_attention(r, x=X, key=KEY, kind=nn.MultiHeadDotProductAttention, **settings):
-    layer = kind(num_heads=2, dropout_rate=r, deterministic=False, **settings)
-    variables = kind(num_heads=2).init(PARAMETER_KEY, x)
+    layer = kind(num_heads=2, dropout_rate=r, deterministic=False, kernel_init=kernel, **settings)
+    variables = kind(num_heads=2, kernel_init=kernel).init(KEY, x)
     return layer.apply(variables, x, rngs={"dropout": key})
 
 
@@ -45,9 +50,8 @@ def nnx_dropout(r, x=X, key=KEY):
 
 
 def nnx_attention(r, x=X, key=KEY):
-    rngs = nnx.Rngs(params=PARAMETER_KEY, dropout=key)
-    layer = nnx.MultiHeadAttention(2, 8, dropout_rate=r, deterministic=False, decode=False, rngs=rngs)
-    return layer(x)
+    settings = {"deterministic": False, "decode": False, "kernel_init": kernel, "rngs": nnx.Rngs(key)}
+    return nnx.MultiHeadAttention(2, 8, dropout_rate=r, **settings)(x)
 
 
 LAYERS = [
@@ -150,7 +154,7 @@ class Nnx(nnx.Module):
 
 
 def test_a_linen_module_carries_the_rate_as_an_attribute():
-    variables = Linen().init(PARAMETER_KEY, X, train=False)
+    variables = Linen().init(KEY, X, train=False)
 
     def loss(variables, r):
         return jnp.sum(Linen(rate(r)).apply(variables, X, train=True, rngs={"dropout": KEY}) ** 2)
@@ -162,7 +166,7 @@ def test_a_linen_module_carries_the_rate_as_an_attribute():
         module = Linen(rate(r))
         assert module == module.clone()
         assert "rate(" in repr(module)
-        return module.apply(module.init(PARAMETER_KEY, X, train=False), X, train=False)
+        return module.apply(module.init(KEY, X, train=False), X, train=False)
 
     np.testing.assert_allclose(
         jax.jit(evaluate)(jnp.float32(0.5)), Linen().apply(variables, X, train=False), rtol=1e-5, atol=1e-6

@@ -243,13 +243,12 @@ def test_every_optax_factory_takes_traced_hyperparameters_on_bfloat16_parameters
     jax.tree.map(np.testing.assert_array_equal, numbers(got_lane), numbers(want[1]))
 
     # A compiled program fuses operations and rounds elsewhere, which the state of some optimizers amplifies.
-    # A wrong hyperparameter is hundreds of bits away.
     got = jax.jit(jax.vmap(lambda hp: train(factory, weak(hp))))(arrays(hps))
     want = jax.tree.map(lambda *lanes: jnp.stack(lanes), *want)
     assert dtypes(got) == dtypes(want)
     params, state = jax.tree.map(error, numbers(got), numbers(want))
-    assert max(jax.tree.leaves(params)) < 4
-    assert max(jax.tree.leaves(state), default=0) < 16
+    assert max(jax.tree.leaves(params)) < 3
+    assert max(jax.tree.leaves(state), default=0) < 8
     assert (got[0]["w"] != parameters()["w"]).any(), "this row trains nothing, so it compares nothing"
 
 

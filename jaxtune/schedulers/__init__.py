@@ -6,4 +6,12 @@ from jaxtune.schedulers.hyperband import Hyperband
 from jaxtune.schedulers.pbt import PopulationBasedTraining
 from jaxtune.schedulers.plan import Exploit, Plan, Row
 
-__all__ = ["Exploit", "FullBudget", "Hyperband", "Plan", "PopulationBasedTraining", "Row", "SuccessiveHalving"]
+__all__ = [
+    "Exploit",
+    "FullBudget",
+    "Hyperband",
+    "Plan",
+    "PopulationBasedTraining",
+    "Row",
+    "SuccessiveHalving",
+]

@@ -12,7 +12,9 @@ class Row(NamedTuple):
     """One evaluation of the population, and what is decided there."""
 
     stop: int  # step count at which the population is evaluated
-    keep: tuple[int, ...] | None = None  # per bracket: trials that go on; None: nothing is decided (a curve point)
+    keep: tuple[int, ...] | None = (
+        None  # per bracket: trials that go on; None: nothing is decided (a curve point)
+    )
 
 
 @dataclass(frozen=True)
@@ -72,7 +74,9 @@ class Plan:
     def trial_steps(self) -> int:
         """Steps over all trials: the budget that the plan spends for one replicate."""
         starts = (0, *(row.stop for row in self.rows[:-1]))
-        return sum(n * (row.stop - start) for n, row, start in zip(self.population, self.rows, starts, strict=True))
+        return sum(
+            n * (row.stop - start) for n, row, start in zip(self.population, self.rows, starts, strict=True)
+        )
 
     @property
     def unit(self) -> int:
