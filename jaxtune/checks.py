@@ -1,37 +1,65 @@
-"""Sentences about values: data, states and results of user functions, checked before anything compiles."""
+"""Sentences about values: data, functions, their results and arguments, checked before anything compiles."""
 
-from collections.abc import Mapping
+import inspect
+import numbers
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+_ARRAYS = (jax.Array, np.ndarray, np.generic, jax.ShapeDtypeStruct)
+_NUMBERS = (bool, int, float, complex)
+_DATA_ADVICE = "collect the examples of a loader or iterator with numpy.concatenate first"
+
+
+def _structure(tree: Any) -> Any:
+    return jax.tree.structure(tree)
+
 
 def _leaves(tree: Any) -> list[tuple[str, Any]]:
     return [(jax.tree_util.keystr(path), leaf) for path, leaf in jax.tree_util.tree_leaves_with_path(tree)]
 
 
+def _kind(value: Any) -> str:
+    """What a value is, in words."""
+    if isinstance(value, type):
+        return f"the class {value.__name__}"
+    if isinstance(value, (jax.Array, np.ndarray, np.generic)):
+        return f"an array of dtype {value.dtype}"
+    if isinstance(value, (str, *_NUMBERS)) or value is None:
+        return repr(value)
+    if isinstance(value, (tuple, list)):
+        return f"a {type(value).__name__} of {len(value)}"
+    return "a function" if inspect.isroutine(value) else f"a value of type {type(value).__name__}"
+
+
+def _fits_device(dtype: Any) -> bool:
+    """Whether JAX knows a dtype: numbers, booleans and keys, no strings or objects."""
+    return any(jnp.issubdtype(dtype, kind) for kind in (np.number, np.bool_, jax.dtypes.extended))
+
+
 def _is_array(leaf: Any) -> bool:
-    return isinstance(
-        leaf, (jax.Array, np.ndarray, np.generic, int, float, complex, jax.ShapeDtypeStruct)
-    ) or (hasattr(leaf, "shape") and hasattr(leaf, "dtype") and hasattr(leaf, "__array__"))
+    return isinstance(leaf, _NUMBERS) or (isinstance(leaf, _ARRAYS) and _fits_device(leaf.dtype))
+
+
+# What user functions return.
 
 
 def check_arrays(tree: Any, owner: str, name: str, advice: str) -> None:
     """Raises TypeError if a leaf of `tree`, which `owner` returned as `name`, is no array."""
     for path, leaf in _leaves(tree):
         if not _is_array(leaf):
-            kind = "function" if callable(leaf) else type(leaf).__name__
-            raise TypeError(f"{owner} returned a {kind} at {name}{path}; {advice}")
+            raise TypeError(f"{owner} returned {_kind(leaf)} at {name}{path}; {advice}")
 
 
 def check_same_state(before: Any, after: Any, owner: str) -> None:
     """Raises TypeError if a step changed structure, shape or dtype of the state."""
-    if jax.tree.structure(before) != jax.tree.structure(after):
+    if _structure(before) != _structure(after):
         raise TypeError(
-            f"{owner} changed the structure of the state from {jax.tree.structure(before)} to "
-            f"{jax.tree.structure(after)}; it must return the state it was given with new values."
+            f"{owner} changed the structure of the state from {_structure(before)} to {_structure(after)}; "
+            "it must return the state it was given with new values."
         )
     for (path, old), (_, new) in zip(_leaves(before), _leaves(after), strict=True):
         if (old.shape, old.dtype) != (new.shape, new.dtype):
@@ -46,13 +74,32 @@ def _describe(leaf: Any) -> str:
 
 
 def check_scalars(values: Any, owner: str) -> None:
-    """Raises TypeError unless `values` is a dict of name -> scalar."""
+    """Raises TypeError unless `values` is a dict of name -> real number."""
+    rule = f"{owner} must be a dict of name -> scalar"
     if not isinstance(values, Mapping):
-        raise TypeError(f"{owner} must be a dict of name -> scalar, got {type(values).__name__}.")
+        raise TypeError(f"{rule}, got {_kind(values)}.")
     for name, value in values.items():
-        if not isinstance(name, str) or jnp.shape(value) != ():
-            shape = jnp.shape(value)
-            raise TypeError(f"{owner} must be a dict of name -> scalar, but {name!r} has shape {shape}.")
+        if not isinstance(name, str):
+            raise TypeError(f"{rule}, got the name {name!r}.")
+        if not _is_real(value):
+            raise TypeError(f"{rule}, but {name!r} is {_kind(value)}.")
+        if jnp.shape(value) != ():
+            raise TypeError(f"{rule}, but {name!r} has shape {jnp.shape(value)}.")
+
+
+def _is_real(value: Any) -> bool:
+    return _is_array(value) and any(
+        jnp.issubdtype(jnp.result_type(value), kind) for kind in (np.bool_, np.integer, np.floating)
+    )
+
+
+def check_real(value: Any, owner: str) -> None:
+    """Raises TypeError unless `owner` returned one array of real numbers, or a number."""
+    if not _is_real(value):
+        raise TypeError(f"{owner} must return an array or a number, got {_kind(value)}.")
+
+
+# Data.
 
 
 def num_examples(data: Any, name: str) -> int:
@@ -62,36 +109,59 @@ def num_examples(data: Any, name: str) -> int:
         TypeError: `data` holds something else than arrays: an iterator, say.
         ValueError: Lengths differ, or there is no example.
     """
-    for path, leaf in _leaves(data):
-        if isinstance(leaf, (int, float, complex)) or not _is_array(leaf):
-            raise TypeError(
-                f"{name} must hold arrays that fit the device, got {type(leaf).__name__}{' at ' + path if path else ''}; "
-                "collect the examples of a loader or iterator with numpy.concatenate first."
+    leaves = [(f"{name}{path}", leaf) for path, leaf in _leaves(data)]
+    for path, leaf in leaves:
+        _check_data_leaf(path, leaf)
+    if not leaves:
+        raise ValueError(f"{name} holds no array.")
+    lists = jax.tree.leaves(data, is_leaf=lambda x: isinstance(x, list))
+    hint = "; numpy.stack makes one array of a list" if any(isinstance(x, list) for x in lists) else ""
+    for path, leaf in leaves:
+        if leaf.ndim == 0:
+            raise ValueError(f"{path} has no axis that counts examples{hint}.")
+    first, count = leaves[0][0], leaves[0][1].shape[0]
+    for path, leaf in leaves:
+        if leaf.shape[0] != count:
+            raise ValueError(
+                f"All arrays of {name} need the same number of examples, but {first} has {count} and "
+                f"{path} has {leaf.shape[0]}{hint}."
             )
-    lengths = {f"{name}{path}": leaf.shape[0] if leaf.ndim else None for path, leaf in _leaves(data)}
-    if not lengths or None in lengths.values():
-        raise ValueError(
-            f"{name} must hold arrays whose leading axis counts examples, got {lengths or 'none'}."
-        )
-    if len(set(lengths.values())) > 1:
-        listed = ", ".join(f"{path} has {n}" for path, n in lengths.items())
-        raise ValueError(f"All arrays of {name} need the same number of examples, but {listed}.")
-    count = next(iter(lengths.values()))
     if count == 0:
         raise ValueError(f"{name} is empty.")
     return count
 
 
+def _check_data_leaf(path: str, leaf: Any) -> None:
+    if isinstance(leaf, _ARRAYS):
+        if not _fits_device(leaf.dtype):
+            raise TypeError(
+                f"{path} has dtype {leaf.dtype}, which no device can hold; encode it as numbers first."
+            )
+        return
+    advice = _DATA_ADVICE
+    if hasattr(leaf, "to_numpy"):
+        advice = "pass its .to_numpy()"
+    elif isinstance(leaf, (*_NUMBERS, str)) or hasattr(leaf, "__array__"):
+        advice = "pass numpy.asarray(...)"
+    raise TypeError(f"{path} must be an array that fits the device, got {_kind(leaf)}; {advice}.")
+
+
+def check_pair(data: Any, name: str) -> None:
+    """Raises TypeError unless `data` is a pair (inputs, targets)."""
+    if not isinstance(data, (tuple, list)) or len(data) != 2:
+        advice = "" if isinstance(data, (tuple, list, dict, *_ARRAYS)) else f"; {_DATA_ADVICE}"
+        raise TypeError(f"{name} must be a pair (inputs, targets) of arrays, got {_kind(data)}{advice}.")
+
+
 def check_batch_size(batch_size: Any, examples: int) -> None:
     """Raises ValueError unless batches of this size can be drawn from so many examples."""
-    if isinstance(batch_size, bool) or not isinstance(batch_size, int) or batch_size < 1:
-        raise ValueError(f"batch_size must be a whole number >= 1, got {batch_size!r}.")
+    check_whole("batch_size", batch_size)
     if batch_size > examples:
         raise ValueError(f"batch_size={batch_size} is larger than the training data, {examples} examples.")
 
 
 def check_finite(data: Any, name: str) -> None:
-    """Raises ValueError if floating-point data hold NaN or infinity. Traced arrays have no values to look at."""
+    """Raises ValueError if data hold NaN or infinity. Traced arrays have no values to look at."""
     for path, leaf in _leaves(data):
         if isinstance(leaf, jax.core.Tracer) or not jnp.issubdtype(leaf.dtype, jnp.inexact):
             continue
@@ -107,7 +177,106 @@ def check_task_data(task: Any) -> None:
     for name in ("train", "validation", "test"):
         if getattr(task, name) is not None:
             num_examples(getattr(task, name), name)
+    for name in ("batch_size", "prepare"):
+        if getattr(task, name) is not None and task.train is None:
+            raise ValueError(f"The task has {name} but no training data: pass train=.")
     if task.batch_size is not None:
-        if task.train is None:
-            raise ValueError("The task has a batch_size but no training data: pass train=.")
         check_batch_size(task.batch_size, num_examples(task.train, "train"))
+
+
+# Functions and arguments.
+
+
+def check_function(role: str, function: Any, arguments: Iterable[str]) -> None:
+    """Raises TypeError unless `function` is a hashable callable that takes these positional arguments."""
+    if not callable(function):
+        raise TypeError(f"{role} must be a function of ({', '.join(arguments)}), got {_kind(function)}.")
+    try:
+        hash(function)
+    except TypeError:
+        raise TypeError(
+            f"{role} must be hashable, since equal functions share a compiled program; got {_kind(function)}."
+        ) from None
+    check_takes(role, function, arguments)
+
+
+def check_takes(role: str, function: Callable, arguments: Iterable[str]) -> None:
+    """Raises TypeError unless a function takes so many positional arguments."""
+    arguments = tuple(arguments)
+    try:
+        signature = inspect.signature(function)
+    except ValueError:  # some functions written in C have none
+        return
+    parameters = signature.parameters.values()
+    positional = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+    if len(positional) < len(arguments) and not any(p.kind == p.VAR_POSITIONAL for p in parameters):
+        raise TypeError(f"{role} is called with ({', '.join(arguments)}), but takes {signature}.")
+
+
+def check_whole(name: str, value: Any, low: int = 1, high: int | None = None) -> None:
+    """Raises ValueError unless a value is a whole number in these bounds."""
+    if not _is_whole(value) or value < low or (high is not None and value > high):
+        upper = "" if high is None else f" and <= {high}"
+        raise ValueError(f"{name} must be a whole number >= {low}{upper}, got {value!r}.")
+
+
+def _is_whole(value: Any) -> bool:
+    return isinstance(value, numbers.Integral) and not isinstance(value, bool)
+
+
+def check_search(scheduler: Any, sampler: Any, metric: Any, replicates: Any) -> None:
+    """Checks the arguments that every kind of search has, but for task, space and mode."""
+    if isinstance(scheduler, type) or not hasattr(scheduler, "plan"):
+        raise TypeError(
+            f"scheduler must be a scheduler such as jt.SuccessiveHalving(...), got {_kind(scheduler)}."
+        )
+    if isinstance(sampler, type) or not callable(sampler):
+        raise TypeError(f"sampler must be a sampler such as jt.Sobol(), got {_kind(sampler)}.")
+    check_function("sampler", sampler, ("key", "space", "history", "num_points"))
+    if not isinstance(metric, str):
+        raise TypeError(f"metric must be the name of a metric, got {_kind(metric)}.")
+    check_whole("replicates", replicates)
+
+
+def check_host(seed: Any, evaluate_every: Any, callback: Any, placement: Any) -> None:
+    """Checks the arguments that only a search driven from the host has."""
+    if not _is_whole(seed):
+        raise TypeError(f"seed must be a whole number, got {seed!r}.")
+    check_whole("seed", seed, low=0, high=2**32 - 1)  # JAX would silently drop the higher bits
+    if evaluate_every is not None:
+        check_whole("evaluate_every", evaluate_every)
+    if callback is not None and not callable(callback):
+        raise TypeError(f"callback must be a function of a result, got {_kind(callback)}.")
+    if isinstance(placement, type) or not hasattr(placement, "mesh"):
+        raise TypeError(f"placement must be a jt.Placement(...), got {_kind(placement)}.")
+
+
+def as_key(key: Any) -> jax.Array:
+    """A typed key, from one or from the older `uint32[2]`.
+
+    Raises:
+        TypeError: It is no key.
+        ValueError: They are several keys.
+    """
+    dtype = getattr(key, "dtype", None)
+    if dtype is not None and jnp.issubdtype(dtype, np.unsignedinteger):
+        key = jax.random.wrap_key_data(key)
+    elif dtype is None or not jnp.issubdtype(dtype, jax.dtypes.prng_key):
+        raise TypeError(f"key must be a JAX key such as jax.random.key(0), got {_kind(key)}.")
+    if key.shape != ():
+        raise ValueError(f"search takes one key, got keys of shape {key.shape}: use jax.vmap over them.")
+    return key
+
+
+def check_points(points: Any, num_points: int, num_dims: int) -> None:
+    """Raises unless a sampler returned points of the unit cube; traced ones have no values to look at."""
+    wanted = f"sampler must return an array [{num_points}, {num_dims}] of numbers in [0, 1]"
+    if not _is_real(points):
+        raise TypeError(f"{wanted}, got {_kind(points)}.")
+    if jnp.shape(points) != (num_points, num_dims):
+        raise ValueError(f"{wanted}, got shape {jnp.shape(points)}.")
+    if not isinstance(points, jax.core.Tracer):
+        values = np.asarray(points)
+        outside = values[~((values >= 0) & (values <= 1))]  # NaN too
+        if outside.size:
+            raise ValueError(f"{wanted}, got {outside[0]}.")

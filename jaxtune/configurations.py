@@ -6,6 +6,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from jaxtune import checks
 from jaxtune.space import Space
 
 SAMPLE, EXPLORE, TRAIN = range(3)  # what keys of a study are for
@@ -19,7 +20,9 @@ def study_key(key: jax.Array, purpose: int) -> jax.Array:
 @partial(jax.jit, static_argnames=("sampler", "space", "num_points"))
 def sample(key: jax.Array, *, sampler: Any, space: Space, num_points: int) -> jax.Array:
     """Points [T, D] of the unit cube that a sampler proposes for a study."""
-    return jnp.asarray(sampler(study_key(key, SAMPLE), space, None, num_points), jnp.float32)
+    points = sampler(study_key(key, SAMPLE), space, None, num_points)
+    checks.check_points(points, num_points, space.num_dims)
+    return jnp.asarray(points, jnp.float32)
 
 
 @partial(jax.jit, static_argnames="space")

@@ -6,8 +6,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
-from jax.sharding import Mesh
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from jaxtune.placement import Placement, Step, check_memory, choose_ladder, fit
 from jaxtune.population import Layout, Population, Shared
@@ -15,6 +16,7 @@ from jaxtune.programs import Clock, Programs
 from jaxtune.functions import Functions
 from jaxtune.resolve import Problem
 from jaxtune.selection import survivors
+from jaxtune.task import Task
 
 _SECONDS_PER_CALL = 0.7  # how late Ctrl-C may be seen, and how often the progress bar moves
 
@@ -52,6 +54,14 @@ class Setting:
         """What all lanes of a group share."""
         train, validation, stats = data
         return Shared(self.key, functions.consts, train, validation, stats, np.int32(self.total_steps))
+
+
+def data_on_devices(task: Task, mesh: Mesh) -> tuple[Any, Any, Any]:
+    """Training data, validation data and stats, a copy on each device."""
+    train, validation = jax.device_put(
+        jax.tree.map(jnp.asarray, (task.train, task.validation)), NamedSharding(mesh, PartitionSpec())
+    )
+    return train, validation, None if task.prepare is None else jax.jit(task.prepare)(train)
 
 
 def fitting(layouts: Sequence[Layout], num_trials: int) -> Layout:

@@ -9,14 +9,22 @@ import jax
 from flax import linen as nn
 from flax import nnx
 
-from jaxtune.functions import asks_for
+from jaxtune import checks
+from jaxtune.functions import asks_for, call, parameters
 
 _FLAGS = {"train": True, "training": True, "is_training": True, "deterministic": False}  # value in training
 
 
-def train_flags(module: Any, train: bool) -> dict[str, bool]:
-    """The arguments by which this module's `__call__` is told whether it is training, found by their names."""
-    names = inspect.signature(module.__call__).parameters
+def train_flags(module: Any, train: bool) -> dict[str, Any]:
+    """The arguments by which a module's `__call__` is told whether it is training, found by their names."""
+    _, *others = inspect.signature(module.__call__).parameters.values() or (None,)
+    for p in others:
+        if p.name not in _FLAGS and p.default is p.empty and p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD):
+            raise TypeError(
+                f"{type(module).__name__}.__call__ has a required parameter {p.name!r} that jaxtune does not "
+                f"know; it passes the inputs and, by name, {', '.join(_FLAGS)}."
+            )
+    names = {p.name for p in others}
     return {name: value if train else not value for name, value in _FLAGS.items() if name in names}
 
 
@@ -30,13 +38,13 @@ class LinenModel:
         """The module for these hyperparameters."""
         if isinstance(self.module, nn.Module):
             return self.module
-        module = self.module(hp)
+        module = call("model", self.module, hp)
         if isinstance(module, nnx.Module):
             raise TypeError(
                 "model returned an nnx module; a function that makes one has to ask for rngs: (hp, rngs)."
             )
         if not isinstance(module, nn.Module):
-            raise TypeError(f"model must return a Flax module, got {type(module).__name__}.")
+            raise TypeError(f"model must return a Flax module, got {_named(module)}.")
         return module
 
     def init(self, key: jax.Array, hp: dict, inputs: Any) -> tuple[Any, Any]:
@@ -80,8 +88,9 @@ class LinenModel:
 class NnxModel:
     """An nnx module class or a function `(hp, rngs)` that makes one.
 
-    The module is built anew in every trace: a graph definition kept from another trace would leak the tracers in its
-    attributes. Its random streams are seeded from the step's key and never carried, so that draws stay shared.
+    The module is built anew in every trace: a graph definition kept from another trace would leak the tracers
+    in its attributes. Its random streams are seeded from the step's key and never carried, so that draws stay
+    shared.
     """
 
     factory: Callable[..., nnx.Module]
@@ -89,9 +98,12 @@ class NnxModel:
     def build(self, key: jax.Array, hp: dict) -> tuple[Any, Any, Any, Any]:
         """Graph definition, parameters, other variables, and random streams."""
         module = self.factory(hp, rngs=nnx.Rngs(key))
+        if isinstance(module, nn.Module):
+            raise TypeError("model returned a linen module; a function that makes one takes hp alone.")
         if not isinstance(module, nnx.Module):
-            raise TypeError(f"model must return an nnx module, got {type(module).__name__}.")
-        graph, streams, params, other = nnx.split(module, nnx.RngState, nnx.Param, ...)
+            raise TypeError(f"model must return an nnx module, got {_named(module)}.")
+        parts: Any = nnx.split(module, nnx.RngState, nnx.Param, ...)
+        graph, streams, params, other = parts
         return graph, params, other, streams
 
     def init(self, key: jax.Array, hp: dict, inputs: Any) -> tuple[Any, Any]:
@@ -139,8 +151,8 @@ def flax_model(model: Any) -> LinenModel | NnxModel:
     """
     if isinstance(model, nnx.Module):
         raise TypeError(
-            "model is an nnx instance; pass its class or a function (hp, rngs) -> module, so that every trial can "
-            "build its own."
+            "model is an nnx instance; pass its class or a function (hp, rngs) -> module, so that every "
+            "trial can build its own."
         )
     if isinstance(model, type) and issubclass(model, nn.Module):
         raise TypeError(
@@ -148,10 +160,36 @@ def flax_model(model: Any) -> LinenModel | NnxModel:
         )
     if isinstance(model, nn.Module):
         return LinenModel(model)
-    if isinstance(model, type) and issubclass(model, nnx.Module):
-        return NnxModel(model)
     if not callable(model):
         raise TypeError(
             f"model must be a Flax module or a function that makes one, got {type(model).__name__}."
         )
-    return NnxModel(model) if asks_for(model, "rngs") else LinenModel(model)
+    if asks_for(model, "rngs"):
+        _check_takes_hp(model)
+        return NnxModel(model)
+    checks.check_function("model", model, ("hp",))
+    return LinenModel(model)
+
+
+def _check_takes_hp(factory: Callable) -> None:
+    """Raises TypeError unless an nnx class or function can be called with (hp, rngs=rngs)."""
+    others = [p for p in parameters(factory) if p.name != "rngs"]
+    positional = [
+        p for p in others if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD, p.VAR_POSITIONAL)
+    ]
+    required = [p for p in others if p.default is p.empty and p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
+    if len(required) > 1 or not positional:
+        name = getattr(factory, "__name__", "model")
+        raise TypeError(
+            f"model is called with (hp, rngs), but {name} takes "
+            f"({', '.join(map(str, parameters(factory)))}): pass a function, "
+            f"as in lambda hp, rngs: {name}(...)."
+        )
+
+
+def _named(value: Any) -> str:
+    return (
+        f"the class {value.__name__}"
+        if isinstance(value, type)
+        else f"a value of type {type(value).__name__}"
+    )

@@ -2,7 +2,7 @@
 
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -28,7 +28,8 @@ class Placement:
         max_programs: A search with more groups of static hyperparameters than this is refused.
 
     Raises:
-        ValueError: A number is below 1 or the list of devices is empty.
+        ValueError: A number is below 1, or the list of devices is empty or names one twice.
+        TypeError: These are no JAX devices.
 
     Example:
         >>> Placement(lanes=16).lanes
@@ -41,18 +42,32 @@ class Placement:
 
     def __post_init__(self) -> None:
         if self.devices is not None:
-            object.__setattr__(self, "devices", tuple(self.devices))
-            if not self.devices:
-                raise ValueError("Placement needs at least one device, got an empty list.")
+            object.__setattr__(self, "devices", _checked_devices(self.devices))
         for name in ("lanes", "max_programs"):
             value = getattr(self, name)
-            if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
+            if name == "lanes" and value is None:
+                continue
+            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
                 raise ValueError(f"Placement needs {name} to be a whole number >= 1, got {value!r}.")
 
     def mesh(self) -> Mesh:
         """A mesh with one axis over the devices."""
         devices = jax.devices() if self.devices is None else list(self.devices)
         return jax.make_mesh((len(devices),), (AXIS,), axis_types=(AxisType.Auto,), devices=devices)
+
+
+def _checked_devices(devices: Any) -> tuple[Any, ...]:
+    if isinstance(devices, str) or not isinstance(devices, Iterable):
+        raise TypeError(f"Placement needs a list of devices such as jax.devices()[:1], got {devices!r}.")
+    devices = tuple(devices)
+    if not devices:
+        raise ValueError("Placement needs at least one device, got an empty list.")
+    for device in devices:
+        if not isinstance(device, jax.Device):
+            raise TypeError(f"Placement needs JAX devices such as jax.devices()[0], got {device!r}.")
+    if len(set(devices)) < len(devices):
+        raise ValueError(f"Placement needs different devices, got {devices}.")
+    return devices
 
 
 class Step(NamedTuple):
@@ -117,7 +132,7 @@ def choose_ladder(
 ) -> tuple[Step, ...]:
     """The ladder for a group.
 
-    On a CPU a chunk's weights, gradients and moments should stay in the second-level cache. Elsewhere the time of a
+    On a CPU the states of a chunk should take about a quarter of the second-level cache. Elsewhere the time of a
     step is about a + b * lanes, so that as many lanes as fit are best.
 
     Args:
@@ -132,7 +147,7 @@ def choose_ladder(
     if placement.lanes is not None:
         widest = placement.lanes
     elif cpu:
-        widest = min(max(_nearest_power(_l2_bytes() / max(1, state_bytes * 4 / 3)), 2), 16)
+        widest = min(max(_nearest_power(_l2_bytes() / 4 / max(1, state_bytes)), 2), 64)
     else:
         lanes_in_memory = available_memory(mesh) / mesh.devices.size / 4 / max(1, scratch_bytes)
         widest = min(2 ** int(math.log2(max(1, lanes_in_memory))), 1024)

@@ -16,6 +16,7 @@ from jax import lax
 from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
+from jaxtune import draws
 from jaxtune.functions import Extras, Functions
 from jaxtune.order import Window, batch_indices, empty_window
 
@@ -23,6 +24,8 @@ AXIS = "lanes"
 INIT, ORDER, STEP, EVALUATE = range(4)  # what a key of a replicate is for
 HEALTHY = -1
 _MOVE_BYTES = 2**21  # scratch of a move per device, about
+_DRAW_BYTES = 2**26  # draws of a unit that are worth keeping
+_SHARED = (True, False, True, False, True)  # of (key, state, batch, hp, extras), what has no lane axis
 
 
 class Layout(NamedTuple):
@@ -140,16 +143,17 @@ def advance(
             order_key = replicate_key(shared.key, index, ORDER)
             indices, windows = _unit_indices(layout, windows, index, order_key, first)
             steps = first + jnp.arange(layout.unit, dtype=jnp.int32)
-            step = _vmapped_step(functions, layout, shared, replicate_key(shared.key, index, STEP))
+            step = _Step(functions, layout, shared, replicate_key(shared.key, index, STEP))
+            drawn = step.draws(hp, steps, indices)
 
             def chunk(number: Any, population: Population) -> Population:
                 row = number * layout.width
                 hp_chunk = jax.tree.map(lambda x: lax.dynamic_slice_in_dim(x, row, layout.width), hp)
                 lanes = _take(population, index, row, layout.width)
-                lanes, _ = lax.scan(
-                    lambda lanes, x: (step(lanes, hp_chunk, *x), None), lanes, (steps, indices)
+                states, info = lax.scan(
+                    lambda states, x: step(states, hp_chunk, *x), lanes.state, (steps, indices, drawn)
                 )
-                return _put(population, lanes, index, row)
+                return _put(population, _book(lanes, states, info, steps), index, row)
 
             return lax.fori_loop(0, chunks, chunk, population), windows
 
@@ -320,32 +324,72 @@ def _put(tree: Any, part: Any, replicate: Any, row: Any) -> Any:
     )
 
 
-def _vmapped_step(functions: Functions, layout: Layout, shared: Shared, key: jax.Array) -> Callable:
-    """One step of `width` lanes with the same batch and key; a lane whose loss is not finite stays as it was."""
+class _Step(NamedTuple):
+    """The training step of one replicate: what lanes share is drawn for a whole unit, the rest is vmapped."""
 
-    def step(lanes: Population, hp: Any, count: jax.Array, indices: Any) -> Population:
-        batch = shared.train if indices is None else jax.tree.map(lambda x: x[indices], shared.train)
-        extras = Extras(count, shared.total_steps, shared.stats)
-        one = jax.vmap(functions.step, in_axes=(None, None, 0, None, 0, None), axis_size=layout.width)
-        step_key = jax.random.fold_in(key, count)
-        state, info = one(shared.consts["step"], step_key, lanes.state, batch, hp, extras)
-        healthy = lanes.diverged == HEALTHY
-        going = healthy & jnp.isfinite(info["loss"]) if "loss" in info else healthy
-        return Population(
-            state=jax.tree.map(lambda new, old: _where(going, new, old), state, lanes.state),
-            diverged=jnp.where(healthy & ~going, count, lanes.diverged),
-            info_sum={
-                name: lanes.info_sum[name] + jnp.where(going & ~jnp.isnan(value), value, 0.0)
-                for name, value in info.items()
-            },
-            info_count={name: lanes.info_count[name] + (going & ~jnp.isnan(v)) for name, v in info.items()},
-        )
+    functions: Functions
+    layout: Layout
+    shared: Shared
+    key: jax.Array
 
-    return step
+    def draws(self, hp: Any, steps: jax.Array, indices: Any) -> list[jax.Array]:
+        """Random numbers [unit, ...] that the steps of a unit share; each device draws those of some steps."""
+
+        def draw(_: None, index: jax.Array) -> tuple[None, list[jax.Array]]:
+            at = jax.tree.map(lambda x: x[index], (steps, indices))
+            args = self._args(self.functions.state, hp, *at)
+            return None, draws.record(self.functions.step, self.shared.consts["step"], args, _SHARED)
+
+        unit, devices = self.layout.unit, self.layout.devices
+        one = jax.eval_shape(draw, None, jnp.int32(0))[1]
+        if not one or sum(x.size * x.dtype.itemsize for x in one) * unit > _DRAW_BYTES:
+            return []
+        part = -(-unit // devices)
+        mine = jnp.minimum(lax.axis_index(AXIS) * part + jnp.arange(part), unit - 1)
+        drawn = lax.scan(draw, None, mine)[1]
+        return [lax.all_gather(x, AXIS, tiled=True)[:unit] for x in drawn]
+
+    def __call__(self, states: Any, hp: Any, count: Any, indices: Any, drawn: list[Any]) -> tuple[Any, dict]:
+        """States after a step of `width` lanes, and what it logs, name -> [width]."""
+        step, consts = self.functions.step, self.shared.consts["step"]
+
+        def one(state: Any, hp: Any) -> Any:
+            args = self._args(state, hp, count, indices)
+            return draws.replay(step, consts, args, _SHARED, drawn) if drawn else step(consts, *args)
+
+        return jax.vmap(one, axis_size=self.layout.width)(states, hp)
+
+    def _args(self, state: Any, hp: Any, count: jax.Array, indices: Any) -> tuple[Any, ...]:
+        train = self.shared.train
+        batch = train if indices is None else jax.tree.map(lambda x: x[indices], train)
+        extras = Extras(count, self.shared.total_steps, self.shared.stats)
+        return jax.random.fold_in(self.key, count), state, batch, hp, extras
 
 
-def _where(lanes: jax.Array, new: jax.Array, old: jax.Array) -> jax.Array:
-    return jnp.where(lanes.reshape(-1, *[1] * (new.ndim - 1)), new, old)
+def _book(lanes: Population, states: Any, info: dict[str, jax.Array], steps: jax.Array) -> Population:
+    """Lanes after a unit, with its logs [unit, width] booked and the first non-finite loss noted.
+
+    A diverged lane is not frozen: selecting between old and new states costs up to a third of a step on a CPU, and
+    nobody reads the state of a lane that is marked. Its neighbours never see it.
+    """
+    alive = jnp.broadcast_to(lanes.diverged == HEALTHY, (steps.shape[0], lanes.diverged.shape[0]))
+    diverged = lanes.diverged
+    if "loss" in info:
+        alive &= jnp.cumprod(jnp.isfinite(info["loss"]), axis=0, dtype=jnp.int32) == 1
+        first = steps[0] + jnp.sum(alive, axis=0, dtype=jnp.int32)
+        diverged = jnp.where((diverged == HEALTHY) & ~alive[-1], first, diverged)
+    counted = {name: alive & ~jnp.isnan(values) for name, values in info.items()}
+    return Population(
+        state=states,
+        diverged=diverged,
+        info_sum={
+            name: lanes.info_sum[name] + jnp.sum(jnp.where(counted[name], values, 0.0), axis=0)
+            for name, values in info.items()
+        },
+        info_count={
+            name: lanes.info_count[name] + jnp.sum(ok, axis=0, dtype=jnp.int32) for name, ok in counted.items()
+        },
+    )
 
 
 def _empty_windows(layout: Layout) -> Window | None:

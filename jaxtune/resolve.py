@@ -1,23 +1,29 @@
 """Finding out, before anything compiles, whether a task and a space fit together.
 
-One abstract evaluation of the task tells most; only when that fails are hyperparameters tried one at a time, to say
-which of them is at fault and what to do about it.
+One abstract evaluation of the task tells most; only when that fails are hyperparameters tried one at a time,
+to say which of them is at fault and what to do about it.
 """
 
-import difflib
-import traceback
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import optax
-from jax.interpreters.partial_eval import dce_jaxpr
 
 from jaxtune import checks
+from jaxtune.explain import explain
 from jaxtune.functions import Functions, Inputs, call, inputs_of, trace, trace_anew
+from jaxtune.options import did_you_mean
+from jaxtune.reads import check_all_read
 from jaxtune.space import Space
 from jaxtune.task import Task
+
+_ROLES = {
+    "init": ("key", "hp"),
+    "step": ("key", "state", "batch", "hp"),
+    "evaluate": ("key", "state", "data", "hp"),
+    "prepare": ("train",),
+}
 
 
 class Problem(NamedTuple):
@@ -30,7 +36,7 @@ class Problem(NamedTuple):
 
     def functions(self, indices: Mapping[str, int]) -> Functions:
         """The traced functions of the group with these options of the static hyperparameters."""
-        return trace(self.task, static_values(self.space, indices), self.space.order, self.inputs)
+        return _traced(self.task, self.space, indices)
 
     @property
     def inputs(self) -> Inputs:
@@ -56,22 +62,26 @@ def resolve(task: Task, space: Space, metric: str, mode: str | None) -> Problem:
     """
     if not isinstance(task, Task):
         raise TypeError(f"task must be a jaxtune Task, got {type(task).__name__}.")
+    for role, arguments in _ROLES.items():
+        if role != "prepare" or task.prepare is not None:
+            checks.check_function(role, getattr(task, role), arguments)
     checks.check_task_data(task)
     mode = _check_mode(metric, mode)
     if getattr(task.evaluate, "loss_takes_hp", False) and metric == "loss":
         raise ValueError(
-            "The loss takes hp, so its validation value differs between trials for reasons other than the model: "
-            "name a metric."
+            "The loss takes hp, so its validation value differs between trials for reasons other than the "
+            "model: name a metric."
         )
     if task.validation is None and task.train is not None:
         raise ValueError("Selection needs validation data: pass validation=.")
     space, functions = _pin(task, space)
     if metric not in functions.metrics:
-        raise ValueError(f"metric={metric!r} is unknown; the task reports {', '.join(functions.metrics)}.")
-    _check_all_read(task, space, functions)
+        hint = did_you_mean(metric, functions.metrics)
+        known = ", ".join(functions.metrics) or "nothing"
+        raise ValueError(f"metric={metric!r} is unknown{hint}; the task reports {known}.")
+    check_all_read(space, lambda indices: _traced(task, space, indices))
     if hasattr(task.evaluate, "check_data"):
-        first = {name: 0 for name in space.static}
-        task.evaluate.check_data(task, functions.state, {**_examples(space), **static_values(space, first)})
+        task.evaluate.check_data(task, _values(space, _first(space)))
     return Problem(task, space, metric, mode)
 
 
@@ -99,38 +109,118 @@ def _examples(space: Space) -> dict[str, Any]:
     return {name: middle[name] for name in space.traced}
 
 
+def _values(space: Space, indices: Mapping[str, int]) -> dict[str, Any]:
+    """A Python value of every hyperparameter, in the order of the user's own dict."""
+    values = {**static_values(space, indices), **_examples(space)}
+    return {name: values[name] for name in space.order}
+
+
+def _first(space: Space) -> dict[str, int]:
+    """The first option of every static hyperparameter."""
+    return dict.fromkeys(space.static, 0)
+
+
+# Traced or static.
+
+
 def _pin(task: Task, space: Space) -> tuple[Space, Functions]:
     """Traces whatever can be traced; the undecided that can't become static."""
+    pinned = space.pin(dict.fromkeys(space.undecided, False))
     try:
-        pinned = space.pin(dict.fromkeys(space.undecided, False))
-        return pinned, _first_trace(task, pinned)
+        return pinned, _trace(task, pinned, _first(pinned))
     except Exception:
-        _check_concrete(task, space)
-        pinned = _probe_each(task, space)
-        return pinned, _first_trace(task, pinned)
+        pass  # outside of this block errors are reported without a long chain of other errors
+    _check_concrete(task, space, _first(space))
+    static = {
+        name: _failure(_trace_only, task, space, _first(space), (name,)) is not None
+        for name in space.undecided
+    }
+    pinned = space.pin(static)
+    return pinned, _traced(task, pinned, _first(pinned))
 
 
-def _first_trace(task: Task, space: Space) -> Functions:
-    inputs = inputs_of(task, _traced_structs(space))
-    return trace(task, static_values(space, dict.fromkeys(space.static, 0)), space.order, inputs)
+def _trace(task: Task, space: Space, indices: Mapping[str, int]) -> Functions:
+    return trace(task, static_values(space, indices), space.order, inputs_of(task, _traced_structs(space)))
 
 
-def _trace_only(task: Task, space: Space, traced: tuple[str, ...]) -> Functions:
-    """Traces with some hyperparameters as arrays and all others as plain Python values."""
-    static = {**static_values(space, dict.fromkeys(space.static, 0)), **_examples(space)}
+def _traced(task: Task, space: Space, indices: Mapping[str, int]) -> Functions:
+    """The functions of one group, or a report of what hinders them."""
+    try:
+        return _trace(task, space, indices)
+    except Exception as error:
+        failure = error
+    _check_concrete(task, space, indices)
+    for name in space.traced:
+        cause = _failure(_trace_only, task, space, indices, (name,))
+        if cause is not None:
+            raise explain(name, f"hp[{name!r}]", space.domain(name).num_options, cause) from cause
+    raise failure
+
+
+def _trace_only(
+    task: Task,
+    space: Space,
+    indices: Mapping[str, int],
+    traced: tuple[str, ...],
+    counters: Mapping[str, int] | None = None,
+) -> None:
+    """Traces with some hyperparameters as arrays, all others and these counters as plain Python values."""
+    values = _values(space, indices)
     structs = {name: struct for name, struct in _traced_structs(space).items() if name in traced}
-    kept = {name: value for name, value in static.items() if name not in traced}
-    return trace_anew(task, kept, space.order, inputs_of(task, structs))
+    static = {name: value for name, value in values.items() if name not in traced}
+    if counters:
+        task = _with_values(task, counters)
+    trace_anew(task, static, space.order, inputs_of(task, structs))
+
+
+def _failure(function: Callable, *args: Any) -> Exception | None:
+    try:
+        function(*args)
+    except Exception as error:
+        return error
+    return None
+
+
+def _with_values(task: Task, extras: Mapping[str, Any], hp: dict | None = None) -> Task:
+    """The task with these values in place of those that the engine would pass."""
+
+    def bind(role: str) -> Callable:
+        def function(*args: Any, step: Any, total_steps: Any, stats: Any) -> Any:
+            *fixed, given = args
+            known = {"step": step, "total_steps": total_steps, "stats": stats, **extras}
+            return call(role, getattr(task, role), *fixed, given if hp is None else hp, **known)
+
+        return function
+
+    return task.replace(**{role: bind(role) for role in ("init", "step", "evaluate")})
+
+
+# Saying what is wrong.
+
+
+def _check_concrete(task: Task, space: Space, indices: Mapping[str, int]) -> None:
+    """Raises if the task fails with plain Python values too: a user's own exception passes through."""
+    error = _failure(_trace_only, task, space, indices, ())
+    if error is None:
+        return
+    values = _values(space, indices)
+    if isinstance(error, KeyError):
+        _check_misspelt(task, values)
+    for counters in ({"total_steps": 100}, {"step": 0}, {"total_steps": 100, "step": 0}):
+        if _failure(_trace_only, task, space, indices, (), counters) is None:
+            name = next(iter(counters))
+            raise explain(name, name, None, error) from error
+    error.add_note(f"This happened with the hyperparameters {values}.")
+    raise error
 
 
 class _Reads(dict):
     """Hyperparameters that report a name they lack; only for finding the cause of a KeyError."""
 
     def __missing__(self, name: str) -> Any:
-        close = difflib.get_close_matches(str(name), list(self), n=1)
-        hint = f" Did you mean {close[0]!r}?" if close else ""
         raise _Misspelt(
-            f"The task reads hp[{name!r}], but the space has: {', '.join(self) or 'nothing'}.{hint}"
+            f"The task reads hp[{name!r}], which the space lacks{did_you_mean(name, self)}; "
+            f"it has {', '.join(self) or 'nothing'}."
         )
 
 
@@ -139,112 +229,11 @@ class _Misspelt(KeyError):
         return str(self.args[0])
 
 
-def _check_concrete(task: Task, space: Space) -> None:
-    """Raises the user's own exception if the task fails with plain Python values too."""
-    try:
-        _trace_only(task, space, ())
-    except KeyError as error:
-        static = {**static_values(space, dict.fromkeys(space.static, 0)), **_examples(space)}
-        if error.args and error.args[0] not in static:
-            _find_misspelt(task, _Reads({name: static[name] for name in space.order}))
-        raise
-
-
-def _find_misspelt(task: Task, hp: _Reads) -> None:
-    try:
-        trace_anew(_with_hparams(task, hp), {}, (), inputs_of(task, {}))
-    except _Misspelt as error:
+def _check_misspelt(task: Task, hp: dict) -> None:
+    error = _failure(_trace_values, task, _Reads(hp))
+    if isinstance(error, _Misspelt):
         raise KeyError(str(error)) from None
-    except Exception:
-        return  # the caller raises the first error
 
 
-def _with_hparams(task: Task, hp: dict) -> Task:
-    """The task with this very dict in place of the one that the engine would make."""
-
-    def bind(role: str) -> Any:
-        def function(*args: Any, step: Any, total_steps: Any, stats: Any) -> Any:
-            return call(
-                role, getattr(task, role), *args[:-1], hp, step=step, total_steps=total_steps, stats=stats
-            )
-
-        return function
-
-    return task.replace(**{role: bind(role) for role in ("init", "step", "evaluate")})
-
-
-def _probe_each(task: Task, space: Space) -> Space:
-    """Traces one hyperparameter at a time: the undecided that fail become static, others are reported."""
-    static = {}
-    for name in space.traced:
-        try:
-            _trace_only(task, space, (name,))
-        except Exception as error:
-            if name not in space.undecided:
-                raise _explain(name, error) from error
-            static[name] = True
-        else:
-            if name in space.undecided:
-                static[name] = False
-    return space.pin(static)
-
-
-def _explain(name: str, error: Exception) -> TypeError:
-    """What to do about a traced hyperparameter that some code needs as a Python value; told by where it failed."""
-    frames = [
-        (frame.filename.replace("\\", "/"), frame.name) for frame in traceback.extract_tb(error.__traceback__)
-    ]
-    schedules = [name for path, name in frames if "/optax/" in path and name in dir(optax.schedules)]
-    dropout = any("/flax/" in path and ("stochastic" in path or "attention" in path) for path, _ in frames)
-    where, advice = (
-        "the task",
-        f"declare it static, as in jt.Choice([...], static=True), or keep hp[{name!r}] out of it",
-    )
-    if schedules:
-        where, advice = (
-            f"optax.{schedules[0]}",
-            f"use jt.schedules.{schedules[0]}, which accepts traced arguments",
-        )
-    elif dropout:
-        where, advice = "a Flax dropout layer", f"use jt.rate(hp[{name!r}])"
-    message = str(error).strip().splitlines()
-    cause = message[0] if message else type(error).__name__
-    return TypeError(
-        f"{name!r} is a traced number, but {where} needs a Python value: {advice}. (The error was: {cause})"
-    )
-
-
-def _check_all_read(task: Task, space: Space, functions: Functions) -> None:
-    """Refuses hyperparameters that no function reads: a search over them would only add noise to its report."""
-    read = _inputs_read(functions, sorted(space.traced))
-    for name in space.static:
-        if _changes_program(task, space, name, functions):
-            read.add(name)
-    for name in space.names:
-        if name not in read:
-            raise ValueError(f"The space has {name!r}, which no function of the task reads.")
-
-
-def _inputs_read(functions: Functions, names: list[str]) -> set[str]:
-    """Traced hyperparameters that the results of init, step or evaluate depend on."""
-    read = set()
-    for traced in (functions.init, functions.step, functions.evaluate):
-        _, used = dce_jaxpr(traced.jaxpr, [True] * len(traced.jaxpr.outvars))
-        read |= {name for name, is_used in zip(names, used[traced.hp], strict=True) if is_used}
-    return read
-
-
-def _changes_program(task: Task, space: Space, name: str, functions: Functions) -> bool:
-    """Whether some option of a static hyperparameter gives another program than the first."""
-    first = _programs_text(functions)
-    inputs = inputs_of(task, _traced_structs(space))
-    for index in range(1, space.domain(name).num_options or 1):
-        indices = {**dict.fromkeys(space.static, 0), name: index}
-        if _programs_text(trace(task, static_values(space, indices), space.order, inputs)) != first:
-            return True
-    return (space.domain(name).num_options or 1) == 1
-
-
-def _programs_text(functions: Functions) -> tuple[Any, ...]:
-    parts = (functions.init, functions.step, functions.evaluate)
-    return tuple((str(part.jaxpr), part.out_tree) for part in parts)
+def _trace_values(task: Task, hp: dict) -> None:
+    trace_anew(_with_values(task, {}, hp), {}, (), inputs_of(task, {}))

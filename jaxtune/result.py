@@ -1,263 +1,21 @@
-"""What a search hands back: its record as arrays, one `Trial` per configuration, and the `Result` over them.
-
-Everything here is host-side numpy, computed from one `History`; nothing trains, compiles or decides.
-
-Shapes: T trials, R replicates, E evaluations in the order they were made. Evaluation e closes the *interval*
-of training that ends at step count `step[e]`; a decision (prune, exploit) may follow it.
-"""
+"""What a search hands back: a `History` seen as trials, tables, curves, pictures and text."""
 
 from __future__ import annotations
 
 import csv
 import html
-import math
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 
 from jaxtune import plots
-
-
-@dataclass(frozen=True, eq=False)
-class History:
-    """The record of a search, written row by row while it runs.
-
-    Attributes:
-        hparams: one dict of plain Python values per trial, as at the start of the trial; length T.
-        log_names: names of the hyperparameters whose domain is logarithmic.
-        bracket: int [T], the set of trials this one is ranked among.
-        step: int [E], number of steps made by then (one counter serves all trials).
-        metrics: name -> float [E, R, T]; NaN where the trial was not in training.
-        active: bool [E, T], the trial was in training at that evaluation.
-        decided: bool [E], the scheduler decided there; true for the last row of a search that finishes.
-        pruned: int [T], step count of the rung that pruned the trial, or -1.
-        diverged: int [T], first step (from 0) with a non-finite loss or metric in any replicate, or -1. A
-            metric that is non-finite at an evaluation counts for the last step before it, `step[e] - 1`.
-        source: int [E, T], after evaluation e trial t went on from the weights of trial `source[e, t]`.
-        schedule: name -> float [E, T], value of an explored hyperparameter during the interval that *ends* at
-            e; empty when the scheduler never explores.
-        lane_steps: int [E], lane-steps spent so far.
-    """
-
-    hparams: tuple[dict[str, Any], ...]
-    log_names: tuple[str, ...]
-    bracket: np.ndarray  # int [T]
-    step: np.ndarray  # int [E]
-    metrics: dict[str, np.ndarray]  # float [E, R, T]
-    active: np.ndarray  # bool [E, T]
-    decided: np.ndarray  # bool [E]
-    pruned: np.ndarray  # int [T]
-    diverged: np.ndarray  # int [T]
-    source: np.ndarray  # int [E, T]
-    schedule: dict[str, np.ndarray]  # float [E, T]
-    lane_steps: np.ndarray  # int [E]
-
-    @property
-    def num_trials(self) -> int:
-        """T."""
-        return len(self.hparams)
-
-    @property
-    def num_evaluations(self) -> int:
-        """E."""
-        return len(self.step)
-
-    @cached_property
-    def lost(self) -> np.ndarray:
-        """Bool [E, T]: the weights of the trial had diverged by evaluation e.
-
-        PBT may overwrite a diverged trial with a healthy one; from then on it counts as healthy.
-        """
-        late = (self.diverged >= 0) & (self.step[:, None] > self.diverged)  # [E, T]
-        replaced = late & (self.source != np.arange(self.num_trials))
-        before = np.zeros_like(replaced)
-        before[1:] = np.logical_or.accumulate(replaced, axis=0)[:-1]
-        return late & ~before
-
-    @cached_property
-    def last(self) -> np.ndarray:
-        """Int [T]: index of the trial's last evaluation, -1 if it was never evaluated."""
-        if self.num_evaluations == 0:
-            return np.full(self.num_trials, -1)
-        latest = self.num_evaluations - 1 - np.argmax(self.active[::-1], axis=0)
-        return np.where(self.active.any(axis=0), latest, -1)
-
-    @cached_property
-    def failed(self) -> np.ndarray:
-        """Bool [T]: the trial ended diverged."""
-        failed = self.diverged >= 0
-        if self.num_evaluations == 0:
-            return failed
-        replaced = ~self.lost & (
-            self.step[:, None] > self.diverged
-        )  # [E, T]: evaluated healthy after it diverged
-        return failed & ~(self.active & replaced).any(axis=0)
-
-    def values(self, name: str) -> np.ndarray:
-        """Float64 [E, R, T] of one metric, NaN where the trial was not training or had diverged."""
-        keep = (self.active & ~self.lost)[:, None, :]
-        return np.where(keep, np.asarray(self.metrics[name], dtype=np.float64), np.nan)
-
-    def mean(self, name: str) -> np.ndarray:
-        """Float64 [E, T]: mean over the replicates; one non-finite replicate makes the mean non-finite."""
-        with np.errstate(invalid="ignore"):  # inf - inf is a fact about the trial, not a numerical accident
-            return self.values(name).mean(axis=1)
-
-    @cached_property
-    def slots(self) -> np.ndarray:
-        """Int [E, T]: the trial in whose place the weights that trial t ended with were during interval e."""
-        own = np.arange(self.num_trials)
-        slots = np.tile(own, (self.num_evaluations, 1))
-        for e in range(self.num_evaluations - 2, -1, -1):
-            came_from = self.source[e, slots[e + 1]]
-            slots[e] = np.where(e < self.last, came_from, own)
-        return slots
-
-
-@dataclass(frozen=True)
-class PiecewiseConstant:
-    """A hyperparameter's value over the steps of a trial, as an Optax-compatible schedule.
-
-    `values[i]` holds from step `boundaries[i - 1]` up to but not including `boundaries[i]`. Equal by value
-    and hashable, so that an optimizer built from it a second time compiles nothing.
-
-    >>> lr = PiecewiseConstant(boundaries=(100, 200), values=(0.1, 0.03, 0.05))
-    >>> [round(float(lr(count)), 3) for count in (0, 99, 100, 250)]
-    [0.1, 0.1, 0.03, 0.05]
-    """
-
-    boundaries: tuple[int, ...]
-    values: tuple[float, ...]  # one more than boundaries
-
-    def __call__(self, count: Any) -> jax.Array:
-        """The value at step `count` (from 0): a Python, numpy or traced integer, or an array of them."""
-        # A chain of `where` on Python numbers stays weakly typed, as hyperparameters are inside user code;
-        # indexing an array would give strong float32, which changes the dtype of a bfloat16 optimizer state.
-        value = jnp.broadcast_to(self.values[0], jnp.shape(count))
-        for boundary, following in zip(self.boundaries, self.values[1:], strict=True):
-            value = jnp.where(count >= boundary, following, value)
-        return value
-
-
-@dataclass(frozen=True, eq=False)
-class Trial:
-    """One configuration and what became of it.
-
-    Attributes:
-        id: position in `Result.trials`.
-        hparams: hyperparameters by name; after PBT those that were last in force.
-        metrics: name -> value at the trial's last evaluation, mean over replicates; NaN once it has diverged.
-        steps: steps trained; for a diverged trial, those before the bad one.
-        status: "finished", "pruned at step 200", "diverged at step 37" or "interrupted".
-        bracket: the set of trials it was ranked among.
-        replicates: name -> float [R], the values that `metrics` averages.
-        standard_error: name -> standard error of the mean over replicates; NaN for one replicate.
-        lineage: (first step, trial id) pairs, oldest first: where the weights were trained. `((0, id),)`
-            unless PBT copied them from elsewhere.
-        states: for the best trial only, its state with a leading replicate axis.
-    """
-
-    id: int
-    hparams: dict[str, Any]
-    metrics: dict[str, float]
-    steps: int
-    status: str
-    bracket: int
-    replicates: dict[str, np.ndarray] = field(repr=False)
-    standard_error: dict[str, float] = field(repr=False)
-    lineage: tuple[tuple[int, int], ...] = field(repr=False)
-    states: Any = field(default=None, repr=False)
-    _explored: dict[str, PiecewiseConstant] = field(default_factory=dict, repr=False)
-    _variables_of: Callable[[Any], Any] | None = field(default=None, repr=False)
-    _model_of: Callable[[Any, dict[str, Any]], Any] | None = field(default=None, repr=False)
-
-    @cached_property
-    def state(self) -> Any:
-        """The trained state of replicate 0; None unless this is the best trial."""
-        return self._of(0)
-
-    @cached_property
-    def variables(self) -> Any:
-        """The trained weights of replicate 0; None unless this is the best trial and its task names them."""
-        known = self.states is not None and self._variables_of is not None
-        return self._variables_of(self.state) if known else None  # type: ignore[misc]
-
-    @cached_property
-    def model(self) -> Any:
-        """The model of replicate 0, ready for prediction; None unless this is the best trial and has one."""
-        known = self.states is not None and self._model_of is not None
-        return self._model_of(self.state, self.hparams) if known else None  # type: ignore[misc]
-
-    def _of(self, replicate: int) -> Any:
-        return None if self.states is None else jax.tree.map(lambda leaf: leaf[replicate], self.states)
-
-    def schedule(self, name: str) -> PiecewiseConstant:
-        """How one hyperparameter changed while these weights were trained, as an Optax-compatible schedule.
-
-        After PBT it follows the lineage, so training once with it replays the trial:
-        `optax.sgd(best.schedule("lr"))`. A hyperparameter that was never explored gives a constant.
-
-        Args:
-            name: a numeric hyperparameter.
-
-        Returns:
-            A function of the step count (from 0; may be traced).
-
-        Raises:
-            KeyError: the trial has no such hyperparameter, or it is not a number.
-        """
-        if name in self._explored:
-            return self._explored[name]
-        if name not in self.hparams:
-            raise KeyError(f"schedule({name!r}): trial {self.id} has {_listing(self.hparams)}.")
-        if not _is_number(self.hparams[name]):
-            raise KeyError(
-                f"schedule({name!r}): {name} is {self.hparams[name]!r}, only numbers have a schedule."
-            )
-        return PiecewiseConstant((), (self.hparams[name],))
-
-
-def rank_trials(history: History, metric: str, mode: str) -> list[int]:
-    """Trial ids, best first.
-
-    First the trials in training at the last rung decided, by their values there; a value from an earlier rung
-    is not comparable, so the others follow by how far they got, then by value. Diverged trials and those
-    without a finite value come last. Ties go to the lower id. Before any decision the last evaluation stands
-    for the rung.
-
-    Args:
-        history: the record of the search.
-        metric: name in `history.metrics`; its mean over replicates ranks.
-        mode: "min" or "max".
-
-    Returns:
-        All T ids.
-
-    Raises:
-        ValueError: mode is neither "min" nor "max", or the metric was not recorded.
-    """
-    if mode not in ("min", "max"):
-        raise ValueError(f"mode must be 'min' or 'max', got {mode!r}.")
-    if metric not in history.metrics:
-        raise ValueError(f"metric={metric!r} was not recorded; there are {_listing(history.metrics)}.")
-    ids = np.arange(history.num_trials)
-    if history.num_evaluations == 0:
-        return ids.tolist()
-    rungs = np.flatnonzero(history.decided)
-    rung = rungs[-1] if len(rungs) else history.num_evaluations - 1
-    at_rung = history.active[rung]
-    where = np.where(at_rung, rung, history.last)  # [T]; -1 reads the last row, which is NaN for such a trial
-    cost = history.mean(metric)[where, ids] * (1 if mode == "min" else -1)
-    bad = history.failed | ~np.isfinite(cost)
-    reach = np.where(bad, -1, history.step[where])
-    # lexsort goes by its last key first. Nobody reaches further than the trials at the last rung do.
-    return np.lexsort((ids, np.where(bad, 0.0, cost), -reach, bad)).tolist()
+from jaxtune.history import History, rank_trials
+from jaxtune.options import is_number
+from jaxtune.text import csv_cell, listing, short, with_error
+from jaxtune.trial import Trial, make_trials, standard_error
 
 
 class Result:
@@ -270,7 +28,8 @@ class Result:
         seed: the seed of the search.
         interrupted: the search was stopped early (Ctrl-C or a callback).
         timing: seconds by part, such as "compile", "run" and "total".
-        best_state: state of the trial that `rank_trials` puts first, leaves with a leading replicate axis.
+        best_state: state of the trial that `rank_trials` puts first, leaves with a leading replicate axis;
+            None where that trial is not in training any more.
         test_fn: evaluates the test split for that trial: () -> name -> [R]. None where there is no test data.
         variables_of: one replicate's state -> its weights.
         model_of: (one replicate's state, hparams) -> a model ready for prediction.
@@ -309,7 +68,9 @@ class Result:
     @cached_property
     def trials(self) -> list[Trial]:
         """All trials, by id."""
-        return _trials(self.history, self.interrupted, self._order[0] if self._has_best else -1, self._best)
+        return make_trials(
+            self.history, self.interrupted, self._order[0] if self._has_best else -1, self._best
+        )
 
     @cached_property
     def ranking(self) -> list[Trial]:
@@ -321,7 +82,7 @@ class Result:
         """The winner, with its trained `state`, `variables` and `model`.
 
         Raises:
-            ValueError: no trial has a finite value, because all diverged or none was evaluated.
+            ValueError: no trial has a finite value, because all diverged or none reports one.
         """
         if self._has_best:
             return self.ranking[0]
@@ -334,8 +95,6 @@ class Result:
 
     @cached_property
     def _has_best(self) -> bool:
-        if not self._order or self.history.num_evaluations == 0:
-            return False
         first = self._order[0]
         value = self.history.mean(self.metric)[self.history.last[first], first]
         return bool(not self.history.failed[first] and np.isfinite(value))
@@ -348,15 +107,20 @@ class Result:
             under `<name>_se`.
 
         Raises:
-            ValueError: the task has no test data, or there is no best trial.
+            ValueError: the task has no test data, there is no best trial, or its weights are gone.
         """
+        best = self.best  # raises where nothing won
+        if best.states is None:
+            raise ValueError(
+                f"test() needs the weights of the best trial, and trial {best.id} ({best.status}) has none "
+                "here: only the result that tune() returns holds them, and only of trials never pruned."
+            )
         if self._test_fn is None:
             raise ValueError("test() needs test data: give the task test=.")
-        _ = self.best  # raises where nothing won
         values = {name: np.atleast_1d(np.asarray(v, np.float64)) for name, v in self._test_fn().items()}
         self.num_tests += 1
         means = {name: float(v.mean()) for name, v in values.items()}
-        errors = {f"{name}_se": float(_standard_error(v)) for name, v in values.items() if len(v) > 1}
+        errors = {f"{name}_se": float(standard_error(v)) for name, v in values.items() if len(v) > 1}
         return means | errors
 
     # As tables
@@ -402,8 +166,8 @@ class Result:
         records = self.records()
         with open(path, "w", newline="", encoding="utf-8") as file:
             writer = csv.writer(file)
-            writer.writerow([_csv_cell(name) for name in (records[0] if records else ())])
-            writer.writerows([_csv_cell(value) for value in record.values()] for record in records)
+            writer.writerow([csv_cell(name) for name in (records[0] if records else ())])
+            writer.writerows([csv_cell(value) for value in record.values()] for record in records)
 
     def table(self, num: int = 10) -> list[dict[str, str]]:
         """The best trials as formatted text, one dict (heading -> cell) per row."""
@@ -412,8 +176,8 @@ class Result:
         columns = self._hparam_columns({"rank", "trial", "steps", "status", *metrics})
         return [
             {"rank": str(rank), "trial": str(trial.id)}
-            | {name: _with_error(trial.metrics[name], trial.standard_error[name]) for name in metrics}
-            | {c: _short(trial.hparams[n]) if n in trial.hparams else "" for n, c in columns.items()}
+            | {name: with_error(trial.metrics[name], trial.standard_error[name]) for name in metrics}
+            | {c: short(trial.hparams[n]) if n in trial.hparams else "" for n, c in columns.items()}
             | {"steps": str(trial.steps), "status": trial.status}
             for rank, trial in enumerate(self.ranking[:num], start=1)
         ]
@@ -433,7 +197,7 @@ class Result:
             ValueError: the metric was not recorded.
         """
         if metric is not None and metric not in self.history.metrics:
-            raise ValueError(f"There is no metric {metric!r}; there are {_listing(self.history.metrics)}.")
+            raise ValueError(f"There is no metric {metric!r}; there are {listing(self.history.metrics)}.")
         names = self.history.metrics if metric is None else (metric,)
         return {name: self.history.mean(name).T for name in names} | {"steps": self.history.step}
 
@@ -494,7 +258,7 @@ class Result:
         known = _names(self.history.hparams)
         unknown = [n for n in names or () if n not in known]
         if unknown:
-            raise ValueError(f"There is no hyperparameter {unknown[0]!r}; there are {_listing(known)}.")
+            raise ValueError(f"There is no hyperparameter {unknown[0]!r}; there are {listing(known)}.")
         return plots.plot_space(
             {
                 n: [trial.hparams.get(n) for trial in self.trials]
@@ -530,15 +294,15 @@ class Result:
             lines.append("  interrupted: the search was stopped before its end")
         if self._has_best:
             best = self.ranking[0]
-            value = _with_error(best.metrics[self.metric], best.standard_error[self.metric])
+            value = with_error(best.metrics[self.metric], best.standard_error[self.metric])
             lines.append(
                 f"  best: trial {best.id}, {self.metric} {value} ({self.mode}) after {best.steps} steps"
             )
-            lines.append("    " + ", ".join(f"{name}={_short(v)}" for name, v in best.hparams.items()))
+            lines.append("    " + ", ".join(f"{name}={short(v)}" for name, v in best.hparams.items()))
         else:
             lines.append(f"  best: none, no trial has a finite {self.metric}")
         if self.timing:
-            lines.append("  time: " + ", ".join(f"{part} {_seconds(s)}" for part, s in self.timing.items()))
+            lines.append("  time: " + ", ".join(f"{part} {s:.1f} s" for part, s in self.timing.items()))
         return "\n".join(lines)
 
     def _repr_html_(self) -> str:
@@ -558,123 +322,6 @@ class Result:
         return ", ".join(f"{kinds.count(kind)} {kind}" for kind in order if kind in kinds)
 
 
-# From arrays to trials
-
-
-def _trials(history: History, interrupted: bool, best: int, of_best: Mapping[str, Any]) -> list[Trial]:
-    """All trials; `of_best` holds the fields that only trial `best` gets."""
-    last = {name: _at_last(history, name) for name in history.metrics}  # [T, R]
-    with np.errstate(invalid="ignore"):
-        mean = {name: values.mean(axis=1).tolist() for name, values in last.items()}
-        error = {name: _standard_error(values).tolist() for name, values in last.items()}
-    steps = _steps(history).tolist()
-    return [
-        Trial(
-            id=t,
-            hparams=_hparams_in_force(history, t),
-            metrics={name: values[t] for name, values in mean.items()},
-            steps=steps[t],
-            status=_status(history, interrupted, t),
-            bracket=int(history.bracket[t]),
-            replicates={name: values[t] for name, values in last.items()},
-            standard_error={name: values[t] for name, values in error.items()},
-            lineage=_lineage(history, t),
-            _explored=_explored(history, t),
-            **(of_best if t == best else {}),
-        )
-        for t in range(history.num_trials)
-    ]
-
-
-def _at_last(history: History, name: str) -> np.ndarray:
-    """Float [T, R]: each trial's values at its last evaluation; NaN if there is none or it diverged since."""
-    values = history.values(name)  # [E, R, T]
-    if len(values) == 0:
-        return np.full((history.num_trials, values.shape[1]), np.nan)
-    # A diverged trial may have looked good at its last evaluation; sorting a table must not bring it to the
-    # top.
-    last = values[history.last, :, np.arange(history.num_trials)]
-    return np.where(history.failed[:, None], np.nan, last)
-
-
-def _steps(history: History) -> np.ndarray:
-    """Int [T]: steps each trial was trained for."""
-    with_zero = np.append(history.step, 0)  # index -1: never evaluated
-    return np.where(history.failed, history.diverged, with_zero[history.last])
-
-
-def _status(history: History, interrupted: bool, trial: int) -> str:
-    # A diverged trial is dropped at the next rung as well; that it diverged is the reason.
-    if history.failed[trial]:
-        return f"diverged at step {history.diverged[trial]}"
-    if history.pruned[trial] >= 0:
-        return f"pruned at step {history.pruned[trial]}"
-    return "interrupted" if interrupted else "finished"
-
-
-def _intervals(history: History, trial: int) -> tuple[np.ndarray, np.ndarray]:
-    """First step and slot, both int [e], of each interval the trial's weights went through."""
-    num = history.last[trial] + 1
-    starts = np.append(0, history.step)[:num]
-    return starts, history.slots[:num, trial]
-
-
-def _changes(values: np.ndarray) -> np.ndarray:
-    """Indices at which a new run of equal values starts."""
-    return np.flatnonzero(np.append(True, values[1:] != values[:-1]))
-
-
-def _lineage(history: History, trial: int) -> tuple[tuple[int, int], ...]:
-    starts, slots = _intervals(history, trial)
-    if len(slots) == 0:
-        return ((0, trial),)
-    return tuple((int(starts[i]), int(slots[i])) for i in _changes(slots))
-
-
-def _explored(history: History, trial: int) -> dict[str, PiecewiseConstant]:
-    """The course of each explored hyperparameter along the trial's lineage."""
-    starts, slots = _intervals(history, trial)
-    courses = {}
-    for name, table in history.schedule.items():
-        if name not in history.hparams[trial] or len(slots) == 0:
-            continue
-        values = table[np.arange(len(slots)), slots]
-        at = _changes(values)
-        initial = [history.hparams[slots[i]][name] for i in at]
-        courses[name] = PiecewiseConstant(
-            boundaries=tuple(starts[at[1:]].tolist()),
-            values=tuple(_like(old, value) for old, value in zip(initial, values[at].tolist(), strict=True)),
-        )
-    return courses
-
-
-def _hparams_in_force(history: History, trial: int) -> dict[str, Any]:
-    explored = {name: course.values[-1] for name, course in _explored(history, trial).items()}
-    return {**history.hparams[trial], **explored}
-
-
-def _like(initial: Any, value: float) -> Any:
-    """`value` as the Python type that the hyperparameter has; an unchanged one is returned as it was."""
-    if np.float32(initial) == np.float32(value):
-        return initial
-    return round(value) if isinstance(initial, int) else value
-
-
-def _standard_error(values: np.ndarray) -> np.ndarray:
-    """Standard error of the mean over the last axis; NaN for a single value."""
-    num = values.shape[-1]
-    if num < 2:
-        return np.full(values.shape[:-1], np.nan)
-    return values.std(axis=-1, ddof=1) / math.sqrt(num)
-
-
-# Words and numbers for people
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, (int, float, np.number)) and not isinstance(value, bool)
-
-
 def _names(hparams: Iterable[Mapping[str, Any]]) -> list[str]:
     """Every hyperparameter's name, in the order of the space (conditional ones may miss in some trials)."""
     return list(dict.fromkeys(name for hp in hparams for name in hp))
@@ -689,40 +336,9 @@ def _varying(trials: Sequence[Trial], names: Sequence[str]) -> list[str]:
 def _ranges(hparams: Sequence[Mapping[str, Any]]) -> str:
     """The ranges of the learning rates tried or, where none is named so, of all numbers."""
     values = {name: [hp[name] for hp in hparams if name in hp] for name in _names(hparams)}
-    numeric = {name: v for name, v in values.items() if all(_is_number(x) for x in v)}
+    numeric = {name: v for name, v in values.items() if all(is_number(x) for x in v)}
     rates = {n: v for n, v in numeric.items() if "lr" in n.lower() or "learning_rate" in n.lower()}
     chosen = rates or numeric
     return (
-        ", ".join(f"{n} from {_short(min(v))} to {_short(max(v))}" for n, v in chosen.items()) or "no numbers"
+        ", ".join(f"{n} from {short(min(v))} to {short(max(v))}" for n, v in chosen.items()) or "no numbers"
     )
-
-
-def _listing(names: Iterable[str]) -> str:
-    return ", ".join(names) or "none"
-
-
-def _short(value: Any, digits: int = 3) -> str:
-    if isinstance(value, (float, np.floating)):
-        return f"{value:.{digits}g}"
-    return _text(value)
-
-
-def _with_error(value: float, error: float) -> str:
-    text = _short(value, digits=4)
-    return text if math.isnan(error) else f"{text} ± {_short(error, digits=2)}"
-
-
-def _seconds(value: float) -> str:
-    return f"{value:.1f} s"
-
-
-def _text(value: Any) -> str:
-    """A function's name, anything else as Python prints it."""
-    return getattr(value, "__name__", None) or str(value)
-
-
-def _csv_cell(value: Any) -> Any:
-    if value is None or _is_number(value):
-        return value
-    text = _text(value)
-    return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\r")) else text

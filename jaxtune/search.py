@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from jaxtune import checks
 from jaxtune import population as engine
 from jaxtune.configurations import EXPLORE, TRAIN, decode, sample, study_key
 from jaxtune.functions import Functions
@@ -105,13 +106,13 @@ def search(
         >>> outcome.metrics["loss"].shape
         (9,)
     """
+    checks.check_search(scheduler, sampler, metric, replicates)
+    key = checks.as_key(key)
     problem = resolve(task, Space.of(space), metric, mode)
     if problem.space.static:
         raise ValueError(
             f"search compiles one program, and {problem.space.static[0]!r} is static: make it a constant, or use tune."
         )
-    if not jnp.issubdtype(key.dtype, jax.dtypes.prng_key):
-        key = jax.random.wrap_key_data(key)
     return _Search(problem, scheduler.plan(), sampler, replicates, key).run()
 
 

@@ -10,19 +10,19 @@ from types import FrameType
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
-from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
+from jaxtune import checks
 from jaxtune.configurations import EXPLORE, TRAIN, decode, sample, study_key
 from jaxtune.functions import Extras, seamed
-from jaxtune.group import Group, Setting
+from jaxtune.group import Group, Setting, data_on_devices
+from jaxtune.history import History, rank_trials
 from jaxtune.placement import Placement
 from jaxtune.population import EVALUATE, HEALTHY, replicate_key
 from jaxtune.programs import Clock
 from jaxtune.progress import Progress
 from jaxtune.resolve import Problem, resolve, static_values
-from jaxtune.result import History, Result, rank_trials
+from jaxtune.result import Result
 from jaxtune.samplers import Sobol
 from jaxtune.schedulers.plan import Plan, Row
 from jaxtune.selection import decide
@@ -89,15 +89,8 @@ def tune(
         >>> result.best.status
         'finished'
     """
-    for name, value in (("replicates", replicates), ("evaluate_every", evaluate_every)):
-        if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
-            raise ValueError(f"{name} must be a whole number >= 1, got {value!r}.")
-    if isinstance(seed, bool) or not isinstance(seed, int):
-        raise TypeError(f"seed must be a whole number, got {seed!r}.")
-    if not hasattr(scheduler, "plan"):
-        raise TypeError(
-            f"scheduler must be a scheduler such as jt.SuccessiveHalving(...), got {scheduler!r}."
-        )
+    checks.check_search(scheduler, sampler, metric, replicates)
+    checks.check_host(seed, evaluate_every, callback, placement)
     problem = resolve(task, Space.of(space), metric, mode)
     plan = scheduler.plan().with_curve(evaluate_every)
     study = _Study(problem, plan, sampler, seed, replicates, placement)
@@ -136,6 +129,7 @@ class _Study:
         self.key = jax.random.key(seed)
         self.clock = Clock()
         self.unit = np.asarray(sample(self.key, sampler=sampler, space=problem.space, num_points=plan.trials))
+        checks.check_points(self.unit, plan.trials, problem.space.num_dims)
         self.decoded = _decoded(self.unit, problem.space)
         self.hp = {name: self.decoded[name] for name in problem.space.traced}
         self.training = np.ones(plan.trials, bool)
@@ -168,7 +162,7 @@ class _Study:
             self.plan.steps,
             study_key(self.key, TRAIN),
         )
-        data = _place(problem.task, mesh)
+        data = data_on_devices(problem.task, mesh)
         groups = []
         for number, key in enumerate(keys):
             functions = problem.functions(dict(zip(problem.space.static, key.tolist(), strict=False)))
@@ -369,14 +363,6 @@ class _Record:
 
 def _decoded(unit: np.ndarray, space: Space) -> dict[str, np.ndarray]:
     return {name: np.asarray(values) for name, values in decode(unit, space=space).items()}
-
-
-def _place(task: Task, mesh: Mesh) -> tuple[Any, Any, Any]:
-    """Training data, validation data and stats, a copy on each device."""
-    train, validation = jax.device_put(
-        jax.tree.map(jnp.asarray, (task.train, task.validation)), NamedSharding(mesh, PartitionSpec())
-    )
-    return train, validation, None if task.prepare is None else jax.jit(task.prepare)(train)
 
 
 def _best(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import math
 import numbers
 from collections.abc import Mapping
@@ -12,7 +11,9 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from jaxtune.space import Choice, Space
+from jaxtune.domains import Choice
+from jaxtune.options import did_you_mean
+from jaxtune.space import Space
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,8 @@ class Grid:
     Example:
         >>> import jax
         >>> from jaxtune.samplers import Grid
-        >>> from jaxtune.space import Choice, Space, Uniform
+        >>> from jaxtune.domains import Choice, Uniform
+        >>> from jaxtune.space import Space
         >>> space = Space.of({"rate": Uniform(0.0, 1.0), "act": Choice(("relu", "tanh"))})
         >>> Grid({"rate": 3})(jax.random.key(0), space, None, 6).tolist()
         [[0.0, 0.25], [0.0, 0.75], [0.5, 0.25], [0.5, 0.75], [1.0, 0.25], [1.0, 0.75]]
@@ -114,9 +116,10 @@ def _check_names(levels: Mapping[str, int], space: Space) -> None:
     domains = dict(space.domains)
     for name, number in levels.items():
         if name not in domains:
-            close = difflib.get_close_matches(name, space.names, n=1)
-            hint = f", did you mean {close[0]!r}?" if close else f"; it has {', '.join(space.names)}."
-            raise ValueError(f"Grid has levels for {name!r}, which the space does not search{hint}")
+            raise ValueError(
+                f"Grid has levels for {name!r}, which the space does not search"
+                f"{did_you_mean(name, space.names)}; it has {', '.join(space.names)}."
+            )
         domain = domains[name]
         if isinstance(domain, Choice) and number != domain.num_options:
             raise ValueError(

@@ -9,8 +9,8 @@ from jaxtune.schedulers.plan import Plan, Row, check_positive_int
 class FullBudget:
     """Trains every trial for the same number of steps; nothing is pruned.
 
-    With `Random()` this is random search, with `Grid()` grid search. There is one evaluation, at the end, unless
-    `tune(evaluate_every=...)` asks for more.
+    With `Random()` this is random search, with `Grid()` grid search. There is one evaluation, at the end,
+    unless `tune(evaluate_every=...)` asks for more.
 
     Args:
         trials: Number of configurations, at least 1.

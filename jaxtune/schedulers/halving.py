@@ -10,7 +10,8 @@ class SuccessiveHalving:
     """Starts many trials, and at each rung lets the best `1/eta` of them go on.
 
     Rungs lie at `min_steps * eta**k` below `max_steps`, and at `max_steps`, all rounded to multiples of
-    `min_steps`; `trials / eta**k` (rounded down, at least one) trials pass the k-th. Survivors keep their weights.
+    `min_steps`; `trials / eta**k` (rounded down, at least one) trials pass the k-th. Survivors keep their
+    weights.
 
     Args:
         trials: Number of configurations at the start, at least 1.
@@ -38,7 +39,7 @@ class SuccessiveHalving:
     def plan(self) -> Plan:
         """The table of evaluations and decisions."""
         last = round_to(self.max_steps, self.min_steps)
-        stops = []
+        stops: list[int] = []
         while (stop := round_to(self.min_steps * self.eta ** len(stops), self.min_steps)) < last:
             stops.append(stop)
         keep = [max(1, int(self.trials / self.eta ** (k + 1))) for k in range(len(stops))]

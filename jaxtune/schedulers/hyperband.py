@@ -1,4 +1,7 @@
-"""Hyperband (Li et al., 2018, "Hyperband: a novel bandit-based approach to hyperparameter optimization", JMLR)."""
+"""Hyperband.
+
+Li et al., 2018, "Hyperband: a novel bandit-based approach to hyperparameter optimization", JMLR.
+"""
 
 import math
 from dataclasses import dataclass
@@ -10,8 +13,8 @@ from jaxtune.schedulers.plan import Plan, Row, check_ladder, round_to
 class Hyperband:
     """Several successive halvings with different first rungs, hedging against curves that cross late.
 
-    The brackets of the paper run side by side in one population: each ranks its own trials when the common step
-    counter reaches one of its rungs. The whole search lasts as long as one full training.
+    The brackets of the paper run side by side in one population: each ranks its own trials when the common
+    step counter reaches one of its rungs. The whole search lasts as long as one full training.
 
     Args:
         min_steps: Steps before the first decision of the most aggressive bracket, at least 1.

@@ -7,12 +7,13 @@ from jaxtune.schedulers.plan import Exploit, Plan, Row, check_positive_int
 
 @dataclass(frozen=True)
 class PopulationBasedTraining:
-    """Trains a population in which the worst copy the best every `interval` steps, and then vary hyperparameters.
+    """Trains a population; every `interval` steps the worst copy the best and vary their hyperparameters.
 
-    *Exploit* is truncation selection: each trial of the lowest quantile takes the weights and hyperparameters of a
-    random one of the highest. *Explore* then draws each hyperparameter anew with `resample_probability`, or moves it
-    by `perturbation` up or down in the unit cube (hence on a log scale where the domain is logarithmic); at least
-    one value always changes. Trials with different static hyperparameters (other shapes) never copy each other.
+    *Exploit* is truncation selection: each trial of the lowest quantile takes the weights and hyperparameters
+    of a random one of the highest. *Explore* then draws each hyperparameter anew with `resample_probability`,
+    or moves it by `perturbation` up or down in the unit cube (hence on a log scale where the domain is
+    logarithmic); at least one value always changes. Trials with different static hyperparameters (other
+    shapes) never copy each other.
 
     Args:
         trials: Size of the population, at least 2.

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 import jaxtune.samplers
-from jaxtune.space import Choice, Integer, LogUniform, Space, Uniform
+from jaxtune.domains import Choice, Integer, LogUniform, Uniform
+from jaxtune.space import Space
 
 SPACE = Space.of(
     {"lr": LogUniform(1e-5, 1.0), "width": Integer(1, 2), "act": Choice(("relu", "tanh")), "b": 1}

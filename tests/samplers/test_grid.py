@@ -4,8 +4,9 @@ import jax
 import numpy as np
 import pytest
 
+from jaxtune.domains import Choice, Integer, LogUniform, Uniform
 from jaxtune.samplers import Grid
-from jaxtune.space import Choice, Integer, LogUniform, Space, Uniform
+from jaxtune.space import Space
 
 KEY = jax.random.key(0)
 SPACE = Space.of(
@@ -88,7 +89,7 @@ TWO = Space.of({"lr": Uniform(0, 1), "wd": Uniform(0, 1)})
         (
             lambda: Grid({"lr": 2, "wdd": 2})(KEY, TWO, None, 4),
             ValueError,
-            "Grid has levels for 'wdd', which the space does not search, did you mean 'wd'?",
+            "Grid has levels for 'wdd', which the space does not search, did you mean 'wd'?; it has lr, wd.",
         ),
         (
             lambda: Grid({"act": 1})(KEY, Space.of({"act": Choice((1, 2))}), None, 1),

@@ -2,8 +2,9 @@ import jax
 import numpy as np
 from scipy import stats
 
+from jaxtune.domains import Uniform
 from jaxtune.samplers import Random
-from jaxtune.space import Space, Uniform
+from jaxtune.space import Space
 
 
 def test_coordinates_are_uniform_and_uncorrelated():

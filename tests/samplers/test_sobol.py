@@ -6,9 +6,10 @@ import pytest
 from scipy import stats
 from scipy.stats import qmc
 
+from jaxtune.domains import Uniform
 from jaxtune.samplers import Random, Sobol
 from jaxtune.samplers.sobol import _MAX_DIMS
-from jaxtune.space import Space, Uniform
+from jaxtune.space import Space
 
 
 def make_space(num_dims):

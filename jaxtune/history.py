@@ -1,0 +1,133 @@
+"""The record of a search as arrays, and the ranking of its trials.
+
+Everything here is host-side numpy; nothing trains, compiles or decides.
+
+Shapes: T trials, R replicates, E evaluations in the order they were made. Evaluation e closes the *interval*
+of training that ends at step count `step[e]`; a decision (prune, exploit) may follow it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from jaxtune.text import listing
+
+
+@dataclass(frozen=True, eq=False)
+class History:
+    """The record of a search so far, at least one evaluation of it.
+
+    Attributes:
+        hparams: one dict of plain Python values per trial, as at the start of the trial; length T.
+        log_names: names of the hyperparameters whose domain is logarithmic.
+        bracket: int [T], the set of trials this one is ranked among.
+        step: int [E], number of steps made by then (one counter serves all trials).
+        metrics: name -> float [E, R, T]; NaN where the trial was not in training.
+        active: bool [E, T], the trial was in training at that evaluation; all trials are at the first.
+        decided: bool [E], the scheduler decided there; true for the last row of a search that finishes.
+        pruned: int [T], step count of the rung that pruned the trial, or -1.
+        diverged: int [T], 0-based step of the first non-finite loss in any replicate, or -1; for a metric
+            that is non-finite at an evaluation, the last step before it: `step[e] - 1`. A trial that PBT
+            overwrites with a healthy one is back at -1 from its next evaluation on.
+        source: int [E, T], after evaluation e trial t went on from the weights of trial `source[e, t]`.
+        schedule: name -> float [E, T], value of an explored hyperparameter during the interval that *ends* at
+            e; empty when the scheduler never explores.
+        lane_steps: int [E], lane-steps spent so far.
+    """
+
+    hparams: tuple[dict[str, Any], ...]
+    log_names: tuple[str, ...]
+    bracket: np.ndarray  # int [T]
+    step: np.ndarray  # int [E]
+    metrics: dict[str, np.ndarray]  # float [E, R, T]
+    active: np.ndarray  # bool [E, T]
+    decided: np.ndarray  # bool [E]
+    pruned: np.ndarray  # int [T]
+    diverged: np.ndarray  # int [T]
+    source: np.ndarray  # int [E, T]
+    schedule: dict[str, np.ndarray]  # float [E, T]
+    lane_steps: np.ndarray  # int [E]
+
+    @property
+    def num_trials(self) -> int:
+        """T."""
+        return len(self.hparams)
+
+    @cached_property
+    def last(self) -> np.ndarray:
+        """Int [T]: index of each trial's last evaluation."""
+        return len(self.step) - 1 - np.argmax(self.active[::-1], axis=0)
+
+    @cached_property
+    def failed(self) -> np.ndarray:
+        """Bool [T]: the trial ended diverged."""
+        return self.diverged >= 0
+
+    @cached_property
+    def steps(self) -> np.ndarray:
+        """Int [T]: steps each trial was trained for; for a diverged one those before the bad one."""
+        return np.where(self.failed, self.diverged, self.step[self.last])
+
+    def values(self, name: str) -> np.ndarray:
+        """Float64 [E, R, T] of one metric, NaN where the trial was not training or had diverged."""
+        keep = self.active & ~(self.failed & (self.step[:, None] > self.diverged))
+        return np.where(keep[:, None, :], np.asarray(self.metrics[name], dtype=np.float64), np.nan)
+
+    def at_last(self, name: str) -> np.ndarray:
+        """Float64 [T, R] of one metric at each trial's last evaluation; NaN if it has diverged."""
+        last = self.values(name)[self.last, :, np.arange(self.num_trials)]
+        # A trial may diverge after it looked good; sorting a table must not bring it to the top.
+        return np.where(self.failed[:, None], np.nan, last)
+
+    def mean(self, name: str) -> np.ndarray:
+        """Float64 [E, T]: mean over the replicates; one non-finite replicate makes the mean non-finite."""
+        with np.errstate(invalid="ignore"):  # inf - inf is a fact about the trial, not a numerical accident
+            return self.values(name).mean(axis=1)
+
+    @cached_property
+    def slots(self) -> np.ndarray:
+        """Int [E, T]: the trial in whose place the weights that trial t ended with were during interval e."""
+        own = np.arange(self.num_trials)
+        slots = np.tile(own, (len(self.step), 1))
+        for e in range(len(self.step) - 2, -1, -1):
+            came_from = self.source[e, slots[e + 1]]
+            slots[e] = np.where(e < self.last, came_from, own)
+        return slots
+
+
+def rank_trials(history: History, metric: str, mode: str) -> list[int]:
+    """Trial ids, best first.
+
+    First the trials in training at the last rung decided, by their values there; a value from an earlier rung
+    is not comparable, so the others follow by how far they got, then by value. Diverged trials and those
+    without a finite value come last. Ties go to the lower id. Before any decision the last evaluation stands
+    for the rung.
+
+    Args:
+        history: the record of the search.
+        metric: name in `history.metrics`; its mean over replicates ranks.
+        mode: "min" or "max".
+
+    Returns:
+        All T ids.
+
+    Raises:
+        ValueError: mode is neither "min" nor "max", or the metric was not recorded.
+    """
+    if mode not in ("min", "max"):
+        raise ValueError(f"mode must be 'min' or 'max', got {mode!r}.")
+    if metric not in history.metrics:
+        raise ValueError(f"metric={metric!r} was not recorded; there are {listing(history.metrics)}.")
+    ids = np.arange(history.num_trials)
+    rungs = np.flatnonzero(history.decided)
+    rung = rungs[-1] if len(rungs) else len(history.step) - 1
+    where = np.minimum(history.last, rung)  # [T]
+    cost = history.mean(metric)[where, ids] * (1 if mode == "min" else -1)
+    bad = history.failed | ~np.isfinite(cost)
+    reach = np.where(bad, -1, history.step[where])
+    # lexsort goes by its last key first. Nobody reaches further than the trials at the last rung do.
+    return np.lexsort((ids, np.where(bad, 0.0, cost), -reach, bad)).tolist()

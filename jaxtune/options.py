@@ -1,0 +1,100 @@
+"""Options and constants: plain hashable Python values, compared together with their types.
+
+For Python 1 == 1.0 == True; for a program they are three different things.
+"""
+
+import difflib
+import math
+from collections.abc import Hashable, Iterable, Mapping
+from typing import Any
+
+import jax
+import numpy as np
+
+FLOAT32_MAX = float(np.finfo(np.float32).max)
+INT32 = np.iinfo(np.int32)
+
+
+def plain(value: Any) -> Any:
+    """A numpy scalar as a Python number; anything else as it is."""
+    return value.item() if isinstance(value, np.generic) else value
+
+
+def typed(value: Any) -> Any:
+    """A key that is equal for equal values of equal types, inside tuples too."""
+    if isinstance(value, tuple):
+        return type(value), tuple(map(typed, value))
+    if isinstance(value, frozenset):
+        return type(value), frozenset(map(typed, value))
+    return type(value), value
+
+
+def is_number(value: Any) -> bool:
+    """Whether a plain value is an int or a float; bools and enums are not."""
+    return type(value) in (int, float)
+
+
+def fits_array(value: Any) -> bool:
+    """Whether a value is a number that an int32 or float32 array can hold."""
+    if type(value) is int:
+        return bool(INT32.min <= value <= INT32.max)
+    return type(value) is float and (math.isinf(value) or abs(value) <= FLOAT32_MAX)
+
+
+def is_hashable(value: Any) -> bool:
+    """Whether `hash(value)` works."""
+    try:
+        hash(value)
+    except TypeError:
+        return False
+    return True
+
+
+def as_options(options: Any) -> tuple:
+    """Checks the options of a Choice and returns them as a tuple of plain values."""
+    if isinstance(options, Mapping):
+        raise TypeError(f"Choice doesn't take a dict yet: list the options, as in Choice({tuple(options)}).")
+    if isinstance(options, str) or not isinstance(options, Iterable):
+        raise TypeError(f"Choice needs a sequence of options, got {options!r}: write ({options!r},).")
+    if isinstance(options, set | frozenset):
+        raise TypeError(f"Choice needs options in a fixed order, got the set {options!r}: write a tuple.")
+    options = tuple(map(plain, options))
+    if not options:
+        raise ValueError("Choice needs at least one option, got none.")
+    _check_options(options)
+    return options
+
+
+def _check_options(options: tuple) -> None:
+    seen: set[Hashable] = set()
+    for option in options:
+        if not is_hashable(option):
+            raise TypeError(f"Choice options must be hashable: {hashable_hint(option)}.")
+        if option != option:
+            raise ValueError("Choice options can't be NaN, which equals nothing, not even itself.")
+        # As numbers 1 and 1.0 are the same option; True is another one.
+        key = (float, option) if is_number(option) else typed(option)
+        if key in seen:
+            raise ValueError(f"Choice options must differ, got {option!r} more than once in {options}.")
+        seen.add(key)
+
+
+def hashable_hint(value: Any) -> str:
+    """What to write instead of a value that is not hashable."""
+    if isinstance(value, list):
+        return f"write {_as_tuples(value)}, not {value}"
+    if isinstance(value, set):
+        return f"write frozenset({value}), not {value}"
+    if isinstance(value, np.ndarray | jax.Array):
+        return "write a number or a tuple, not an array"
+    return f"write a tuple or a string, not {value!r}"
+
+
+def _as_tuples(value: Any) -> Any:
+    return tuple(map(_as_tuples, value)) if isinstance(value, list) else value
+
+
+def did_you_mean(name: Any, known: Iterable[Any]) -> str:
+    """The end of an error sentence: the known name most like this one, if any is."""
+    close = difflib.get_close_matches(str(name), [k for k in known if isinstance(k, str)], n=1)
+    return f", did you mean {close[0]!r}?" if close else ""

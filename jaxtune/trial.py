@@ -1,0 +1,214 @@
+"""One trial as users see it, made from the arrays of a `History` (shapes T, R, E as there)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxtune.history import History
+from jaxtune.options import is_number
+from jaxtune.text import listing
+
+
+@dataclass(frozen=True)
+class PiecewiseConstant:
+    """A hyperparameter's value over the steps of a trial, as an Optax-compatible schedule.
+
+    `values[i]` holds from step `boundaries[i - 1]` up to but not including `boundaries[i]`. Equal by value
+    and hashable, so that an optimizer built from it a second time compiles nothing.
+
+    >>> lr = PiecewiseConstant(boundaries=(100, 200), values=(0.1, 0.03, 0.05))
+    >>> [round(float(lr(count)), 3) for count in (0, 99, 100, 250)]
+    [0.1, 0.1, 0.03, 0.05]
+    """
+
+    boundaries: tuple[int, ...]
+    values: tuple[float, ...]  # one more than boundaries
+
+    def __call__(self, count: Any) -> jax.Array:
+        """The value at step `count` (from 0): a Python, numpy or traced integer, or an array of them."""
+        # A chain of `where` on Python numbers stays weakly typed, as hyperparameters are inside user code;
+        # indexing an array would give strong float32, which changes the dtype of a bfloat16 optimizer state.
+        value = jnp.broadcast_to(self.values[0], jnp.shape(count))
+        for boundary, following in zip(self.boundaries, self.values[1:], strict=True):
+            value = jnp.where(count >= boundary, following, value)
+        return value
+
+
+@dataclass(frozen=True, eq=False)
+class Trial:
+    """One configuration and what became of it.
+
+    Attributes:
+        id: position in `Result.trials`.
+        hparams: hyperparameters by name; after PBT those that were last in force.
+        metrics: name -> value at the trial's last evaluation, mean over replicates; NaN once it has diverged.
+        steps: steps trained; for a diverged trial, those before the bad one.
+        status: "finished", "pruned at step 200", "diverged at step 37" or "interrupted".
+        bracket: the set of trials it was ranked among.
+        replicates: name -> float [R], the values that `metrics` averages.
+        standard_error: name -> standard error of the mean over replicates; NaN for one replicate.
+        lineage: (first step, trial id) pairs, oldest first: where the weights were trained. `((0, id),)`
+            unless PBT copied them from elsewhere.
+        states: for the best trial only, its state with a leading replicate axis.
+    """
+
+    id: int
+    hparams: dict[str, Any]
+    metrics: dict[str, float]
+    steps: int
+    status: str
+    bracket: int
+    replicates: dict[str, np.ndarray] = field(repr=False)
+    standard_error: dict[str, float] = field(repr=False)
+    lineage: tuple[tuple[int, int], ...] = field(repr=False)
+    states: Any = field(default=None, repr=False)
+    _explored: dict[str, PiecewiseConstant] = field(default_factory=dict, repr=False)
+    _variables_of: Callable[[Any], Any] | None = field(default=None, repr=False)
+    _model_of: Callable[[Any, dict[str, Any]], Any] | None = field(default=None, repr=False)
+
+    @cached_property
+    def state(self) -> Any:
+        """The trained state of replicate 0; None unless this is the best trial."""
+        return self._of(0)
+
+    @cached_property
+    def variables(self) -> Any:
+        """The trained weights of replicate 0; None unless this is the best trial and its task names them."""
+        known = self.states is not None and self._variables_of is not None
+        return self._variables_of(self.state) if known else None  # type: ignore[misc]
+
+    @cached_property
+    def model(self) -> Any:
+        """The model of replicate 0, ready for prediction; None unless this is the best trial and has one."""
+        known = self.states is not None and self._model_of is not None
+        return self._model_of(self.state, self.hparams) if known else None  # type: ignore[misc]
+
+    def _of(self, replicate: int) -> Any:
+        return None if self.states is None else jax.tree.map(lambda leaf: leaf[replicate], self.states)
+
+    def schedule(self, name: str) -> PiecewiseConstant:
+        """How one hyperparameter changed while these weights were trained, as an Optax-compatible schedule.
+
+        After PBT it follows the lineage, so training once with it replays the trial:
+        `optax.sgd(best.schedule("lr"))`. A hyperparameter that was never explored gives a constant.
+
+        Args:
+            name: a numeric hyperparameter.
+
+        Returns:
+            A function of the step count (from 0; may be traced).
+
+        Raises:
+            KeyError: the trial has no such hyperparameter, or it is not a number.
+        """
+        if name in self._explored:
+            return self._explored[name]
+        if name not in self.hparams:
+            raise KeyError(f"schedule({name!r}): trial {self.id} has {listing(self.hparams)}.")
+        if not is_number(self.hparams[name]):
+            raise KeyError(
+                f"schedule({name!r}): {name} is {self.hparams[name]!r}, only numbers have a schedule."
+            )
+        return PiecewiseConstant((), (self.hparams[name],))
+
+
+# From arrays to trials
+
+
+def make_trials(history: History, interrupted: bool, best: int, of_best: Mapping[str, Any]) -> list[Trial]:
+    """All trials of a search.
+
+    Args:
+        history: the record.
+        interrupted: the search was stopped early.
+        best: id of the best trial, -1 if there is none.
+        of_best: fields that only the best trial gets.
+    """
+    last = {name: history.at_last(name) for name in history.metrics}  # [T, R]
+    with np.errstate(invalid="ignore"):
+        mean = {name: values.mean(axis=1).tolist() for name, values in last.items()}
+        error = {name: standard_error(values).tolist() for name, values in last.items()}
+    steps = history.steps.tolist()
+    explored = [_explored(history, t) for t in range(history.num_trials)]
+    return [
+        Trial(
+            id=t,
+            hparams=history.hparams[t] | {name: course.values[-1] for name, course in explored[t].items()},
+            metrics={name: values[t] for name, values in mean.items()},
+            steps=steps[t],
+            status=_status(history, interrupted, t),
+            bracket=int(history.bracket[t]),
+            replicates={name: values[t] for name, values in last.items()},
+            standard_error={name: values[t] for name, values in error.items()},
+            lineage=_lineage(history, t),
+            _explored=explored[t],
+            **(of_best if t == best else {}),
+        )
+        for t in range(history.num_trials)
+    ]
+
+
+def _status(history: History, interrupted: bool, trial: int) -> str:
+    # A diverged trial is dropped at the next rung as well; that it diverged is the reason.
+    if history.failed[trial]:
+        return f"diverged at step {history.diverged[trial]}"
+    if history.pruned[trial] >= 0:
+        return f"pruned at step {history.pruned[trial]}"
+    return "interrupted" if interrupted else "finished"
+
+
+def _intervals(history: History, trial: int) -> tuple[np.ndarray, np.ndarray]:
+    """First step and slot, both int [e], of each interval the trial's weights went through."""
+    num = history.last[trial] + 1
+    starts = np.append(0, history.step)[:num]
+    return starts, history.slots[:num, trial]
+
+
+def _changes(values: np.ndarray) -> np.ndarray:
+    """Indices at which a new run of equal values starts."""
+    return np.flatnonzero(np.append(True, values[1:] != values[:-1]))
+
+
+def _lineage(history: History, trial: int) -> tuple[tuple[int, int], ...]:
+    starts, slots = _intervals(history, trial)
+    return tuple((int(starts[i]), int(slots[i])) for i in _changes(slots))
+
+
+def _explored(history: History, trial: int) -> dict[str, PiecewiseConstant]:
+    """The course of each explored hyperparameter along the trial's lineage."""
+    starts, slots = _intervals(history, trial)
+    courses = {}
+    for name, table in history.schedule.items():
+        if name not in history.hparams[trial]:
+            continue
+        values = table[np.arange(len(slots)), slots]
+        at = _changes(values)
+        initial = [history.hparams[slots[i]][name] for i in at]
+        courses[name] = PiecewiseConstant(
+            boundaries=tuple(starts[at[1:]].tolist()),
+            values=tuple(_like(old, value) for old, value in zip(initial, values[at].tolist(), strict=True)),
+        )
+    return courses
+
+
+def _like(initial: Any, value: float) -> Any:
+    """`value` as the Python type that the hyperparameter has; an unchanged one is returned as it was."""
+    if np.float32(initial) == np.float32(value):
+        return initial
+    return round(value) if isinstance(initial, int) else value
+
+
+def standard_error(values: np.ndarray) -> np.ndarray:
+    """Standard error of the mean over the last axis; NaN for a single value."""
+    num = values.shape[-1]
+    if num < 2:
+        return np.full(values.shape[:-1], np.nan)
+    return values.std(axis=-1, ddof=1) / math.sqrt(num)

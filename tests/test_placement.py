@@ -1,0 +1,130 @@
+"""Where lanes run: the ladder of sizes, devices, memory."""
+
+import os
+import subprocess
+import sys
+
+import jax
+import pytest
+from toys import DESCENT, DESCENT_SPACE, ONE, TWO, tune
+
+import jaxtune as jt
+from jaxtune import placement
+from jaxtune.placement import Placement, Step, check_memory, choose_ladder, fit, ladder
+
+
+def test_ladder_of_the_demo():
+    assert ladder(128, 8, (4, 2, 1)) == (Step(128, 8), Step(4, 4), Step(2, 2), Step(1, 1))
+
+
+@pytest.mark.parametrize(
+    ("lanes", "steps"),
+    [(1, [(1, 1)]), (2, [(2, 2), (1, 1)]), (3, [(4, 4), (2, 2), (1, 1)]), (9, [(16, 8), (4, 4), (2, 2), (1, 1)])],
+)
+def test_short_ladders(lanes, steps):
+    assert [tuple(s) for s in ladder(lanes, min(8, 1 << (lanes - 1).bit_length()), (4, 2, 1))] == steps
+
+
+WIDTHS = [(1, ()), (2, (4, 2, 1)), (8, (4, 2, 1)), (16, (4, 2, 1)), (1024, (256, 64, 16))]
+ODD = [
+    pytest.param(width, (4, 2, 1), marks=pytest.mark.xfail(strict=True, reason="bug: lanes no power of two"))
+    for width in (3, 5, 6, 12)
+]
+
+
+@pytest.mark.parametrize(("widest", "narrower"), WIDTHS + ODD)
+def test_every_ladder_is_sound(widest, narrower):
+    """What `advance` relies on: whole chunks, room for all, smaller and smaller, at most four programs."""
+    for lanes in range(1, 100):
+        steps = ladder(lanes, widest, narrower)
+        assert len(steps) <= 4
+        assert steps[0].rows >= lanes
+        assert all(step.rows % step.width == 0 for step in steps)
+        assert all(small.rows < large.rows for large, small in zip(steps, steps[1:], strict=False))
+        assert all(small.width <= large.width for large, small in zip(steps, steps[1:], strict=False))
+
+
+def test_a_larger_search_changes_only_the_first_size():
+    small, large = ladder(100, 8, (4, 2, 1)), ladder(1000, 8, (4, 2, 1))
+    assert small[1:] == large[1:]
+
+
+def test_fit_is_the_narrowest_that_holds_them():
+    steps = ladder(64, 8, (4, 2, 1))
+    assert [fit(steps, lanes).rows for lanes in (64, 5, 4, 3, 2, 1)] == [64, 64, 4, 4, 2, 1]
+
+
+def width(state_bytes, *, where=ONE, lanes=1000, l2=2**20, monkeypatch):
+    monkeypatch.setattr(placement, "_l2_bytes", lambda: l2)
+    return choose_ladder(where, where.mesh(), lanes, state_bytes, 1)[0].width
+
+
+def test_chunks_on_a_cpu_stay_in_the_cache(monkeypatch):
+    """Weights, gradients and two moments: 16 bytes a parameter where the state holds 12."""
+    assert width(12 * 2**13, monkeypatch=monkeypatch) == 8
+    assert width(12 * 2**13, l2=2**19, monkeypatch=monkeypatch) == 4
+    assert width(10, monkeypatch=monkeypatch) == 16
+    assert width(10**9, monkeypatch=monkeypatch) == 2
+
+
+def test_chunks_are_no_wider_than_the_population(monkeypatch):
+    assert width(10, lanes=3, monkeypatch=monkeypatch) == 4
+    assert width(10, where=Placement(devices=ONE.devices, lanes=8), lanes=2, monkeypatch=monkeypatch) == 2
+
+
+def test_lanes_can_be_chosen(monkeypatch):
+    assert width(10**9, where=Placement(devices=ONE.devices, lanes=32), monkeypatch=monkeypatch) == 32
+
+
+def test_memory_error_says_how_many_lanes_fit(monkeypatch):
+    monkeypatch.setattr(placement, "available_memory", lambda mesh: 10_000_000)
+    check_memory(ONE.mesh(), lanes=5, lane_bytes=2_000_000)
+    message = "6 lanes of 2 MB need 0.012 GB, but 0.01 GB are free: about 5 lanes would fit"
+    with pytest.raises(MemoryError, match=message):
+        check_memory(ONE.mesh(), lanes=6, lane_bytes=2_000_000)
+
+
+def test_tune_refuses_a_population_that_cannot_fit(monkeypatch):
+    """A lane of DESCENT is two vectors of three float32 and a counter: 28 bytes."""
+    monkeypatch.setattr(placement, "available_memory", lambda mesh: 28 * 20)
+    scheduler = jt.FullBudget(trials=20, steps=20)
+    assert len(tune(DESCENT, DESCENT_SPACE, scheduler=scheduler).trials) == 20
+    with pytest.raises(MemoryError, match="^60 lanes of .* about 20 lanes would fit"):
+        tune(DESCENT, DESCENT_SPACE, scheduler=scheduler, replicates=3)
+
+
+def test_memory_of_a_cpu_is_what_the_system_has_left():
+    assert 2**20 < placement.available_memory(TWO.mesh()) < 2**50
+
+
+@pytest.mark.parametrize("value", [0, -1, 1.0, True, "8"])
+@pytest.mark.parametrize("name", ["lanes", "max_programs"])
+def test_needs_whole_numbers(name, value):
+    with pytest.raises(ValueError, match=f"Placement needs {name} to be a whole number >= 1, got {value!r}"):
+        Placement(**{name: value})
+
+
+def test_needs_a_device():
+    with pytest.raises(ValueError, match="at least one device"):
+        Placement(devices=[])
+
+
+def test_devices_are_taken_in_order():
+    assert Placement().mesh().devices.tolist() == jax.devices()
+    assert TWO.mesh().devices.tolist() == jax.devices()[:2]
+    assert Placement(devices=jax.devices()[:2]) == TWO  # a list becomes a tuple: a hashable value
+    assert hash(Placement(devices=jax.devices()[:2])) == hash(TWO)
+
+
+def test_host_devices_have_to_be_set_before_jax_starts():
+    jax.devices()
+    with pytest.raises(RuntimeError, match="before JAX starts"):
+        jt.set_host_device_count(4)
+
+
+def test_set_host_device_count():
+    code = "import jaxtune as jt, jax; jt.set_host_device_count({}); print(len(jax.devices('cpu')))"
+    run = [subprocess.Popen([sys.executable, "-c", code.format(n)], stdout=subprocess.PIPE) for n in ("3", "")]
+    assert int(run[0].communicate()[0]) == 3
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    assert int(run[1].communicate()[0]) == cores
