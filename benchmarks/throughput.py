@@ -63,7 +63,12 @@ def engine(width, lanes, devices, units):
     """jaxtune: trains all lanes for `units` units, again and again."""
     x, y = data()
     task = jt.supervised(
-        MLP(width), optimizer=optimizer, loss=loss, train=(x, y), validation=(x[:64], y[:64]), batch_size=BATCH
+        MLP(width),
+        optimizer=optimizer,
+        loss=loss,
+        train=(x, y),
+        validation=(x[:64], y[:64]),
+        batch_size=BATCH,
     )
     problem = resolve(task, Space.of(SPACE), "loss", "min")
     placement = jt.Placement(devices=jax.devices()[:devices])
@@ -111,7 +116,9 @@ def by_hand(width, lanes, steps):
 
 def main():
     """Prints a table row per width and number of lanes."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--widths", type=int, nargs="+", default=[16, 64, 256])
     parser.add_argument("--lanes", type=int, nargs="+", default=[64, 512])
     parser.add_argument("--rounds", type=int, default=7)

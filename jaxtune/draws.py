@@ -88,7 +88,9 @@ class _Walk:
             drawn = draws or any(x.drawn for x in inputs)
             # A replay has no use for draws themselves: it takes what follows from them from the record.
             skip = drawn and not self.recording
-            results = [None] * len(equation.outvars) if skip else _evaluate(equation, [x.value for x in inputs])
+            results = (
+                [None] * len(equation.outvars) if skip else _evaluate(equation, [x.value for x in inputs])
+            )
             return [_Value(result, True, drawn) for result in results]
         if draws and equation.primitive.name in _CALLS:
             inner = equation.params["jaxpr"]

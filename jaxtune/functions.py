@@ -236,7 +236,7 @@ def trace(task: Task, static: Mapping[str, Any], order: tuple[str, ...], inputs:
     leaves, tree = jax.tree.flatten(inputs)
     shapes = tuple((leaf.shape, leaf.dtype) for leaf in leaves)
     values = tuple((name, type(value), value) for name, value in sorted(static.items()))
-    key = (task.functions, values, order, tree, shapes, jax.config.jax_default_matmul_precision)
+    key = (task.functions, values, order, tree, shapes, jax.config.read("jax_default_matmul_precision"))
     if key in _CACHE:
         _CACHE[key] = _CACHE.pop(key)  # most recently used last
         return _CACHE[key]

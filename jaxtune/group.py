@@ -10,10 +10,10 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
+from jaxtune.functions import Functions
 from jaxtune.placement import Placement, Step, check_memory, choose_ladder, fit
 from jaxtune.population import Layout, Population, Shared
 from jaxtune.programs import Clock, Programs
-from jaxtune.functions import Functions
 from jaxtune.resolve import Problem
 from jaxtune.selection import survivors
 from jaxtune.task import Task
@@ -53,7 +53,7 @@ class Setting:
     def shared(self, functions: Functions, data: Any) -> Shared:
         """What all lanes of a group share."""
         train, validation, stats = data
-        return Shared(self.key, functions.consts, train, validation, stats, np.int32(self.total_steps))
+        return Shared(self.key, functions.consts, train, validation, stats, jnp.int32(self.total_steps))
 
 
 def data_on_devices(task: Task, mesh: Mesh) -> tuple[Any, Any, Any]:
@@ -76,6 +76,12 @@ def _scratch(functions: Functions) -> int:
     return sum(
         a.size * a.dtype.itemsize for a in avals if hasattr(a, "size") and hasattr(a.dtype, "itemsize")
     )
+
+
+@jax.jit
+def _pick(state: Any, row: jax.Array) -> Any:
+    """[R, rows, 1, ...] -> [R, ...]."""
+    return jax.tree.map(lambda x: jax.lax.dynamic_index_in_dim(x, row, 1, keepdims=False)[:, 0], state)
 
 
 @dataclass
@@ -185,15 +191,14 @@ class Group:
         row, device = slot // self.layout.devices, slot % self.layout.devices
         where = self.layout.mesh.devices.flat[device]
 
-        def pick(x: jax.Array) -> jax.Array:
+        def shard(x: jax.Array) -> jax.Array:
             # Indexing the sharded array would gather the whole population onto every device.
-            shard = next(s.data for s in x.addressable_shards if s.device == where)
-            return jax.device_get(shard[:, row, 0])
+            return next(s.data for s in x.addressable_shards if s.device == where)
 
-        return jax.tree.map(pick, self.population.state)
+        return jax.device_get(_pick(jax.tree.map(shard, self.population.state), np.int32(row)))
 
     def _of_slots(self, table: dict) -> dict[str, np.ndarray]:
-        """name -> [T] to name -> [slots]; free slots repeat a trial."""
+        """Name -> [T] to name -> [slots]; free slots repeat a trial."""
         return {name: values[np.minimum(self.lanes, self.num_trials - 1)] for name, values in table.items()}
 
     def _of_trials(self, record: jax.Array, missing: float) -> np.ndarray:

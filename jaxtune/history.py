@@ -37,6 +37,7 @@ class History:
         schedule: name -> float [E, T], value of an explored hyperparameter during the interval that *ends* at
             e; empty when the scheduler never explores.
         lane_steps: int [E], lane-steps spent so far.
+        total_steps: step count at which the search ends.
     """
 
     hparams: tuple[dict[str, Any], ...]
@@ -51,6 +52,7 @@ class History:
     source: np.ndarray  # int [E, T]
     schedule: dict[str, np.ndarray]  # float [E, T]
     lane_steps: np.ndarray  # int [E]
+    total_steps: int
 
     @property
     def num_trials(self) -> int:

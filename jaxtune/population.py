@@ -104,8 +104,10 @@ def spawn(functions: Functions, layout: Layout, hp: Any, shared: Shared) -> Popu
             init = jax.vmap(functions.init, in_axes=(None, None, 0, None), axis_size=layout.rows)
             return init(shared.consts["init"], key, hp, extras)
 
-        state = lax.map(replicate, jnp.arange(layout.replicates))
-        shape = (layout.replicates, layout.rows)
+        state = jax.tree.map(
+            lambda x: jnp.expand_dims(x, 2), lax.map(replicate, jnp.arange(layout.replicates))
+        )
+        shape = (layout.replicates, layout.rows, 1)
         zeros = {name: jnp.zeros(shape, jnp.float32) for name in functions.info}
         counts = {name: jnp.zeros(shape, jnp.int32) for name in functions.info}
         return Population(state, jnp.full(shape, HEALTHY, jnp.int32), zeros, counts)
@@ -148,8 +150,8 @@ def advance(
 
             def chunk(number: Any, population: Population) -> Population:
                 row = number * layout.width
-                hp_chunk = jax.tree.map(lambda x: lax.dynamic_slice_in_dim(x, row, layout.width), hp)
                 lanes = _take(population, index, row, layout.width)
+                hp_chunk = _take_hp(hp, row, layout.width)
                 states, info = lax.scan(
                     lambda states, x: step(states, hp_chunk, *x), lanes.state, (steps, indices, drawn)
                 )
@@ -197,7 +199,7 @@ def evaluate(
         def lanes_metrics(index: Any, row: Any) -> Any:
             key = replicate_key(shared.key, index, EVALUATE)
             state = _take(population.state, index, row, layout.width)
-            hp_chunk = jax.tree.map(lambda x: lax.dynamic_slice_in_dim(x, row, layout.width), hp)
+            hp_chunk = _take_hp(hp, row, layout.width)
             one = jax.vmap(functions.evaluate, in_axes=(None, None, 0, None, 0, None), axis_size=layout.width)
             values = one(shared.consts["evaluate"], key, state, shared.validation, hp_chunk, extras)
             return jnp.stack([values[name].astype(jnp.float32) for name in names], axis=1)  # [width, M]
@@ -209,9 +211,9 @@ def evaluate(
 
             return lax.fori_loop(0, _num_chunks(num_lanes, layout), chunk, record)
 
-        empty = jnp.zeros((layout.replicates, layout.rows, len(names)), jnp.float32)
+        empty = jnp.zeros((layout.replicates, layout.rows, 1, len(names)), jnp.float32)
         record = lax.fori_loop(0, layout.replicates, replicate, empty)
-        finite = jnp.isfinite(jnp.take(record, metric, axis=2))
+        finite = jnp.isfinite(jnp.take(record, metric, axis=-1))
         if "loss" in names:
             finite &= jnp.isfinite(record[..., names.index("loss")])
         diverged = jnp.where((population.diverged == HEALTHY) & ~finite, stop - 1, population.diverged)
@@ -252,10 +254,10 @@ def move(
 
         def fetch(x: jax.Array, slots: jax.Array) -> jax.Array:
             rows, devices = slots // before.devices, slots % before.devices
-            mine = (devices == here).reshape(1, -1, *[1] * (x.ndim - 2))
-            part = jnp.where(mine, x[:, rows], _neutral(x.dtype))
-            part = part.reshape(x.shape[0], block, before.devices, *x.shape[2:])
-            return jnp.squeeze(lax.psum_scatter(part, AXIS, scatter_dimension=2, tiled=True), 2)
+            mine = (devices == here).reshape(1, -1, *[1] * (x.ndim - 3))
+            part = jnp.where(mine, x[:, rows, 0], _neutral(x.dtype))
+            part = part.reshape(x.shape[0], block, before.devices, *x.shape[3:])
+            return lax.psum_scatter(part, AXIS, scatter_dimension=2, tiled=True)
 
         def step(number: Any, target: Any) -> Any:
             slots = lax.dynamic_slice_in_dim(source, number * block * before.devices, block * before.devices)
@@ -276,9 +278,10 @@ def move(
 
 
 def _per_device(layout: Layout, body: Callable, *args: Any) -> Any:
-    """Runs `body` on each device with its own rows, without the device axis; other arguments are copied to all.
+    """Runs `body` on each device with its own rows of populations and of hyperparameters, and all other arguments.
 
-    A Population has leaves [R, rows, D, ...], a dict of hyperparameters [slots]; results are populations or records.
+    Leaves of a population are [R, rows, 1, ...] there, and so are results; a dict of hyperparameters, name -> [slots],
+    becomes [rows, 1]. The device axis stays: without it XLA would copy a population on its way in and out of the loops.
     """
 
     def spec(arg: Any) -> P:
@@ -286,20 +289,14 @@ def _per_device(layout: Layout, body: Callable, *args: Any) -> Any:
             return P(None, None, AXIS)
         return P(None, AXIS) if isinstance(arg, dict) else P()
 
-    def squeezed(*args: Any) -> Any:
-        local = [
-            jax.tree.map(lambda x: jnp.squeeze(x, len(spec(a)) - 1), a) if spec(a) != P() else a for a in args
-        ]
-        return jax.tree.map(lambda x: jnp.expand_dims(x, 2), body(*local))
-
     tables = [
-        jax.tree.map(lambda x: x.reshape(layout.rows, layout.devices), a) if isinstance(a, dict) else a
-        for a in args
+        jax.tree.map(lambda x: x.reshape(layout.rows, layout.devices), arg) if isinstance(arg, dict) else arg
+        for arg in args
     ]
     mapped = jax.shard_map(
-        squeezed,
+        body,
         mesh=layout.mesh,
-        in_specs=tuple(spec(a) for a in tables),
+        in_specs=tuple(spec(arg) for arg in tables),
         out_specs=P(None, None, AXIS),
         check_vma=False,
     )
@@ -311,16 +308,26 @@ def _num_chunks(num_lanes: jax.Array, layout: Layout) -> jax.Array:
 
 
 def _take(tree: Any, replicate: Any, row: Any, width: int) -> Any:
-    """[R, rows, ...] -> [width, ...]."""
-    return jax.tree.map(
-        lambda x: lax.dynamic_slice(x, (replicate, row, *[0] * (x.ndim - 2)), (1, width, *x.shape[2:]))[0],
-        tree,
-    )
+    """[R, rows, 1, ...] -> [width, ...]."""
+
+    def slice_of(x: jax.Array) -> jax.Array:
+        start, sizes = (replicate, row, *[0] * (x.ndim - 2)), (1, width, 1, *x.shape[3:])
+        return lax.dynamic_slice(x, start, sizes)[0, :, 0]
+
+    return jax.tree.map(slice_of, tree)
+
+
+def _take_hp(hp: Any, row: Any, width: int) -> Any:
+    """[rows, 1] -> [width]."""
+    return jax.tree.map(lambda x: lax.dynamic_slice(x, (row, 0), (width, 1))[:, 0], hp)
 
 
 def _put(tree: Any, part: Any, replicate: Any, row: Any) -> Any:
+    """Writes [width, ...] into [R, rows, 1, ...]."""
     return jax.tree.map(
-        lambda x, p: lax.dynamic_update_slice(x, p[None], (replicate, row, *[0] * (x.ndim - 2))), tree, part
+        lambda x, p: lax.dynamic_update_slice(x, p[None, :, None], (replicate, row, *[0] * (x.ndim - 2))),
+        tree,
+        part,
     )
 
 
@@ -387,13 +394,14 @@ def _book(lanes: Population, states: Any, info: dict[str, jax.Array], steps: jax
             for name, values in info.items()
         },
         info_count={
-            name: lanes.info_count[name] + jnp.sum(ok, axis=0, dtype=jnp.int32) for name, ok in counted.items()
+            name: lanes.info_count[name] + jnp.sum(ok, axis=0, dtype=jnp.int32)
+            for name, ok in counted.items()
         },
     )
 
 
 def _empty_windows(layout: Layout) -> Window | None:
-    if layout.batch_size is None:
+    if layout.batch_size is None or layout.num_examples is None:
         return None
     window = empty_window(layout.num_examples, layout.batch_size, layout.unit)
     return jax.tree.map(lambda x: jnp.broadcast_to(x, (layout.replicates, *x.shape)), window)
@@ -401,7 +409,7 @@ def _empty_windows(layout: Layout) -> Window | None:
 
 def _unit_indices(layout: Layout, windows: Any, index: Any, key: jax.Array, first: Any) -> tuple[Any, Any]:
     """Indices [unit, B] of a unit's batches in one replicate, and the windows of all replicates."""
-    if windows is None:
+    if windows is None or layout.batch_size is None:
         return None, None
     window = jax.tree.map(lambda x: lax.dynamic_index_in_dim(x, index, keepdims=False), windows)
     indices, window = batch_indices(window, key, first, layout.batch_size, layout.unit)

@@ -21,7 +21,7 @@ from jaxtune.functions import Functions
 from jaxtune.population import Layout, Population, Shared
 
 _COUNT = jax.ShapeDtypeStruct((), jnp.int32)
-_COMPILERS = ThreadPoolExecutor(os.cpu_count() or 1, thread_name_prefix="jaxtune-compile")
+COMPILERS = ThreadPoolExecutor(os.cpu_count() or 1, thread_name_prefix="jaxtune-compile")
 
 
 @dataclass
@@ -52,13 +52,13 @@ class Programs:
     clock: Clock
 
     def prefetch(self, layouts: list[Layout]) -> None:
-        """Starts compiling everything that a population on its way through these layouts needs."""
+        """Starts compiling everything that a population on its way through these layouts needs, in that order."""
         self._start("spawn", layouts[0])
-        for layout in layouts:
+        for before, layout in zip([None, *layouts], layouts, strict=False):
+            if before is not None:
+                self._start("move", before, layout)
             self._start("advance", layout)
             self._start("evaluate", layout)
-        for before, after in zip(layouts, layouts[1:], strict=False):
-            self._start("move", before, after)
 
     def ready(self, name: str, *layouts: Layout) -> None:
         """Waits until a program is compiled."""
@@ -99,7 +99,7 @@ class Programs:
         executables = self.functions.executables
         if (name, *layouts) not in executables:
             self.clock.compiled[name] = self.clock.compiled.get(name, 0) + 1
-            executables[(name, *layouts)] = _COMPILERS.submit(self._compile, name, *layouts)
+            executables[(name, *layouts)] = COMPILERS.submit(self._compile, name, *layouts)
         return executables[(name, *layouts)]
 
     def _compile(self, name: str, *layouts: Layout) -> Callable:
@@ -151,7 +151,12 @@ def _lower_move(functions: Functions, before: Layout, after: Layout, hp: Any, sh
     return jitted.lower(_lanes(functions, before, hp, shared), source, _COUNT)
 
 
-_LOWER = {"spawn": _lower_spawn, "advance": _lower_advance, "evaluate": _lower_evaluate, "move": _lower_move}
+_LOWER: dict[str, Callable[..., Any]] = {
+    "spawn": _lower_spawn,
+    "advance": _lower_advance,
+    "evaluate": _lower_evaluate,
+    "move": _lower_move,
+}
 
 
 def _lanes(functions: Functions, layout: Layout, hp: Any, shared: Any) -> Population:

@@ -9,8 +9,10 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from jaxtune import checks
+from jaxtune.configurations import decode
 from jaxtune.explain import explain
 from jaxtune.functions import Functions, Inputs, call, inputs_of, trace, trace_anew
 from jaxtune.options import did_you_mean
@@ -105,7 +107,7 @@ def _traced_structs(space: Space) -> dict[str, jax.ShapeDtypeStruct]:
 def _examples(space: Space) -> dict[str, Any]:
     """A Python value of each traced hyperparameter."""
     with jax.ensure_compile_time_eval():  # `search` is called under jit
-        middle = space.row(space.decode(jnp.full((1, space.num_dims), 0.5)), 0)
+        middle = space.row(decode(np.full((1, space.num_dims), 0.5, np.float32), space=space), 0)
     return {name: middle[name] for name in space.traced}
 
 

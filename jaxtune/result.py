@@ -317,8 +317,8 @@ class Result:
         return f"<div><pre>{html.escape(repr(self))}</pre>{table}</div>"
 
     def _counts(self) -> str:
-        kinds = [trial.status.split()[0] for trial in self.trials]
-        order = ("finished", "pruned", "diverged", "interrupted")
+        kinds = [trial.status.split(" at ")[0] for trial in self.trials]
+        order = ("finished", "pruned", "diverged", "in training", "interrupted")
         return ", ".join(f"{kinds.count(kind)} {kind}" for kind in order if kind in kinds)
 
 

@@ -46,8 +46,7 @@ class Outcome:
     state: Any
 
 
-@flax.struct.dataclass
-class _Carry:
+class _Carry(flax.struct.PyTreeNode):
     """What goes from one round to the next; T trials, S slots."""
 
     population: Population

@@ -141,7 +141,7 @@ def _ensure_change(
     draw = jax.random.uniform(_noise_key(key, generation, "change"), (2, before.shape[0]))
     chosen = jnp.minimum((draw[0] * len(discrete)).astype(jnp.int32), len(discrete) - 1)
     for number, (i, _, domain) in enumerate(discrete):
-        n = domain.num_options
+        n = domain.num_options or 0
         shift = 1 + jnp.minimum((draw[1] * (n - 1)).astype(jnp.int32), n - 2)
         centres = jnp.asarray(domain.grid_units(n), after.dtype)
         other = centres[(domain.decode_index(before[:, i]) + shift) % n]

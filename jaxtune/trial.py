@@ -162,7 +162,9 @@ def _status(history: History, interrupted: bool, trial: int) -> str:
         return f"diverged at step {history.diverged[trial]}"
     if history.pruned[trial] >= 0:
         return f"pruned at step {history.pruned[trial]}"
-    return "interrupted" if interrupted else "finished"
+    if history.step[-1] == history.total_steps:
+        return "finished"
+    return "interrupted" if interrupted else "in training"  # a callback sees searches that go on
 
 
 def _intervals(history: History, trial: int) -> tuple[np.ndarray, np.ndarray]:

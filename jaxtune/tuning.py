@@ -5,7 +5,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from types import FrameType
 from typing import Any
 
@@ -16,16 +15,17 @@ from jaxtune import checks
 from jaxtune.configurations import EXPLORE, TRAIN, decode, sample, study_key
 from jaxtune.functions import Extras, seamed
 from jaxtune.group import Group, Setting, data_on_devices
-from jaxtune.history import History, rank_trials
+from jaxtune.history import rank_trials
 from jaxtune.placement import Placement
 from jaxtune.population import EVALUATE, HEALTHY, replicate_key
-from jaxtune.programs import Clock
+from jaxtune.programs import COMPILERS, Clock
 from jaxtune.progress import Progress
+from jaxtune.record import Record
 from jaxtune.resolve import Problem, resolve, static_values
 from jaxtune.result import Result
 from jaxtune.samplers import Sobol
 from jaxtune.schedulers.plan import Plan, Row
-from jaxtune.selection import decide
+from jaxtune.selection import Decision, decide
 from jaxtune.space import Space
 from jaxtune.task import Task
 
@@ -100,7 +100,7 @@ def tune(
 
 @contextmanager
 def _interrupts() -> Iterator[threading.Event]:
-    """Turns the first Ctrl-C into an event, which is looked at between calls to the device; the second one raises."""
+    """Turns the first Ctrl-C into an event, looked at between calls to the device; the second one raises."""
     event = threading.Event()
     if threading.current_thread() is not threading.main_thread():
         yield event
@@ -135,7 +135,7 @@ class _Study:
         self.training = np.ones(plan.trials, bool)
         self.pruned = np.full(plan.trials, -1)
         self.diverged = np.full(plan.trials, -1)
-        self.record = _Record()
+        self.record = Record()
         self.groups = self._groups(placement)
         self.bracket, self.num_brackets = self._brackets()
 
@@ -150,7 +150,7 @@ class _Study:
             worst = max(options, key=lambda name: options[name])
             raise ValueError(
                 f"The space has {len(keys)} combinations of static hyperparameters, one program each, but "
-                f"Placement(max_programs={placement.max_programs}); {worst!r} alone has {options[worst]} values."
+                f"Placement(max_programs={placement.max_programs}); {worst!r} alone has {options[worst]}."
             )
         mesh = placement.mesh()
         setting = Setting(
@@ -193,18 +193,16 @@ class _Study:
             if row.keep is not None and not last:
                 self._decide(number, row)
             start = row.stop
-            if (
-                callback is not None
-                and callback(self._result(interrupted=False, whole=last)) is True
-                and not last
-            ):
+            stopped = callback is not None and callback(self._result(interrupted=False, whole=last)) is True
+            if stopped and not last:
                 interrupted.set()
                 break
         if interrupted.is_set():
             if not self.record.step:
                 raise KeyboardInterrupt
             view.message(
-                f"Interrupted at step {self.record.step[-1]} of {self.plan.steps}: the result holds what is known by then."
+                f"Interrupted at step {self.record.step[-1]} of {self.plan.steps}: "
+                "the result holds what is known by then."
             )
         return self._result(interrupted.is_set(), whole=True)
 
@@ -212,6 +210,13 @@ class _Study:
         for group in self.groups:
             alone = len(self.groups) == 1
             group.programs.prefetch(group.path(self.plan.population) if alone else [group.layout])
+        nothing = np.zeros((self.replicates, self.plan.trials))
+        for number, row in enumerate(self.plan.rows[:-1]):
+            if (
+                row.keep is not None
+            ):  # asked once in vain, so that it is compiled by the time the first rung comes
+                COMPILERS.submit(self._decision, number, row, nothing, nothing != 0)
+                break
         for group in self.groups:
             group.spawn(self.hp)
 
@@ -231,9 +236,9 @@ class _Study:
         return stop
 
     def _show(self, view: Progress, spent: int, row: Row) -> None:
-        rungs = [r.stop for r in self.plan.rows]
+        rungs = [r.stop for r in self.plan.rows if r.keep is not None]  # without the points of curves
         best = self.record.best(self.problem.metric, self.problem.mode)
-        rung = f"{rungs.index(row.stop) + 1}/{len(rungs)}"
+        rung = f"{sum(stop < row.stop for stop in rungs) + 1}/{len(rungs)}"
         view.update(spent, rung, int(np.sum(self.training)), best, self.problem.metric)
 
     def _evaluate(self, stop: int, decided: bool) -> None:
@@ -259,30 +264,33 @@ class _Study:
         self.lost = diverged != HEALTHY
 
     def _decide(self, number: int, row: Row) -> None:
+        values = self.record.metrics[-1][self.problem.metric]
+        training, source, self.unit = (np.asarray(x) for x in self._decision(number, row, values, self.lost))
+        self.pruned = np.where(self.training & ~training, row.stop, self.pruned)
+        self.training = training
+        self.record.source[-1] = source
+        if self.plan.exploit is not None:
+            decoded = _decoded(self.unit, self.problem.space)
+            self.hp = {name: decoded[name] for name in self.hp}
+        for group in self.groups:
+            group.decide(training, source)
+
+    def _decision(self, number: int, row: Row, values: np.ndarray, lost: np.ndarray) -> Decision:
         exploit = self.plan.exploit
         keep = np.full(self.num_brackets, self.plan.trials) if exploit else np.asarray(row.keep)
-        decision = decide(
+        return decide(
             study_key(self.key, EXPLORE),
             np.int32(number),
             keep.astype(np.int32),
             self.bracket,
             self.training,
-            self.record.metrics[-1][self.problem.metric].astype(np.float32),
-            self.lost,
+            values.astype(np.float32),
+            lost,
             self.unit,
             space=self.problem.space,
             mode=self.problem.mode,
             exploit=exploit,
         )
-        training, source, self.unit = (np.asarray(x) for x in decision)
-        self.pruned = np.where(self.training & ~training, row.stop, self.pruned)
-        self.training = training
-        self.record.source[-1] = source
-        if exploit is not None:
-            decoded = _decoded(self.unit, self.problem.space)
-            self.hp = {name: decoded[name] for name in self.hp}
-        for group in self.groups:
-            group.decide(training, source)
 
     def _result(self, interrupted: bool, whole: bool) -> Result:
         """The result so far; with the best trial's state if `whole`."""
@@ -291,6 +299,7 @@ class _Study:
             hparams=tuple(space.row(self.decoded, t) for t in range(self.plan.trials)),
             log_names=tuple(name for name, domain in space.domains if domain.log),
             bracket=np.asarray(self.plan.bracket_of),
+            total_steps=self.plan.steps,
             pruned=self.pruned,
             diverged=self.diverged,
         )
@@ -317,50 +326,6 @@ class _Study:
         )
 
 
-@dataclass
-class _Record:
-    """What happened, evaluation by evaluation."""
-
-    step: list[int] = field(default_factory=list)
-    metrics: list[dict[str, np.ndarray]] = field(default_factory=list)  # name -> [R, T]
-    active: list[np.ndarray] = field(default_factory=list)  # [T]
-    decided: list[bool] = field(default_factory=list)
-    source: list[np.ndarray] = field(default_factory=list)  # [T]
-    schedule: list[dict[str, np.ndarray]] = field(default_factory=list)  # name -> [T]
-    lane_steps: list[int] = field(default_factory=list)
-
-    def append(
-        self, step: int, metrics: dict, active: np.ndarray, decided: bool, cost: int, hp: dict, explores: bool
-    ) -> None:
-        """Adds an evaluation, after which every trial goes on with its own weights until `source` is changed."""
-        self.step.append(step)
-        self.metrics.append(metrics)
-        self.active.append(active)
-        self.decided.append(decided)
-        self.source.append(np.arange(len(active)))
-        self.schedule.append(hp if explores else {})
-        self.lane_steps.append(cost + (self.lane_steps[-1] if self.lane_steps else 0))
-
-    def best(self, metric: str, mode: str) -> float | None:
-        """The best value at the last evaluation."""
-        values = np.mean(self.metrics[-1][metric], axis=0) if self.metrics else np.zeros(0)
-        values = values[np.isfinite(values)]
-        return None if not len(values) else float(values.min() if mode == "min" else values.max())
-
-    def history(self, **rest: Any) -> History:
-        """As arrays."""
-        return History(
-            step=np.asarray(self.step, int),
-            metrics={name: np.stack([m[name] for m in self.metrics]) for name in self.metrics[0]},
-            active=np.stack(self.active),
-            decided=np.asarray(self.decided),
-            source=np.stack(self.source),
-            schedule={name: np.stack([hp[name] for hp in self.schedule]) for name in self.schedule[0]},
-            lane_steps=np.asarray(self.lane_steps),
-            **rest,
-        )
-
-
 def _decoded(unit: np.ndarray, space: Space) -> dict[str, np.ndarray]:
     return {name: np.asarray(values) for name, values in decode(unit, space=space).items()}
 
@@ -378,25 +343,22 @@ def _best(
         static: Its other ones.
         extras: As at its last evaluation.
     """
-    task = problem.task
-    replicates = jax.tree.leaves(state)[0].shape[0]
-    train_key = study_key(study_seed_key, TRAIN)
+    task, key = problem.task, study_key(study_seed_key, TRAIN)
+    evaluate = seamed(task, "evaluate", static, problem.space.order)
+
+    @jax.jit
+    def on_data(states: Any, data: Any) -> dict[str, jax.Array]:
+        def one(replicate: Any) -> dict[str, jax.Array]:
+            number, state = replicate
+            return evaluate(replicate_key(key, number, EVALUATE), state, data, hp, extras)
+
+        return jax.lax.map(one, (np.arange(jax.tree.leaves(states)[0].shape[0]), states))
 
     def test() -> dict[str, np.ndarray]:
-        evaluate = jax.jit(seamed(task, "evaluate", static, problem.space.order))
-        values = [
-            evaluate(
-                replicate_key(train_key, r, EVALUATE),
-                jax.tree.map(lambda x: x[r], state),
-                task.test,
-                hp,
-                extras,
-            )
-            for r in range(replicates)
-        ]
-        return {name: np.asarray([v[name] for v in values]) for name in values[0]}
+        return {name: np.asarray(values) for name, values in on_data(state, task.test).items()}
 
     known: dict[str, Any] = {"best_state": state, "test_fn": None if task.test is None else test}
-    if hasattr(task.evaluate, "variables_of"):
-        known |= {"variables_of": task.evaluate.variables_of, "model_of": task.evaluate.model_of}
+    for name in ("variables_of", "model_of"):
+        if hasattr(task.evaluate, name):
+            known[name] = getattr(task.evaluate, name)
     return known

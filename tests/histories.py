@@ -27,6 +27,7 @@ def make_history(values, step, *, active=None, decided=None, hparams=None, metri
         "source": np.tile(np.arange(T), (E, 1)),
         "schedule": {},
         "lane_steps": np.cumsum(np.diff(step, prepend=0) * T),
+        "total_steps": step[-1],
     }
     return History(**(fields | changes))
 

@@ -19,7 +19,12 @@ def test_ladder_of_the_demo():
 
 @pytest.mark.parametrize(
     ("lanes", "steps"),
-    [(1, [(1, 1)]), (2, [(2, 2), (1, 1)]), (3, [(4, 4), (2, 2), (1, 1)]), (9, [(16, 8), (4, 4), (2, 2), (1, 1)])],
+    [
+        (1, [(1, 1)]),
+        (2, [(2, 2), (1, 1)]),
+        (3, [(4, 4), (2, 2), (1, 1)]),
+        (9, [(16, 8), (4, 4), (2, 2), (1, 1)]),
+    ],
 )
 def test_short_ladders(lanes, steps):
     assert [tuple(s) for s in ladder(lanes, min(8, 1 << (lanes - 1).bit_length()), (4, 2, 1))] == steps
@@ -124,7 +129,9 @@ def test_host_devices_have_to_be_set_before_jax_starts():
 
 def test_set_host_device_count():
     code = "import jaxtune as jt, jax; jt.set_host_device_count({}); print(len(jax.devices('cpu')))"
-    run = [subprocess.Popen([sys.executable, "-c", code.format(n)], stdout=subprocess.PIPE) for n in ("3", "")]
+    run = [
+        subprocess.Popen([sys.executable, "-c", code.format(n)], stdout=subprocess.PIPE) for n in ("3", "")
+    ]
     assert int(run[0].communicate()[0]) == 3
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     assert int(run[1].communicate()[0]) == cores

@@ -222,7 +222,8 @@ def test_html_escapes_everything():
 
 
 def test_interruption_and_errors_of_replicates_are_shown():
-    history = make_history([[[1.0, 0.0], [2.0, 0.0], [6.0, NAN]]], [5], active=[[True, True]])
+    values = [[[1.0, 0.0], [2.0, 0.0], [6.0, NAN]]]
+    history = make_history(values, [5], active=[[True, True]], total_steps=10)
     result = make_result(history, interrupted=True)
     assert result.records()[0]["accuracy_se"] == pytest.approx(math.sqrt(7 / 3))
     assert "3 ± 1.5" in repr(result)

@@ -23,7 +23,9 @@ SPACES = {
     "continuous": CONTINUOUS,
     "mixed": Space.of({"lr": LogUniform(1e-4, 1.0), "depth": Integer(1, 4), "size": Choice((32, 64))}),
     "two options": Space.of({"size": Choice((32, 64))}),
-    "discrete": Space.of({"size": Choice((32, 64)), "depth": Integer(1, 3), "steps": Integer(1, 50, log=True)}),
+    "discrete": Space.of(
+        {"size": Choice((32, 64)), "depth": Integer(1, 3), "steps": Integer(1, 50, log=True)}
+    ),
 }
 
 
@@ -280,7 +282,9 @@ def test_few_explored_values_lie_on_a_bound():
 def test_resampled_values_are_uniform():
     _, after = explored(CONTINUOUS, donor=[0.5, 0.5], exploit=RESAMPLE)
     for column in after.T:
-        assert np.abs(np.sort(column) - np.linspace(0, 1, NUM_KEYS)).max() < 1.95 / np.sqrt(NUM_KEYS)  # Kolmogorov, p 0.001
+        assert np.abs(np.sort(column) - np.linspace(0, 1, NUM_KEYS)).max() < 1.95 / np.sqrt(
+            NUM_KEYS
+        )  # Kolmogorov, p 0.001
 
 
 def test_how_often_a_value_is_resampled():

@@ -1,3 +1,4 @@
+import dataclasses
 import doctest
 import math
 
@@ -27,8 +28,13 @@ def test_halving_status_steps_metrics():
     assert trials[1].hparams == {"lr": 0.01, "act": "=1+1"}
 
 
+def test_a_search_that_goes_on_has_trials_in_training():
+    history = dataclasses.replace(halving(), total_steps=1000)
+    assert [t.status for t in make_result(history).trials][1:3] == ["in training", "in training"]
+
+
 def test_interrupted_marks_only_those_still_in_training():
-    result = make_result(halving(), interrupted=True)
+    result = make_result(dataclasses.replace(halving(), total_steps=1000), interrupted=True)
     assert [t.status.split()[0] for t in result.trials] == [
         "pruned",
         "interrupted",

@@ -73,7 +73,10 @@ def _predict(weights, x):
 def _net_init(key, hp):
     first, second = jax.random.split(key)
     width = hp.get("width", 8)
-    weights = {"in": jax.random.normal(first, (4, width)) / 2, "out": jax.random.normal(second, (width, 1)) / 3}
+    weights = {
+        "in": jax.random.normal(first, (4, width)) / 2,
+        "out": jax.random.normal(second, (width, 1)) / 3,
+    }
     return {"weights": weights, "momentum": jax.tree.map(jnp.zeros_like, weights)}
 
 

@@ -45,7 +45,9 @@ def test_bad_eta(eta):
 @pytest.mark.parametrize("name", ["trials", "min_steps", "max_steps"])
 @pytest.mark.parametrize("value", [0, 1.5, False])
 def test_needs_whole_numbers(name, value):
-    with pytest.raises(ValueError, match=f"SuccessiveHalving needs {name} to be a whole number >= 1, got {name}={value}"):
+    with pytest.raises(
+        ValueError, match=f"SuccessiveHalving needs {name} to be a whole number >= 1, got {name}={value}"
+    ):
         SuccessiveHalving(**{"trials": 8, "min_steps": 1, "max_steps": 9, name: value})
 
 

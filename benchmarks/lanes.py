@@ -1,0 +1,72 @@
+"""A population of jaxtune's engine without a search around it, to be timed and measured."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import numpy as np
+
+import jaxtune as jt
+from jaxtune.configurations import TRAIN, decode, sample, study_key
+from jaxtune.group import Group, Setting, data_on_devices
+from jaxtune.programs import Clock
+from jaxtune.resolve import resolve
+from jaxtune.space import Space
+
+_TOTAL_STEPS = 10_000  # what a learning-rate schedule sees; nothing here trains as long
+
+
+@dataclass
+class Lanes:
+    """Some lanes in training.
+
+    Attributes:
+        group: The engine's population and programs.
+        hp: name -> [slots], the hyperparameters of each slot.
+        num_lanes: How many slots are in use.
+    """
+
+    group: Group
+    hp: dict[str, np.ndarray]
+    num_lanes: int
+
+    @classmethod
+    def of(
+        cls, task: jt.Task, space: Mapping[str, Any], num_lanes: int, placement: jt.Placement, unit: int
+    ) -> "Lanes":
+        """Starts lanes with random hyperparameters.
+
+        Args:
+            task: What they train.
+            space: Traced hyperparameters only.
+            num_lanes: How many.
+            placement: Where.
+            unit: Steps of the innermost loop.
+        """
+        problem = resolve(task, Space.of(space), "loss", "min")
+        key = jax.random.key(0)
+        points = sample(key, sampler=jt.Random(), space=problem.space, num_points=num_lanes)
+        hp = {name: np.asarray(values) for name, values in decode(points, space=problem.space).items()}
+        setting = Setting(problem, placement.mesh(), placement, 1, unit, _TOTAL_STEPS, study_key(key, TRAIN))
+        data = data_on_devices(task, setting.mesh)
+        functions = problem.functions({})
+        group = Group.of(setting, functions, data, np.arange(num_lanes), hp, Clock(), num_lanes)
+        group.spawn(hp)
+        slots = np.minimum(group.lanes, num_lanes - 1)  # free slots repeat a lane
+        return cls(group, {name: values[slots] for name, values in hp.items()}, num_lanes)
+
+    def train(self, units: int) -> jax.Array:
+        """Trains all lanes for some units; returns an array to wait for, the step at which each diverged or -1."""
+        group = self.group
+        group.population = group.programs.advance(
+            group.layout, group.population, self.hp, self.num_lanes, 0, units
+        )
+        return group.population.diverged
+
+    @property
+    def memory(self) -> Any:
+        """XLA's account of the memory that the training program needs on each device."""
+        group = self.group
+        group.programs.ready("advance", group.layout)
+        return group.programs.functions.executables["advance", group.layout].result().memory_analysis()

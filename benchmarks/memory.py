@@ -1,0 +1,102 @@
+"""Memory per lane and cost per lane-step of jaxtune's `advance`, from few lanes to very many.
+
+Trains the demo's MLP on all cores (CPU) or accelerators. Memory is XLA's own account of the compiled program: arguments
++ results - what they share + temporaries, which includes the data and the random draws that lanes have in common. It is
+set against what nobody can do without: parameters, optimizer state and gradients. The lane counts are timed in turn, in
+one process, with about equally many lane-steps each.
+
+    python benchmarks/memory.py [--lanes 64 256 1024 4096 16384] [--rounds 3] [--quick]
+"""
+
+import argparse
+import statistics
+
+import jax
+
+import jaxtune as jt
+
+jt.set_host_device_count()
+
+import numpy as np  # noqa: E402 - JAX starts below
+from lanes import Lanes  # noqa: E402
+from side_by_side import machine, seconds, spread  # noqa: E402
+
+from jaxtune.demos import digits  # noqa: E402
+
+UNIT, QUICK_UNIT = 50, 5  # steps of the innermost loop; 50 is the demo's
+LANE_STEPS = 50_000  # of a timed call, where the lanes are few
+FLAT = 0.15  # promised: the cost per lane-step differs by at most this share from that of the fewest lanes
+
+
+def main():
+    """Prints a table of memory and one of time."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--lanes", type=int, nargs="+", default=[64, 256, 1024, 4096, 16384])
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--quick", action="store_true", help="few lanes and steps: shows that it works")
+    options = parser.parse_args()
+    counts, rounds, unit = sorted(options.lanes), options.rounds, UNIT
+    if options.quick:
+        counts, rounds, unit = [16, 64], 1, QUICK_UNIT
+    print(machine() + "\n")
+    task = digits.task("mlp")
+    populations = {n: Lanes.of(task, digits.SPACE, n, jt.Placement(), unit) for n in counts}
+    print(memory_table(populations), flush=True)
+    print(time_table(populations, rounds, 1 if options.quick else LANE_STEPS))
+
+
+def memory_table(populations):
+    """A row of memory per lane count."""
+    functions = populations[min(populations)].group.programs.functions
+    needed = num_bytes(functions.state) + num_bytes(functions.state["params"])
+    header = "| lanes | lanes at once per device | MB per device | MB in all | KB per lane | / needed |"
+    rows = [header, "|" + "---|" * header.count(" | ") + "---|"]
+    for lanes, population in populations.items():
+        layout = population.group.layout
+        device = peak(population.memory)
+        total = device * layout.devices
+        cells = [f"{lanes:,}", layout.width, f"{device / 1e6:,.1f}", f"{total / 1e6:,.1f}"]
+        cells += [f"{total / lanes / 1e3:,.1f}", f"{total / lanes / needed:.2f}"]
+        rows.append("| " + " | ".join(map(str, cells)) + " |")
+    title = f"Memory; parameters + optimizer state + gradients need {needed / 1e3:,.1f} KB per lane"
+    return "\n".join([title, "", *rows, ""])
+
+
+def peak(memory):
+    """Bytes that a program needs on each device."""
+    return (
+        memory.argument_size_in_bytes
+        + memory.output_size_in_bytes
+        - memory.alias_size_in_bytes
+        + memory.temp_size_in_bytes
+    )
+
+
+def num_bytes(tree):
+    """Bytes of a pytree."""
+    return sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(tree))
+
+
+def time_table(populations, rounds, lane_steps):
+    """A row of time per lane count, and whether the promise holds."""
+    unit = next(iter(populations.values())).group.layout.unit
+    units = {n: max(1, round(lane_steps / (n * unit))) for n in populations}
+    times = seconds({n: lambda n=n: populations[n].train(units[n]) for n in populations}, rounds)
+    cost = {n: [1e6 * t / (n * unit * units[n]) for t in values] for n, values in times.items()}
+    fewest, *_ = cost
+    rows = [f"| lanes | microseconds per lane-step | / {fewest} lanes | healthy lanes |", "|---|---|---|---|"]
+    ratios = {}
+    for n, values in cost.items():
+        ratios[n] = statistics.median(x / y for x, y in zip(values, cost[fewest], strict=True))
+        healthy = np.sum(np.asarray(populations[n].group.population.diverged).ravel()[:n] == -1)
+        rows.append(f"| {n:,} | {spread(values)} | {ratios[n]:.2f} | {healthy:,} |")
+    off = max(abs(ratio - 1) for ratio in ratios.values())
+    verdict = f"Largest difference {off:.0%}; promised at most {FLAT:.0%}."
+    title = f"Time, median (range) of {rounds} rounds; ratios are medians of ratios within a round"
+    return "\n".join([title, "", *rows, "", verdict])
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,8 @@
+"""`python -m jaxtune` is the command `jaxtune`."""
+
+import sys
+
+from jaxtune.cli import main
+
+if __name__ == "__main__":
+    sys.exit(main())

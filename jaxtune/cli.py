@@ -1,0 +1,144 @@
+"""The command line: `jaxtune demo`.
+
+Arguments are read before JAX and what stands on it are imported, which takes seconds, so that help and
+mistakes answer at once. For the same reason this file imports nothing but the standard library.
+"""
+
+import argparse
+import contextlib
+import importlib.util
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+_INTERRUPTED = 130  # what a shell reports for a program that Ctrl-C ended: 128 + SIGINT
+
+_DESCRIPTION = """\
+Tunes learning rate, weight decay and dropout of a small Flax network on the handwritten digits of
+scikit-learn, on all cores of the CPU or on the accelerator. Shows the ten best configurations, the
+test accuracy of the winner and where the time went. Writes curves.png (all learning curves),
+space.png (the loss over each hyperparameter) and trials.csv (one row per configuration)."""
+
+_SCHEDULERS = """\
+schedulers and their defaults:
+  halving    512 configurations; after 50, 200 and 800 steps the best quarter goes on, to 3200 steps
+  hyperband  98 configurations (--max-steps fixes the number), 4 halvings side by side to 3200 steps
+  pbt        32 configurations for 3200 steps; every 50 the worst quarter copies the best and explores
+  full       32 configurations for 3200 steps, whatever their loss
+
+The first decision falls after 50 steps, or a quarter of --max-steps if that is less; --max-steps is
+rounded to a multiple of it. --seed changes the search, not the split of the data."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs the command line.
+
+    Args:
+        argv: Arguments without the program's name; those of the process if None.
+
+    Returns:
+        The exit status: 0, or 1 where something is missing or fails, 2 for a bad option, 130 after Ctrl-C.
+
+    Raises:
+        SystemExit: Status 0 after `--help`, 2 for arguments that can't be parsed.
+
+    Example:
+        >>> main(["demo", "--trials", "0"])  # doctest: +SKIP
+        2
+    """
+    options = _parser().parse_args(argv)
+    try:
+        return _demo(options)
+    except KeyboardInterrupt:
+        return _fail(
+            "jaxtune demo: interrupted before the first evaluation, so nothing is known.", _INTERRUPTED
+        )
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="jaxtune", description="Hyperparameter tuning of Flax models as one compiled program."
+    )
+    commands = parser.add_subparsers(required=True, metavar="command", dest="command")
+    demo = commands.add_parser(
+        "demo",
+        help="tune a small network on handwritten digits",
+        description=_DESCRIPTION,
+        epilog=_SCHEDULERS,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    demo.add_argument(
+        "--scheduler",
+        choices=("halving", "hyperband", "pbt", "full"),
+        default="halving",
+        help="who is trained for how long (default: halving)",
+    )
+    demo.add_argument("--trials", type=int, metavar="N", help="number of configurations (not for hyperband)")
+    demo.add_argument(
+        "--max-steps", type=int, default=3200, metavar="N", help="steps of a full training (default: 3200)"
+    )
+    demo.add_argument("--seed", type=_seed, default=0, metavar="N", help="of the search (default: 0)")
+    demo.add_argument(
+        "--model", choices=("mlp", "cnn"), default="mlp", help="the network to tune (default: mlp)"
+    )
+    demo.add_argument(
+        "--output",
+        type=Path,
+        default=Path("jaxtune-demo"),
+        metavar="DIR",
+        help="folder for the files, which are overwritten (default: ./jaxtune-demo)",
+    )
+    return parser
+
+
+def _seed(text: str) -> int:
+    seed = int(text)
+    if not 0 <= seed < 2**32:  # more bits than these would be ignored by JAX
+        raise argparse.ArgumentTypeError(f"a seed lies in 0 ... 2**32 - 1, got {seed}.")
+    return seed
+
+
+def _demo(options: argparse.Namespace) -> int:
+    for module, name in (("sklearn", "scikit-learn"), ("matplotlib", "matplotlib")):
+        if importlib.util.find_spec(module) is None:
+            return _fail(f'jaxtune demo needs {name}: pip install "jaxtune[demo]"', 1)
+
+    import jaxtune as jt  # from here on it takes seconds
+
+    with contextlib.suppress(RuntimeError):  # main() was called from a program in which JAX runs already
+        jt.set_host_device_count()
+
+    from jaxtune.demos import digits
+
+    try:
+        scheduler = digits.scheduler(options.scheduler, options.trials, options.max_steps)
+    except ValueError as error:
+        return _fail(f"jaxtune demo: {error}", 2)
+    try:
+        options.output.mkdir(parents=True, exist_ok=True)
+        return _search(options, scheduler)
+    except (OSError, MemoryError) as error:
+        return _fail(f"jaxtune demo: {error}", 1)
+
+
+def _search(options: argparse.Namespace, scheduler: Any) -> int:
+    from rich.console import Console
+
+    from jaxtune.demos import digits, report
+
+    console = Console(highlight=False)
+    task = digits.task(options.model)
+    report.announce(console, task, scheduler, options.model)
+    imported = report.process_age()
+    result = digits.search(task, scheduler, digits.interval(options.max_steps), options.seed)
+    report.show(console, result)
+    files = report.write(result, options.output)
+    report.show_time(console, result, imported)
+    console.print(f"Wrote {', '.join(files)} to {options.output}", soft_wrap=True, markup=False)
+    return _INTERRUPTED if result.interrupted else 0
+
+
+def _fail(message: str, status: int) -> int:
+    print(message, file=sys.stderr)
+    return status

@@ -1,0 +1,1 @@
+"""Searches that ship with the package, run by `jaxtune demo`; to be read as examples of its use."""

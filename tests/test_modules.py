@@ -1,0 +1,236 @@
+"""Linen and nnx modules behind one view."""
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import nnx
+
+import jaxtune as jt
+from jaxtune.modules import LinenModel, NnxModel, flax_model, train_flags
+
+X = np.random.default_rng(0).normal(3.0, 2.0, (16, 5)).astype(np.float32)
+KEY, OTHER_KEY = jax.random.key(0), jax.random.key(1)
+
+
+# The flag that tells a module whether it is training.
+
+
+def linen_with(flag):
+    """A linen module whose `__call__` has this parameter, and which returns what it gets for it."""
+    namespace = {}
+    exec(f"def __call__(self, x, {flag}): return {flag}", namespace)
+    return type("Flagged", (nn.Module,), {"__call__": namespace["__call__"]})()
+
+
+@pytest.mark.parametrize(
+    ("flag", "value"),
+    [("train", True), ("training", True), ("is_training", True), ("deterministic", False)],
+)
+def test_the_train_flag_is_found_by_its_name(flag, value):
+    model = LinenModel(linen_with(flag))
+    assert model.train(KEY, {}, {}, {}, X)[0] is value
+    assert model.predict(KEY, {}, {}, {}, X) is not value
+
+
+def test_all_flags_of_a_module_are_set():
+    class Two(nn.Module):
+        def __call__(self, x, train, *, deterministic=None):
+            return train, deterministic
+
+    assert train_flags(Two(), True) == {"train": True, "deterministic": False}
+    assert LinenModel(Two()).predict(KEY, {}, {}, {}, X) == (False, True)
+
+
+def test_a_module_without_a_flag_gets_none():
+    assert train_flags(nn.Dense(1), True) == {}
+    assert train_flags(nn.Sequential([nn.Dense(1)]), True) == {}
+
+
+def test_the_first_parameter_is_the_inputs_whatever_its_name():
+    class Odd(nn.Module):
+        def __call__(self, train):
+            return train
+
+    assert train_flags(Odd(), True) == {}
+
+
+# Linen.
+
+
+class Net(nn.Module):
+    """Everything that linen keeps or draws."""
+
+    rate: float = 0.5
+
+    @nn.compact
+    def __call__(self, x, train):
+        x = nn.BatchNorm(use_running_average=not train, momentum=0.5)(x)
+        x = nn.Dropout(self.rate, deterministic=not train)(x)
+        calls = self.variable("counts", "calls", lambda: jnp.zeros((), jnp.int32))
+        if not self.is_initializing() and train:
+            calls.value += 1
+        self.sow("intermediates", "x", x)
+        if train:
+            x = x + jax.random.normal(self.make_rng("latent"), x.shape)
+        return nn.Dense(2)(x)
+
+
+def test_linen_variables_are_parameters_and_others():
+    params, other = LinenModel(Net()).init(KEY, {}, X)
+    assert sorted(params) == ["BatchNorm_0", "Dense_0"]
+    assert sorted(other) == ["batch_stats", "counts"]  # what is sown is not kept
+
+
+def test_linen_init_equals_the_modules_own():
+    variables = Net().init(KEY, X, train=False)
+    params, other = LinenModel(Net()).init(KEY, {}, X)
+    jax.tree.map(np.testing.assert_array_equal, params, variables["params"])
+    jax.tree.map(np.testing.assert_array_equal, other["batch_stats"], variables["batch_stats"])
+
+
+def test_linen_training_draws_and_updates():
+    model = LinenModel(Net())
+    params, other = model.init(KEY, {}, X)
+    outputs, after = model.train(KEY, {}, params, other, X)
+    variables = {"params": params, **other}
+    expected, changed = Net().apply(
+        variables, X, train=True, rngs={"params": KEY}, mutable=["batch_stats", "counts"]
+    )
+    np.testing.assert_array_equal(outputs, expected)
+    jax.tree.map(np.testing.assert_array_equal, after, changed)
+    assert after["counts"]["calls"] == 1
+    np.testing.assert_allclose(after["batch_stats"]["BatchNorm_0"]["mean"], X.mean(0) / 2, rtol=1e-5)
+    assert not np.array_equal(outputs, model.train(OTHER_KEY, {}, params, other, X)[0])
+
+
+def test_linen_prediction_uses_the_statistics_and_draws_nothing():
+    model = LinenModel(Net())
+    params, other = model.init(KEY, {}, X)
+    _, other = model.train(KEY, {}, params, other, X)
+    outputs = model.predict(KEY, {}, params, other, X)
+    np.testing.assert_array_equal(outputs, model.predict(OTHER_KEY, {}, params, other, X))
+    np.testing.assert_array_equal(outputs, Net().apply(model.variables(params, other), X, train=False))
+    fresh = model.init(KEY, {}, X)[1]
+    assert not np.allclose(outputs, model.predict(KEY, {}, params, fresh, X))
+
+
+def test_a_linen_factory_gets_the_hyperparameters():
+    model = LinenModel(lambda hp: nn.Dense(hp["width"]))
+    assert model.init(KEY, {"width": 7}, X)[0]["kernel"].shape == (5, 7)
+    assert model.model({"width": 7}, {}, {}) == nn.Dense(7)
+
+
+# nnx.
+
+
+class NnxNet(nnx.Module):
+    """The same for nnx."""
+
+    def __init__(self, hp, rngs):
+        self.norm = nnx.BatchNorm(5, momentum=0.5, rngs=rngs)
+        self.dropout = nnx.Dropout(hp["rate"], rngs=rngs)
+        self.dense = nnx.Linear(5, 2, rngs=rngs)
+        self.calls = nnx.Variable(jnp.zeros((), jnp.int32))
+        self.rngs = rngs
+
+    def __call__(self, x):
+        x = self.dropout(self.norm(x))
+        if not self.norm.use_running_average:
+            self.calls.set_value(self.calls.get_value() + 1)
+            x = x + jax.random.normal(self.rngs.latent(), x.shape)
+        return self.dense(x)
+
+
+HP = {"rate": 0.5}
+
+
+def test_nnx_variables_are_parameters_and_others_without_random_streams():
+    params, other = NnxModel(NnxNet).init(KEY, HP, X)
+    assert sorted(params) == ["dense", "norm"]
+    assert sorted(other) == ["calls", "norm"]
+    assert sorted(other["norm"]) == ["mean", "var"]
+
+
+def test_nnx_init_equals_the_modules_own():
+    params, _ = NnxModel(NnxNet).init(KEY, HP, X)
+    module = NnxNet(HP, nnx.Rngs(KEY))
+    np.testing.assert_array_equal(params["dense"]["kernel"], module.dense.kernel.get_value())
+
+
+def test_nnx_training_draws_and_updates():
+    model = NnxModel(NnxNet)
+    params, other = model.init(KEY, HP, X)
+    outputs, after = model.train(KEY, HP, params, other, X)
+    module = NnxNet(HP, nnx.Rngs(KEY))
+    module.train()
+    np.testing.assert_array_equal(outputs, module(X))
+    assert after["calls"] == 1
+    np.testing.assert_allclose(after["norm"]["mean"], X.mean(0) / 2, rtol=1e-5)
+    assert jax.tree.structure(after) == jax.tree.structure(other)
+    assert not np.array_equal(outputs, model.train(OTHER_KEY, HP, params, other, X)[0])
+
+
+def test_nnx_prediction_uses_the_statistics_and_draws_nothing():
+    model = NnxModel(NnxNet)
+    params, other = model.init(KEY, HP, X)
+    _, other = model.train(KEY, HP, params, other, X)
+    outputs = model.predict(KEY, HP, params, other, X)
+    np.testing.assert_array_equal(outputs, model.predict(OTHER_KEY, HP, params, other, X))
+    np.testing.assert_array_equal(outputs, model.model(HP, params, other)(X))  # already in evaluation mode
+    assert not np.allclose(outputs, model.predict(KEY, HP, params, model.init(KEY, HP, X)[1], X))
+
+
+def test_nnx_weights_are_those_that_are_given_not_those_of_the_key():
+    model = NnxModel(NnxNet)
+    params, other = model.init(KEY, HP, X)
+    doubled = jax.tree.map(lambda x: 2 * x, params)
+    trained = model.model(HP, doubled, other)
+    np.testing.assert_array_equal(trained.dense.kernel.get_value(), doubled["dense"]["kernel"])
+    assert model.variables(doubled, other) == {"params": doubled, "other": other}
+
+
+def test_an_nnx_module_with_a_train_flag():
+    class Flagged(nnx.Module):
+        def __init__(self, hp, rngs):
+            pass
+
+        def __call__(self, x, *, deterministic):
+            return deterministic
+
+    model = NnxModel(Flagged)
+    assert model.train(KEY, {}, {}, {}, X)[0] is False
+    assert model.predict(KEY, {}, {}, {}, X) is True
+
+
+def test_an_nnx_module_is_built_anew_in_every_trace():
+    """A graph kept from another trace would hold that trace's rate, a leaked tracer."""
+    model = NnxModel(lambda hp, rngs: nnx.Dropout(jt.rate(hp["rate"]), rngs=rngs))
+
+    def dropped(rate):
+        return jnp.mean(model.train(KEY, {"rate": rate}, {}, {}, jnp.ones(4000))[0] == 0)
+
+    rates = jnp.array([0.2, 0.7])
+    np.testing.assert_allclose(jax.jit(jax.vmap(dropped))(rates), rates, atol=0.05)
+    np.testing.assert_allclose(jax.jit(dropped)(0.4), 0.4, atol=0.05)
+    np.testing.assert_allclose(dropped(0.4), 0.4, atol=0.05)
+
+
+# What kind of model it is.
+
+
+@pytest.mark.parametrize(
+    ("model", "kind"),
+    [
+        (nn.Dense(1), LinenModel),
+        (lambda hp: nn.Dense(1), LinenModel),
+        (lambda hp, width=3: nn.Dense(width), LinenModel),
+        (NnxNet, NnxModel),
+        (lambda hp, rngs: NnxNet(hp, rngs), NnxModel),
+        (lambda hp, *, rngs: NnxNet(hp, rngs), NnxModel),
+        (lambda *args, rngs: NnxNet(*args, rngs), NnxModel),
+    ],
+)
+def test_models_are_told_apart(model, kind):
+    assert type(flax_model(model)) is kind

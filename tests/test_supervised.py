@@ -1,0 +1,761 @@
+"""Supervised tasks: what a step, an evaluation and a whole search compute, against plain Flax and Optax."""
+
+from functools import partial
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+import sklearn.metrics
+from flax import nnx
+from jax.extend.core import jaxprs_in_params
+from toys import Listed, tune
+
+import jaxtune as jt
+from jaxtune import population as engine
+from jaxtune.configurations import TRAIN, study_key
+from jaxtune.functions import Extras
+from jaxtune.order import batch_indices, empty_window
+from jaxtune.population import INIT, ORDER, STEP, Layout, Shared, replicate_key
+from jaxtune.resolve import resolve
+from jaxtune.space import Space
+
+NUM_TRAIN, NUM_VALIDATION, NUM_TEST, BATCH = (
+    29,
+    53,
+    5,
+    8,
+)  # batches divide nothing, and one is larger than test
+RNG = np.random.default_rng(0)
+
+
+def split(size, num_features=4):
+    x = RNG.normal(1.0, 2.0, (size, num_features)).astype(np.float32)
+    y = (x[:, 0] + x[:, 1] * x[:, 2] > 2).astype(np.int32) + (x[:, 3] > 1)
+    return x, y.astype(np.int32)
+
+
+TRAIN_SPLIT, VALIDATION, TEST = split(NUM_TRAIN), split(NUM_VALIDATION), split(NUM_TEST)
+CROSS_ENTROPY = optax.softmax_cross_entropy_with_integer_labels
+
+
+def sgd(hp, total_steps):
+    return optax.sgd(jt.schedules.cosine_decay_schedule(hp["lr"], total_steps), momentum=0.9)
+
+
+supervised = partial(
+    jt.supervised,
+    optimizer=sgd,
+    loss=CROSS_ENTROPY,
+    train=TRAIN_SPLIT,
+    validation=VALIDATION,
+    batch_size=BATCH,
+)
+LR = {"lr": jt.LogUniform(1e-3, 1e-1)}
+
+
+# One trial equals a plain loop. The models keep statistics, drop activations and draw from a stream of their own.
+
+
+class Linen(nn.Module):
+    rate: float
+
+    @nn.compact
+    def __call__(self, x, train):
+        x = nn.BatchNorm(use_running_average=not train, momentum=0.8)(nn.Dense(8)(x))
+        x = nn.Dropout(self.rate, deterministic=not train)(nn.relu(x))
+        if train:
+            x = x + 0.1 * jax.random.normal(self.make_rng("latent"), x.shape)
+        return nn.Dense(3)(x)
+
+
+class Nnx(nnx.Module):
+    def __init__(self, hp, rngs):
+        self.hidden = nnx.Linear(4, 8, rngs=rngs)
+        self.norm = nnx.BatchNorm(8, momentum=0.8, rngs=rngs)
+        self.dropout = nnx.Dropout(jt.rate(hp["rate"]), rngs=rngs)
+        self.out = nnx.Linear(8, 3, rngs=rngs)
+        self.rngs = rngs
+
+    def __call__(self, x, train):
+        x = self.dropout(nnx.relu(self.norm(self.hidden(x))))
+        if train:
+            x = x + 0.1 * jax.random.normal(self.rngs.latent(), x.shape)
+        return self.out(x)
+
+
+def keys(purpose, seed=0):
+    return replicate_key(study_key(jax.random.key(seed), TRAIN), 0, purpose)
+
+
+def plain_steps(num_steps):
+    """The key and the examples of every step, as the engine derives them."""
+    window = empty_window(NUM_TRAIN, BATCH, num_steps)
+    batches, _ = batch_indices(window, keys(ORDER), jnp.int32(0), BATCH, num_steps)
+    for count, batch in enumerate(batches):
+        model_key, _ = jax.random.split(jax.random.fold_in(keys(STEP), count))
+        yield model_key, TRAIN_SPLIT[0][batch], TRAIN_SPLIT[1][batch]
+
+
+def linen_loop(hp, num_steps):
+    """Trains with Flax and Optax alone; returns the variables and a function that predicts."""
+    optimizer = optax.sgd(optax.cosine_decay_schedule(hp["lr"], num_steps), momentum=0.9)
+    module = Linen(hp["rate"])
+    variables = module.init(keys(INIT), TRAIN_SPLIT[0][:1], train=False)
+    opt_state = optimizer.init(variables["params"])
+
+    @jax.jit
+    def step(variables, opt_state, key, x, y):
+        def loss(params):
+            variables_now = {"params": params, "batch_stats": variables["batch_stats"]}
+            outputs, changed = module.apply(
+                variables_now, x, train=True, rngs={"params": key}, mutable=["batch_stats"]
+            )
+            return CROSS_ENTROPY(outputs, y).mean(), changed
+
+        grads, changed = jax.grad(loss, has_aux=True)(variables["params"])
+        updates, opt_state = optimizer.update(grads, opt_state)
+        return {"params": optax.apply_updates(variables["params"], updates), **changed}, opt_state
+
+    for batch in plain_steps(num_steps):
+        variables, opt_state = step(variables, opt_state, *batch)
+    return variables, lambda x: module.apply(variables, x, train=False)
+
+
+def nnx_loop(hp, num_steps):
+    """The same for nnx; a module built from a step's key has that step's random streams."""
+    optimizer = optax.sgd(optax.cosine_decay_schedule(hp["lr"], num_steps), momentum=0.9)
+    module = Nnx(hp, nnx.Rngs(keys(INIT)))
+    params, stats = nnx.state(module, nnx.Param), nnx.state(module, nnx.BatchStat)
+    opt_state = optimizer.init(params)
+
+    @jax.jit
+    def step(params, stats, opt_state, key, x, y):
+        module = Nnx(hp, nnx.Rngs(key))
+        nnx.update(module, params, stats)
+        module.train()
+        grads = nnx.grad(lambda module: CROSS_ENTROPY(module(x, train=True), y).mean())(module)
+        updates, opt_state = optimizer.update(grads, opt_state)
+        return optax.apply_updates(params, updates), nnx.state(module, nnx.BatchStat), opt_state
+
+    for batch in plain_steps(num_steps):
+        params, stats, opt_state = step(params, stats, opt_state, *batch)
+    nnx.update(module, params, stats)
+    module.eval()
+    both = {"params": nnx.to_pure_dict(params), "other": nnx.to_pure_dict(stats)}
+    return both, lambda x: module(x, train=False)
+
+
+LINEN = supervised(lambda hp: Linen(jt.rate(hp["rate"])))
+NNX = supervised(Nnx)
+RATE = LR | {"rate": jt.Uniform(0.0, 0.6)}
+
+
+@pytest.mark.parametrize(("task", "loop"), [(LINEN, linen_loop), (NNX, nnx_loop)], ids=["linen", "nnx"])
+def test_every_trial_equals_a_plain_optax_loop(task, loop):
+    result = tune(task, RATE, scheduler=jt.FullBudget(trials=2, steps=30))
+    losses = []
+    for trial in result.trials:
+        variables, predict = loop(trial.hparams, 30)
+        losses.append(float(CROSS_ENTROPY(predict(VALIDATION[0]), VALIDATION[1]).mean()))
+        np.testing.assert_allclose(trial.metrics["loss"], losses[-1], rtol=1e-5)
+        if trial is result.best:
+            close = partial(np.testing.assert_allclose, rtol=1e-5, atol=1e-6)
+            jax.tree.map(close, trial.variables, variables)
+    assert max(losses) > 1.01 * min(losses)  # the two could be confused
+
+
+# Linen and nnx.
+
+
+class LinenTwin(nn.Module):
+    @nn.compact
+    def __call__(self, x, train):
+        x = nn.BatchNorm(use_running_average=not train, momentum=0.9, name="norm")(nn.Dense(8, name="a")(x))
+        return nn.Dense(3, name="b")(nn.relu(x))
+
+
+class NnxTwin(nnx.Module):
+    def __init__(self, hp, rngs):
+        self.a, self.b = nnx.Linear(4, 8, rngs=rngs), nnx.Linear(8, 3, rngs=rngs)
+        self.norm = nnx.BatchNorm(8, momentum=0.9, rngs=rngs)
+
+    def __call__(self, x):
+        return self.b(nnx.relu(self.norm(self.a(x))))
+
+
+WEIGHTS = {
+    "a": {"kernel": RNG.normal(size=(4, 8)).astype(np.float32), "bias": np.ones(8, np.float32)},
+    "norm": {"scale": np.full(8, 1.5, np.float32), "bias": np.zeros(8, np.float32)},
+    "b": {"kernel": RNG.normal(size=(8, 3)).astype(np.float32), "bias": np.zeros(3, np.float32)},
+}
+STATS = {"norm": {"mean": np.zeros(8, np.float32), "var": np.ones(8, np.float32)}}
+
+
+def transplanted(task, other):
+    """The task with weights from outside: linen and nnx derive their keys differently."""
+
+    def init(key, hp, total_steps):
+        return {"params": WEIGHTS, "other": other, "optimizer": sgd(hp, total_steps).init(WEIGHTS)}
+
+    return task.replace(init=init)
+
+
+def test_linen_and_nnx_give_the_same_numbers_from_the_same_weights():
+    scheduler = jt.FullBudget(trials=3, steps=20)
+    linen, flax = (
+        tune(transplanted(task, other), LR, scheduler=scheduler)
+        for task, other in (
+            (supervised(LinenTwin()), {"batch_stats": STATS}),
+            (supervised(NnxTwin), STATS),
+        )
+    )
+    losses = [[trial.metrics["loss"] for trial in result.trials] for result in (linen, flax)]
+    np.testing.assert_allclose(*losses, rtol=1e-5)
+    assert linen.best.id == flax.best.id
+    close = partial(np.testing.assert_allclose, rtol=1e-4, atol=1e-6)
+    jax.tree.map(close, linen.best.variables["params"], flax.best.variables["params"])
+    jax.tree.map(close, linen.best.variables["batch_stats"], flax.best.variables["other"])
+    assert not np.allclose(linen.best.variables["batch_stats"]["norm"]["mean"], 0)
+
+
+# Layers with traced attributes. A lane of two equals a run with Python floats.
+
+
+def train_lanes(task, space, hp, num_steps=3):
+    """Trains lanes with these traced hyperparameters, name -> [W], and returns their losses and metrics."""
+    functions = resolve(task, Space.of(space), "loss", "min").functions({})
+    width = len(next(iter(hp.values()))) if hp else 1
+    hp = {name: jnp.asarray(values, jnp.float32) for name, values in hp.items()}
+    given = [Extras(jnp.int32(count), jnp.int32(num_steps), None) for count in range(num_steps)]
+    data = jax.tree.map(lambda x: jnp.asarray(x[: task.batch_size]), task.train)
+
+    def lanes(state_axis):
+        return {"in_axes": (None, None, *state_axis, 0, None), "axis_size": width}
+
+    init = jax.vmap(functions.init, **lanes(()))
+    step = jax.jit(jax.vmap(functions.step, **lanes((0, None))))
+    evaluate = jax.vmap(functions.evaluate, **lanes((0, None)))
+    state, losses = init(functions.init.consts, keys(INIT), hp, given[0]), []
+    for count in range(num_steps):
+        key = jax.random.fold_in(keys(STEP), count)
+        state, info = step(functions.step.consts, key, state, data, hp, given[count])
+        losses.append(info["loss"])
+    metrics = evaluate(functions.evaluate.consts, keys(STEP), state, task.validation, hp, given[-1])
+    return np.stack([*losses, *metrics.values()])  # [..., W]
+
+
+# Four features as two tokens of two.
+SEQUENCES = [(x.reshape(-1, 2, 2), y) for x, y in (TRAIN_SPLIT, VALIDATION)]
+
+
+class Attention(nn.Module):
+    rate: float
+
+    @nn.compact
+    def __call__(self, x, deterministic):
+        x = nn.MultiHeadAttention(2, qkv_features=8, dropout_rate=self.rate)(x, deterministic=deterministic)
+        return nn.Dense(3)(x.reshape(x.shape[0], -1))
+
+
+class NnxAttention(nnx.Module):
+    def __init__(self, hp, rngs):
+        self.attention = nnx.MultiHeadAttention(
+            2, 2, qkv_features=8, dropout_rate=jt.rate(hp["value"]), decode=False, rngs=rngs
+        )
+        self.out = nnx.Linear(4, 3, rngs=rngs)
+
+    def __call__(self, x):
+        return self.out(self.attention(x).reshape(x.shape[0], -1))
+
+
+class Recurrent(nn.Module):
+    scale: float
+
+    @nn.compact
+    def __call__(self, x):
+        cell = nn.OptimizedLSTMCell(
+            6, kernel_init=nn.initializers.variance_scaling(self.scale, "fan_in", "normal")
+        )
+        return nn.Dense(3)(nn.RNN(cell)(x)[:, -1])
+
+
+class Normalised(nn.Module):
+    momentum: float
+    epsilon: float
+
+    @nn.compact
+    def __call__(self, x, train):
+        norm = partial(nn.BatchNorm, momentum=self.momentum, epsilon=self.epsilon)
+        x = norm(use_running_average=not train)(nn.Dense(8)(x))
+        return nn.Dense(3)(nn.LayerNorm(epsilon=self.epsilon)(nn.leaky_relu(x, self.epsilon)))
+
+
+class NnxNormalised(nnx.Module):
+    def __init__(self, hp, rngs):
+        self.norm = nnx.BatchNorm(4, momentum=hp["value"], epsilon=hp["value"], rngs=rngs)
+        self.out = nnx.Linear(4, 3, rngs=rngs)
+
+    def __call__(self, x):
+        return self.out(self.norm(x))
+
+
+LAYERS = {
+    "linen attention": (lambda hp: Attention(jt.rate(hp["value"])), True),
+    "nnx attention": (NnxAttention, True),
+    "lstm": (lambda hp: Recurrent(hp["value"]), True),
+    "linen norms": (lambda hp: Normalised(hp["value"], hp["value"]), False),
+    "nnx norm": (NnxNormalised, False),
+}
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_traced_attributes_equal_python_floats(name):
+    model, sequences = LAYERS[name]
+    train, validation = SEQUENCES if sequences else (TRAIN_SPLIT, VALIDATION)
+    task = supervised(model, train=train, validation=validation)
+    constants = {"lr": 0.1}
+    traced = train_lanes(task, constants | {"value": jt.Uniform(0.0, 1.0)}, {"value": [0.2, 0.6]})
+    for lane, value in enumerate((0.2, 0.6)):
+        plain = train_lanes(task, constants | {"value": value}, {})
+        np.testing.assert_allclose(traced[:, lane], plain[:, 0], rtol=2e-5)
+    assert not np.allclose(traced[:, 0], traced[:, 1], rtol=1e-3)
+
+
+# No random draw has an axis over lanes.
+
+NUM_LANES = 31
+DRAWS = {"random_bits", "threefry2x32", "random_split", "random_fold_in", "rng_bit_generator"}
+
+
+def drawn_shapes(jaxpr):
+    """Shapes of all random numbers and keys that a jaxpr makes, in inner functions too."""
+    for equation in jaxpr.eqns:
+        if equation.primitive.name in DRAWS:
+            yield from (v.aval.shape for v in equation.outvars)
+        for inner in jaxprs_in_params(equation.params):
+            yield from drawn_shapes(inner)
+
+
+def noisy(key, batch, hp):
+    x, y = batch
+    return x + hp["noise"] * jax.random.normal(key, x.shape), y
+
+
+DRAWING = {
+    "linen": (LINEN, RATE),
+    "nnx": (NNX, RATE),
+    "linen attention": (
+        supervised(lambda hp: Attention(jt.rate(hp["rate"])), train=SEQUENCES[0], validation=SEQUENCES[1]),
+        RATE,
+    ),
+    "nnx attention": (
+        supervised(
+            lambda hp, rngs: NnxAttention({"value": hp["rate"]}, rngs),
+            train=SEQUENCES[0],
+            validation=SEQUENCES[1],
+        ),
+        RATE,
+    ),
+    "augment": (supervised(nn.Dense(3), augment=noisy), LR | {"noise": jt.Uniform(0.0, 1.0)}),
+}
+
+
+def traced_engine(task, space):
+    """Jaxprs of starting and of training lanes, as the engine compiles them."""
+    functions = resolve(task, Space.of(space), "loss", "min").functions({})
+    mesh = jt.Placement(devices=jax.devices()[:1]).mesh()
+    layout = Layout(mesh, NUM_LANES, NUM_LANES, 1, 5, task.batch_size, task.num_examples)
+    hp = {name: jnp.ones(NUM_LANES) for name in space}
+    data = jax.tree.map(jnp.asarray, (task.train, task.validation))
+    shared = Shared(jax.random.key(0), functions.consts, *data, None, jnp.int32(10))
+    spawn = partial(engine.spawn, functions, layout)
+    lanes = jax.eval_shape(spawn, hp, shared)
+    advance = partial(engine.advance, functions, layout)
+    counts = jnp.int32(NUM_LANES), jnp.int32(0), jnp.int32(2)
+    return [jax.make_jaxpr(spawn)(hp, shared), jax.make_jaxpr(advance)(lanes, hp, shared, *counts)]
+
+
+@pytest.mark.parametrize("name", DRAWING)
+def test_no_random_draw_has_a_lane_axis(name):
+    spawned, advanced = (list(drawn_shapes(closed.jaxpr)) for closed in traced_engine(*DRAWING[name]))
+    assert spawned
+    assert len(advanced) > 3
+    assert not [shape for shape in spawned + advanced if NUM_LANES in shape]
+
+
+def test_a_draw_with_a_lane_axis_would_be_seen():
+    def own(key, batch, hp):
+        return noisy(jax.random.fold_in(key, (1000 * hp["noise"]).astype(int)), batch, hp)
+
+    task = supervised(nn.Dense(3), augment=own)
+    _, advanced = traced_engine(task, LR | {"noise": jt.Uniform(0.0, 1.0)})
+    assert [shape for shape in drawn_shapes(advanced.jaxpr) if NUM_LANES in shape]
+
+
+# Metrics.
+
+
+def classified(num_classes):
+    """The splits with so many classes."""
+    return {
+        name: (x, np.minimum(y, num_classes - 1))
+        for name, (x, y) in (("train", TRAIN_SPLIT), ("validation", VALIDATION), ("test", TEST))
+    }
+
+
+@pytest.fixture(scope="module")
+def three_classes():
+    metrics = {"f1": jt.metrics.f1, "accuracy": jt.metrics.accuracy, "perplexity": jt.metrics.perplexity}
+    task = supervised(nn.Dense(3), metrics=metrics, **classified(3))
+    return tune(task, LR, scheduler=jt.FullBudget(3, 30), metric="f1", mode="max")
+
+
+def test_classification_metrics_equal_those_of_scikit_learn(three_classes):
+    best = three_classes.best
+    for (x, y), values in ((VALIDATION, best.metrics), (TEST, three_classes.test())):
+        logits = np.asarray(best.model.apply(best.variables, x), np.float64)
+        chosen = logits.argmax(1)
+        assert len(set(chosen)) > 1
+        log_loss = sklearn.metrics.log_loss(y, jax.nn.softmax(logits), labels=[0, 1, 2])
+        expected = {
+            "f1": sklearn.metrics.f1_score(y, chosen, average="macro"),
+            "accuracy": sklearn.metrics.accuracy_score(y, chosen),
+            "loss": log_loss,
+            "perplexity": np.exp(log_loss),
+        }
+        for name, value in expected.items():
+            np.testing.assert_allclose(values[name], value, rtol=1e-5, err_msg=name)
+
+
+def test_the_metric_ranks_the_trials(three_classes):
+    values = [trial.metrics["f1"] for trial in three_classes.ranking]
+    assert values == sorted(values, reverse=True)
+    assert len(set(values)) > 1
+
+
+def test_auc_equals_that_of_scikit_learn():
+    task = supervised(NnxTwoLogits, metrics={"auc": jt.metrics.auc}, **classified(2))
+    result = tune(task, LR, scheduler=jt.FullBudget(2, 20), metric="auc", mode="max")
+    x, y = classified(2)["validation"]
+    scores = result.best.model(x)  # an nnx module holds its trained weights
+    expected = sklearn.metrics.roc_auc_score(y, scores[:, 1] - scores[:, 0])
+    np.testing.assert_allclose(result.best.metrics["auc"], expected, rtol=1e-6)
+    assert 0.5 < expected < 1
+
+
+class NnxTwoLogits(nnx.Module):
+    def __init__(self, hp, rngs):
+        self.dense = nnx.Linear(4, 2, rngs=rngs)
+
+    def __call__(self, x):
+        return self.dense(x)
+
+
+def test_regression_metrics_equal_those_of_scikit_learn():
+    def target(x):
+        return x[:, :2] * np.float32(2) - x[:, 2:]
+
+    task = supervised(
+        nn.Dense(2),
+        loss=optax.squared_error,
+        metrics={"rmse": jt.metrics.rmse, "r2": jt.metrics.r2, "mae": jt.metrics.mae},
+        **{name: (x, target(x)) for name, (x, _) in classified(3).items()},
+    )
+    result = tune(task, LR, scheduler=jt.FullBudget(2, 20), metric="rmse", mode="min")
+    x, outputs = VALIDATION[0], result.best.model.apply(result.best.variables, VALIDATION[0])
+    for name, function in (
+        ("rmse", sklearn.metrics.root_mean_squared_error),
+        ("r2", sklearn.metrics.r2_score),
+        ("mae", sklearn.metrics.mean_absolute_error),
+        ("loss", sklearn.metrics.mean_squared_error),
+    ):
+        np.testing.assert_allclose(
+            result.best.metrics[name], function(target(x), outputs), rtol=1e-5, err_msg=name
+        )
+
+
+# One evaluation, run as it is.
+
+KEY = jax.random.key(3)
+AT = {"step": 3, "total_steps": 12}
+
+
+def started(task, hp=None):
+    return task.init(KEY, {"lr": 0.1, **(hp or {})}, **AT)
+
+
+def evaluated(task, state, data, hp=None):
+    values = task.evaluate(KEY, state, data, {"lr": 0.1, **(hp or {})}, **AT)
+    return {name: float(value) for name, value in values.items()}
+
+
+@pytest.mark.parametrize("size", [1, 5, 8, 13, 16, 53])
+def test_means_are_exact_whatever_the_size_of_the_last_batch(size):
+    metrics = {"accuracy": jt.metrics.accuracy, "f1": jt.metrics.f1, "first": lambda o, t: o[:, 0] * 2}
+    task = supervised(nn.Dense(3), metrics=metrics)
+    state = started(task)
+    x, y = (part[:size] for part in VALIDATION)
+    outputs = nn.Dense(3).apply({"params": state["params"]}, x)
+    values = evaluated(task, state, (x, y))
+    np.testing.assert_allclose(values["loss"], CROSS_ENTROPY(outputs, y).mean(), rtol=1e-6)
+    np.testing.assert_allclose(values["accuracy"], (outputs.argmax(1) == y).mean(), rtol=1e-6)
+    np.testing.assert_allclose(values["first"], 2 * outputs[:, 0].mean(), rtol=1e-6, atol=1e-6)
+    np.testing.assert_allclose(values["f1"], jt.metrics.f1(outputs, y), rtol=1e-6)
+
+
+def test_a_metric_of_several_values_per_example_is_averaged_over_all():
+    task = supervised(nn.Dense(3), metrics={"outputs": lambda o, t: o, "hit": lambda o, t: o.argmax(1) == t})
+    state = started(task)
+    outputs = nn.Dense(3).apply({"params": state["params"]}, VALIDATION[0])
+    values = evaluated(task, state, VALIDATION)
+    np.testing.assert_allclose(values["outputs"], outputs.mean(), rtol=1e-5)
+    np.testing.assert_allclose(values["hit"], (outputs.argmax(1) == VALIDATION[1]).mean(), rtol=1e-6)
+
+
+def stepped(task, hp=None, state=None):
+    batch = jax.tree.map(lambda x: x[:BATCH], task.train)
+    hp = {"lr": 0.1, **(hp or {})}
+    return task.step(KEY, started(task, hp) if state is None else state, batch, hp, **AT)
+
+
+def test_a_loss_may_be_per_example_or_a_mean():
+    losses = [
+        CROSS_ENTROPY,
+        lambda o, t: CROSS_ENTROPY(o, t).mean(),
+        lambda o, t: CROSS_ENTROPY(o, t)[:, None],
+    ]
+    tasks = [supervised(nn.Dense(3), loss=loss) for loss in losses]
+    first, *others = [stepped(task) for task in tasks]
+    for after in others:
+        jax.tree.map(partial(np.testing.assert_allclose, rtol=1e-6), first, after)
+    values = [evaluated(task, first[0], VALIDATION)["loss"] for task in tasks]
+    np.testing.assert_allclose(values, values[0], rtol=1e-6)
+
+
+class One(nn.Module):
+    """A single weight that is its own output."""
+
+    @nn.compact
+    def __call__(self, x):
+        return self.param("w", nn.initializers.zeros, ()) + 0 * x[:, 0]
+
+
+def test_a_loss_may_ask_for_hp_step_and_total_steps():
+    def loss(outputs, targets, hp, total_steps, step):
+        return 0 * outputs + 1000 * hp["beta"] + 10 * step + total_steps
+
+    task = supervised(One(), loss=loss, metrics={"zero": lambda o, t: o})
+    assert stepped(task, {"beta": 2.0})[1]["loss"] == 2042
+    assert evaluated(task, started(task), VALIDATION, {"beta": 2.0}) == {"loss": 2042, "zero": 0}
+    assert task.evaluate.loss_takes_hp
+    assert not supervised(One()).evaluate.loss_takes_hp
+
+
+def test_augment_changes_training_batches_only():
+    def augment(key, batch, hp, step, total_steps):
+        x, y = batch
+        return x * 0, y * 0 + jnp.float32(hp["shift"] + step / total_steps)
+
+    x, y = VALIDATION[0], VALIDATION[1].astype(np.float32)
+    task = supervised(One(), loss=lambda o, t: (o - t) ** 2, augment=augment, train=(x, y), validation=(x, y))
+    assert stepped(task, {"shift": 2.0})[1]["loss"] == 2.25**2
+    np.testing.assert_allclose(evaluated(task, started(task), (x, y))["loss"], np.mean(y**2), rtol=1e-6)
+
+
+def test_augment_draws_other_numbers_than_the_model():
+    keys_of = []
+
+    def augment(key, batch, hp):
+        keys_of.append(jax.random.key_data(key))
+        return batch
+
+    class Drawing(nn.Module):
+        @nn.compact
+        def __call__(self, x):
+            if not self.is_initializing():
+                keys_of.append(jax.random.key_data(self.scope.rngs["params"].rng))
+            return nn.Dense(3)(x)
+
+    stepped(supervised(Drawing(), augment=augment))
+    used = {tuple(key.tolist()) for key in keys_of if not isinstance(key, jax.core.Tracer)}
+    assert len(used) == len(keys_of) == 2
+    assert tuple(jax.random.key_data(KEY).tolist()) not in used
+
+
+def test_an_optimizer_may_ask_for_hp_step_and_total_steps():
+    task = supervised(
+        One(),
+        loss=lambda o, t: -o,
+        optimizer=lambda hp, step, total_steps: optax.sgd(hp["lr"] * (1 - step / total_steps)),
+    )
+    state, _ = stepped(task)
+    np.testing.assert_allclose(state["params"]["w"], 0.1 * (1 - 3 / 12), rtol=1e-6)
+
+
+def test_an_optimizer_needs_no_hyperparameters():
+    task = supervised(One(), loss=lambda o, t: -o, optimizer=optax.sgd(0.5))
+    assert stepped(task)[0]["params"]["w"] == 0.5
+
+
+def test_update_gets_the_loss():
+    def update(updates, state, params, *, value, **extra):
+        return jax.tree.map(lambda u: value, updates), state
+
+    keeps_value = optax.GradientTransformationExtraArgs(lambda params: optax.EmptyState(), update)
+    task = supervised(One(), loss=lambda o, t: o + 7, optimizer=keeps_value)
+    assert stepped(task)[0]["params"]["w"] == 7
+
+
+# Inputs and targets may be any pytree.
+
+
+class Both(nn.Module):
+    @nn.compact
+    def __call__(self, inputs):
+        x, tokens = inputs["x"], inputs["more"][0]
+        hidden = nn.relu(nn.Dense(8)(x) + nn.Embed(3, 8)(tokens))
+        return {"logits": nn.Dense(3)(hidden), "value": nn.Dense(1)(hidden)[:, 0]}
+
+
+def pytree_split(data):
+    x, y = data
+    return {"x": x, "more": (y[::-1].copy(),)}, (y, x[:, 0] * 2)
+
+
+def joint_loss(outputs, targets):
+    labels, values = targets
+    return CROSS_ENTROPY(outputs["logits"], labels) + optax.squared_error(outputs["value"], values)
+
+
+def test_inputs_outputs_and_targets_may_be_pytrees():
+    metrics = {
+        "accuracy": lambda o, t: jt.metrics.accuracy(o["logits"], t[0]),
+        "rmse": lambda o, t: jt.metrics.rmse(o["value"], t[1]),
+    }
+    train, validation, test = map(pytree_split, (TRAIN_SPLIT, VALIDATION, TEST))
+    task = supervised(Both(), loss=joint_loss, metrics=metrics, train=train, validation=validation, test=test)
+    result = tune(task, LR, scheduler=jt.FullBudget(2, 20))
+    for (inputs, targets), values in ((validation, result.best.metrics), (test, result.test())):
+        outputs = result.best.model.apply(result.best.variables, inputs)
+        expected = {"loss": joint_loss(outputs, targets).mean()}
+        expected["accuracy"] = (outputs["logits"].argmax(1) == targets[0]).mean()
+        expected["rmse"] = sklearn.metrics.root_mean_squared_error(targets[1], outputs["value"])
+        for name, value in expected.items():
+            np.testing.assert_allclose(values[name], value, rtol=1e-5, err_msg=name)
+
+
+def test_splits_may_be_lists():
+    assert supervised(nn.Dense(3), train=list(TRAIN_SPLIT)) == supervised(nn.Dense(3))
+
+
+# Optimizers on bfloat16 parameters behave as with Python floats. The options of one static hyperparameter read different
+# traced ones.
+
+OPTIMIZERS = {
+    "adam": lambda hp: optax.adam(hp["lr"], b1=hp["b1"], b2=hp["b2"]),
+    "sgd": lambda hp: optax.sgd(hp["lr"], momentum=hp["b1"]),
+    "lion": lambda hp: optax.lion(hp["lr"], b1=hp["b1"], b2=hp["b2"]),
+    "adamw": lambda hp: optax.adamw(hp["lr"], b1=hp["b1"], weight_decay=hp["decay"]),
+}
+BFLOAT16 = nn.Dense(3, dtype=jnp.bfloat16, param_dtype=jnp.bfloat16)
+
+
+def bfloat16_loop(hp, num_steps):
+    optimizer = OPTIMIZERS[hp["optimizer"]](hp)
+    params = BFLOAT16.init(keys(INIT), TRAIN_SPLIT[0][:1])
+    state = optimizer.init(params)
+
+    @jax.jit
+    def step(params, state, x, y):
+        grads = jax.grad(lambda p: CROSS_ENTROPY(BFLOAT16.apply(p, x), y).mean())(params)
+        updates, state = optimizer.update(grads, state, params)
+        return optax.apply_updates(params, updates), state
+
+    for _, x, y in plain_steps(num_steps):
+        params, state = step(params, state, x, y)
+    return params, state
+
+
+def test_optimizers_on_bfloat16_parameters():
+    space = {"optimizer": jt.Choice(tuple(OPTIMIZERS)), "lr": 0.03}
+    space |= {"b1": jt.Uniform(0.5, 0.95), "b2": jt.Uniform(0.9, 0.999), "decay": jt.LogUniform(1e-3, 1.0)}
+    given = {"b1": 0.7, "b2": 0.95, "decay": 0.1}
+    sampler = Listed.of(*({"optimizer": name, **given} for name in OPTIMIZERS))
+    task = supervised(BFLOAT16, optimizer=lambda hp: OPTIMIZERS[hp["optimizer"]](hp))
+    result = tune(task, space, scheduler=jt.FullBudget(4, 20), sampler=sampler)
+    for trial in result.trials:
+        params, state = bfloat16_loop(trial.hparams, 20)
+        loss = float(CROSS_ENTROPY(BFLOAT16.apply(params, VALIDATION[0]), VALIDATION[1]).mean())
+        np.testing.assert_allclose(trial.metrics["loss"], loss, rtol=0.02, err_msg=trial.hparams["optimizer"])
+    best = result.best
+    assert {str(x.dtype) for x in jax.tree.leaves(best.variables)} == {"bfloat16"}
+    _, state = bfloat16_loop(best.hparams, 1)
+    dtypes = [[x.dtype for x in jax.tree.leaves(s)] for s in (best.state["optimizer"], state)]
+    assert dtypes[0] == dtypes[1]
+    losses = [trial.metrics["loss"] for trial in result.trials]
+    assert np.ptp(losses) > 0.02 * max(losses)  # confusing two would be seen
+
+
+# Equal tasks.
+
+
+def augment(key, batch, hp):
+    return batch
+
+
+def same():
+    return supervised(nn.Dense(3), metrics={"accuracy": jt.metrics.accuracy}, augment=augment)
+
+
+def test_equal_functions_make_equal_tasks():
+    assert same() == same()
+    assert hash(same()) == hash(same())
+    assert (
+        same().functions
+        == supervised(
+            nn.Dense(3),
+            metrics={"accuracy": jt.metrics.accuracy},
+            augment=augment,
+            train=tuple(part[:20] for part in TRAIN_SPLIT),
+        ).functions
+    )
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"model": nn.Dense(4)},
+        {"optimizer": lambda hp: optax.sgd(hp["lr"])},
+        {"loss": lambda o, t: CROSS_ENTROPY(o, t)},
+        {"metrics": {"hits": jt.metrics.accuracy}},
+        {"augment": None},
+        {"batch_size": 4},
+        {"train": (TRAIN_SPLIT[0][:, :2], TRAIN_SPLIT[1])},
+    ],
+    ids=lambda change: next(iter(change)),
+)
+def test_other_parts_make_other_tasks(change):
+    parts = {"model": nn.Dense(3), "metrics": {"accuracy": jt.metrics.accuracy}, "augment": augment}
+    parts = {**parts, **change}
+    assert supervised(parts.pop("model"), **parts).functions != same().functions
+
+
+TRACES = []
+
+
+def counted_model(hp):
+    TRACES.append(hp)
+    return nn.Dense(3)
+
+
+def test_calling_supervised_again_traces_nothing():
+    space, scheduler = LR | {"unused": 3}, jt.FullBudget(2, 5)
+    tune(supervised(counted_model), space, scheduler=scheduler)
+    assert TRACES
+    TRACES.clear()
+    other = tuple(part[::-1].copy() for part in TRAIN_SPLIT)
+    tune(supervised(counted_model, train=other), space, scheduler=jt.FullBudget(2, 10), seed=1)
+    assert TRACES == []
