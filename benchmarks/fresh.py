@@ -12,9 +12,7 @@ def fresh(script: str, *arguments: str) -> Any:
     Raises:
         SystemExit: It failed; what it said is on the standard error already.
     """
-    done = subprocess.run(
-        [sys.executable, script, *arguments], stdout=subprocess.PIPE, text=True, check=False
-    )
+    done = subprocess.run([sys.executable, script, *arguments], stdout=subprocess.PIPE, text=True, check=False)
     if done.returncode:
         raise SystemExit(f"{script} {' '.join(arguments)} ended with status {done.returncode}.")
     return json.loads(done.stdout.splitlines()[-1])

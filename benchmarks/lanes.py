@@ -32,9 +32,7 @@ class Lanes:
     num_lanes: int
 
     @classmethod
-    def of(
-        cls, task: jt.Task, space: Mapping[str, Any], num_lanes: int, placement: jt.Placement, unit: int
-    ) -> "Lanes":
+    def of(cls, task: jt.Task, space: Mapping[str, Any], num_lanes: int, placement: jt.Placement, unit: int) -> "Lanes":
         """Starts lanes with random hyperparameters.
 
         Args:
@@ -59,9 +57,7 @@ class Lanes:
     def train(self, units: int) -> jax.Array:
         """Trains all lanes for some units; returns an array to wait for, the step at which each diverged or -1."""
         group = self.group
-        group.population = group.programs.advance(
-            group.layout, group.population, self.hp, self.num_lanes, 0, units
-        )
+        group.population = group.programs.advance(group.layout, group.population, self.hp, self.num_lanes, 0, units)
         return group.population.diverged
 
     @property

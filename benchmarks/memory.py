@@ -30,9 +30,7 @@ FLAT = 0.15  # promised: the cost per lane-step differs by at most this share fr
 
 def main():
     """Prints a table of memory and one of time."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--lanes", type=int, nargs="+", default=[64, 256, 1024, 4096, 16384])
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--quick", action="store_true", help="few lanes and steps: shows that it works")

@@ -116,9 +116,7 @@ def by_hand(width, lanes, steps):
 
 def main():
     """Prints a table row per width and number of lanes."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--widths", type=int, nargs="+", default=[16, 64, 256])
     parser.add_argument("--lanes", type=int, nargs="+", default=[64, 512])
     parser.add_argument("--rounds", type=int, default=7)

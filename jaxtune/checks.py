@@ -64,8 +64,7 @@ def check_same_state(before: Any, after: Any, owner: str) -> None:
     for (path, old), (_, new) in zip(_leaves(before), _leaves(after), strict=True):
         if (old.shape, old.dtype) != (new.shape, new.dtype):
             raise TypeError(
-                f"{owner} changed state{path} from {_describe(old)} to {_describe(new)}; "
-                "it must keep shape and dtype."
+                f"{owner} changed state{path} from {_describe(old)} to {_describe(new)}; it must keep shape and dtype."
             )
 
 
@@ -134,9 +133,7 @@ def num_examples(data: Any, name: str) -> int:
 def _check_data_leaf(path: str, leaf: Any) -> None:
     if isinstance(leaf, _ARRAYS):
         if not _fits_device(leaf.dtype):
-            raise TypeError(
-                f"{path} has dtype {leaf.dtype}, which no device can hold; encode it as numbers first."
-            )
+            raise TypeError(f"{path} has dtype {leaf.dtype}, which no device can hold; encode it as numbers first.")
         return
     advice = _DATA_ADVICE
     if hasattr(leaf, "to_numpy"):
@@ -167,9 +164,7 @@ def check_finite(data: Any, name: str) -> None:
             continue
         bad = int(np.size(leaf) - np.count_nonzero(np.isfinite(np.asarray(leaf))))
         if bad:
-            raise ValueError(
-                f"{name}{path} holds {bad} values that are NaN or infinite; clean the data first."
-            )
+            raise ValueError(f"{name}{path} holds {bad} values that are NaN or infinite; clean the data first.")
 
 
 def check_task_data(task: Any) -> None:
@@ -227,9 +222,7 @@ def _is_whole(value: Any) -> bool:
 def check_search(scheduler: Any, sampler: Any, metric: Any, replicates: Any) -> None:
     """Checks the arguments that every kind of search has, but for task, space and mode."""
     if isinstance(scheduler, type) or not hasattr(scheduler, "plan"):
-        raise TypeError(
-            f"scheduler must be a scheduler such as jt.SuccessiveHalving(...), got {_kind(scheduler)}."
-        )
+        raise TypeError(f"scheduler must be a scheduler such as jt.SuccessiveHalving(...), got {_kind(scheduler)}.")
     if isinstance(sampler, type) or not callable(sampler):
         raise TypeError(f"sampler must be a sampler such as jt.Sobol(), got {_kind(sampler)}.")
     check_function("sampler", sampler, ("key", "space", "history", "num_points"))

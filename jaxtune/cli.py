@@ -51,9 +51,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         return _demo(options)
     except KeyboardInterrupt:
-        return _fail(
-            "jaxtune demo: interrupted before the first evaluation, so nothing is known.", _INTERRUPTED
-        )
+        return _fail("jaxtune demo: interrupted before the first evaluation, so nothing is known.", _INTERRUPTED)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -79,9 +77,7 @@ def _parser() -> argparse.ArgumentParser:
         "--max-steps", type=int, default=3200, metavar="N", help="steps of a full training (default: 3200)"
     )
     demo.add_argument("--seed", type=_seed, default=0, metavar="N", help="of the search (default: 0)")
-    demo.add_argument(
-        "--model", choices=("mlp", "cnn"), default="mlp", help="the network to tune (default: mlp)"
-    )
+    demo.add_argument("--model", choices=("mlp", "cnn"), default="mlp", help="the network to tune (default: mlp)")
     demo.add_argument(
         "--output",
         type=Path,

@@ -1,8 +1,8 @@
 """Random draws that lanes share, taken out of the vmapped step and made once for all chunks.
 
 Under vmap a draw from a shared key has no lane axis, but every chunk of lanes would repeat it, and on a CPU drawing the
-bits of one dropout layer takes longer than a step of a small lane. So a step's jaxpr is evaluated in two parts: `record`
-computes what follows from shared inputs and a draw, without any lane; `replay` computes the rest and takes the draws
+bits of one dropout layer takes longer than a step of a small lane. So a step's jaxpr is evaluated in two parts:
+`record` computes what follows from shared inputs and a draw, without any lane; `replay` computes the rest and takes the draws
 from the record. Both walk the jaxpr in the same order, so that a plain list connects them.
 """
 
@@ -88,9 +88,7 @@ class _Walk:
             drawn = draws or any(x.drawn for x in inputs)
             # A replay has no use for draws themselves: it takes what follows from them from the record.
             skip = drawn and not self.recording
-            results = (
-                [None] * len(equation.outvars) if skip else _evaluate(equation, [x.value for x in inputs])
-            )
+            results = [None] * len(equation.outvars) if skip else _evaluate(equation, [x.value for x in inputs])
             return [_Value(result, True, drawn) for result in results]
         if draws and equation.primitive.name in _CALLS:
             inner = equation.params["jaxpr"]

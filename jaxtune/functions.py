@@ -18,17 +18,13 @@ from jaxtune import checks
 from jaxtune.task import Task
 from jaxtune.weak import weaken
 
-_ARRAYS_ONLY = (
-    "the state must hold arrays only (Equinox: keep eqx.filter(model, eqx.is_array), combine inside step)."
-)
+_ARRAYS_ONLY = "the state must hold arrays only (Equinox: keep eqx.filter(model, eqx.is_array), combine inside step)."
 
 
 @functools.lru_cache(maxsize=1024)
 def parameters(function: Callable) -> tuple[inspect.Parameter, ...]:
     """The parameters of a function, a callable object or a class."""
-    if inspect.isclass(
-        function
-    ):  # the signature of an nnx class is (*args, **kwargs); its __init__ tells the truth
+    if inspect.isclass(function):  # the signature of an nnx class is (*args, **kwargs); its __init__ tells the truth
         return tuple(inspect.signature(function.__init__).parameters.values())[1:]
     return tuple(inspect.signature(function).parameters.values())
 
@@ -79,9 +75,7 @@ class Traced:
 
     def __call__(self, consts: tuple[Any, ...], *args: Any) -> Any:
         """Runs it; `consts` is `self.consts`, as an argument of the program around."""
-        return jax.tree.unflatten(
-            self.out_tree, jaxpr_as_fun(ClosedJaxpr(self.jaxpr, consts))(*jax.tree.leaves(args))
-        )
+        return jax.tree.unflatten(self.out_tree, jaxpr_as_fun(ClosedJaxpr(self.jaxpr, consts))(*jax.tree.leaves(args)))
 
     @property
     def out(self) -> Any:
@@ -124,11 +118,7 @@ def _strong(tree: Any) -> Any:
     # A state must look the same before and after a step: weak types would change on the way.
     def convert(x: Any) -> Any:
         x = jnp.asarray(x)
-        return (
-            x
-            if jax.dtypes.issubdtype(x.dtype, jax.dtypes.prng_key)
-            else jax.lax.convert_element_type(x, x.dtype)
-        )
+        return x if jax.dtypes.issubdtype(x.dtype, jax.dtypes.prng_key) else jax.lax.convert_element_type(x, x.dtype)
 
     return jax.tree.map(convert, tree)
 
@@ -218,9 +208,7 @@ def trace_anew(task: Task, static: Mapping[str, Any], order: tuple[str, ...], in
     state = traced_init.out
     traced_step = _trace_one(step, key, state, inputs.batch, inputs.hp, extras)
     checks.check_same_state(state, traced_step.out[0], "step")
-    return Functions(
-        traced_init, traced_step, _trace_one(evaluate, key, state, inputs.validation, inputs.hp, extras)
-    )
+    return Functions(traced_init, traced_step, _trace_one(evaluate, key, state, inputs.validation, inputs.hp, extras))
 
 
 _CACHE: dict[Any, Functions] = {}
@@ -236,7 +224,8 @@ def trace(task: Task, static: Mapping[str, Any], order: tuple[str, ...], inputs:
     leaves, tree = jax.tree.flatten(inputs)
     shapes = tuple((leaf.shape, leaf.dtype) for leaf in leaves)
     values = tuple((name, type(value), value) for name, value in sorted(static.items()))
-    key = (task.functions, values, order, tree, shapes, jax.config.read("jax_default_matmul_precision"))
+    precision = jax.config.jax_default_matmul_precision  # type: ignore[attr-defined] # made at run time
+    key = (task.functions, values, order, tree, shapes, precision)
     if key in _CACHE:
         _CACHE[key] = _CACHE.pop(key)  # most recently used last
         return _CACHE[key]

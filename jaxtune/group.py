@@ -42,9 +42,7 @@ class Setting:
         task, devices = self.problem.task, self.mesh.devices.size
         state = sum(x.size * x.dtype.itemsize for x in jax.tree.leaves(functions.state))
         check_memory(self.mesh, num_trials * self.replicates, state)
-        ladder = choose_ladder(
-            self.placement, self.mesh, -(-num_trials // devices), state, _scratch(functions)
-        )
+        ladder = choose_ladder(self.placement, self.mesh, -(-num_trials // devices), state, _scratch(functions))
         return tuple(
             Layout(self.mesh, rows, width, self.replicates, self.unit, task.batch_size, task.num_examples)
             for rows, width in ladder
@@ -73,9 +71,7 @@ def fitting(layouts: Sequence[Layout], num_trials: int) -> Layout:
 def _scratch(functions: Functions) -> int:
     """Bytes that a step of one lane may need at most: everything it computes."""
     avals = [v.aval for eqn in functions.step.jaxpr.eqns for v in eqn.outvars]
-    return sum(
-        a.size * a.dtype.itemsize for a in avals if hasattr(a, "size") and hasattr(a.dtype, "itemsize")
-    )
+    return sum(a.size * a.dtype.itemsize for a in avals if hasattr(a, "size") and hasattr(a.dtype, "itemsize"))
 
 
 @jax.jit

@@ -204,9 +204,7 @@ def auc(outputs: ArrayLike, targets: ArrayLike) -> jax.Array:
     scores = _binary_scores(jnp.asarray(outputs))
     positive = jnp.asarray(targets).reshape(-1) > 0
     if scores.shape != positive.shape:
-        raise ValueError(
-            f"auc needs one target per score, got {positive.size} targets, {scores.size} scores."
-        )
+        raise ValueError(f"auc needs one target per score, got {positive.size} targets, {scores.size} scores.")
     num_negative = jnp.sum(~positive)
     # Positives move to the end of the sorted negatives; scores of +inf then count into them, hence the
     # minimum.
@@ -248,9 +246,7 @@ def _values(metric: str, outputs: ArrayLike, targets: ArrayLike) -> tuple[jax.Ar
     """Checked outputs and targets of one shape in at least float32."""
     outputs, targets = jnp.asarray(outputs), jnp.asarray(targets)
     if outputs.shape != targets.shape:  # [N, 1] - [N] would broadcast to [N, N] and say nothing
-        raise ValueError(
-            f"{metric} needs outputs and targets of one shape, got {outputs.shape} and {targets.shape}."
-        )
+        raise ValueError(f"{metric} needs outputs and targets of one shape, got {outputs.shape} and {targets.shape}.")
     return _at_least_float32(outputs), _at_least_float32(targets)
 
 

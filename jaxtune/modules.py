@@ -40,9 +40,7 @@ class LinenModel:
             return self.module
         module = call("model", self.module, hp)
         if isinstance(module, nnx.Module):
-            raise TypeError(
-                "model returned an nnx module; a function that makes one has to ask for rngs: (hp, rngs)."
-            )
+            raise TypeError("model returned an nnx module; a function that makes one has to ask for rngs: (hp, rngs).")
         if not isinstance(module, nn.Module):
             raise TypeError(f"model must return a Flax module, got {_named(module)}.")
         return module
@@ -70,9 +68,7 @@ class LinenModel:
     def predict(self, key: jax.Array, hp: dict, params: Any, other: Any, inputs: Any) -> Any:
         """Outputs in evaluation mode."""
         module = self.build(hp)
-        return module.apply(
-            {"params": params, **other}, inputs, rngs={"params": key}, **train_flags(module, False)
-        )
+        return module.apply({"params": params, **other}, inputs, rngs={"params": key}, **train_flags(module, False))
 
     def variables(self, params: Any, other: Any) -> Any:
         """Variables as `module.apply` takes them."""
@@ -155,15 +151,11 @@ def flax_model(model: Any) -> LinenModel | NnxModel:
             "trial can build its own."
         )
     if isinstance(model, type) and issubclass(model, nn.Module):
-        raise TypeError(
-            f"model is the class {model.__name__}; pass {model.__name__}(...) or a function of hp."
-        )
+        raise TypeError(f"model is the class {model.__name__}; pass {model.__name__}(...) or a function of hp.")
     if isinstance(model, nn.Module):
         return LinenModel(model)
     if not callable(model):
-        raise TypeError(
-            f"model must be a Flax module or a function that makes one, got {type(model).__name__}."
-        )
+        raise TypeError(f"model must be a Flax module or a function that makes one, got {type(model).__name__}.")
     if asks_for(model, "rngs"):
         _check_takes_hp(model)
         return NnxModel(model)
@@ -174,9 +166,7 @@ def flax_model(model: Any) -> LinenModel | NnxModel:
 def _check_takes_hp(factory: Callable) -> None:
     """Raises TypeError unless an nnx class or function can be called with (hp, rngs=rngs)."""
     others = [p for p in parameters(factory) if p.name != "rngs"]
-    positional = [
-        p for p in others if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD, p.VAR_POSITIONAL)
-    ]
+    positional = [p for p in others if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD, p.VAR_POSITIONAL)]
     required = [p for p in others if p.default is p.empty and p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
     if len(required) > 1 or not positional:
         name = getattr(factory, "__name__", "model")
@@ -188,8 +178,4 @@ def _check_takes_hp(factory: Callable) -> None:
 
 
 def _named(value: Any) -> str:
-    return (
-        f"the class {value.__name__}"
-        if isinstance(value, type)
-        else f"a value of type {type(value).__name__}"
-    )
+    return f"the class {value.__name__}" if isinstance(value, type) else f"a value of type {type(value).__name__}"

@@ -23,8 +23,8 @@ class Placement:
     Args:
         devices: JAX devices; all of the default backend if None. On a CPU call `set_host_device_count` first, so that
             every core is a device.
-        lanes: Lanes that a device trains at once, at least 1. Chosen from the cache (CPU) or the memory if None. Results
-            at equal `lanes` and devices repeat bit for bit.
+        lanes: Lanes that a device trains at once, at least 1. Chosen from the cache (CPU) or the memory if None.
+            Results at equal `lanes` and devices repeat bit for bit.
         max_programs: A search with more groups of static hyperparameters than this is refused.
 
     Raises:
@@ -176,10 +176,7 @@ def available_memory(mesh: Mesh) -> int:
 
 def _l2_bytes() -> int:
     try:
-        return (
-            int(Path("/sys/devices/system/cpu/cpu0/cache/index2/size").read_text().strip().removesuffix("K"))
-            * 1024
-        )
+        return int(Path("/sys/devices/system/cpu/cpu0/cache/index2/size").read_text().strip().removesuffix("K")) * 1024
     except (OSError, ValueError):
         return _DEFAULT_L2
 

@@ -139,9 +139,7 @@ def plot_space(
     columns = math.ceil(len(values) / rows)
     with plt.rc_context(_STYLE):
         size = (2.9 * columns + 1.0, 3.1 * rows + 0.3)
-        figure, grid = plt.subplots(
-            rows, columns, figsize=size, sharey=True, squeeze=False, layout="constrained"
-        )
+        figure, grid = plt.subplots(rows, columns, figsize=size, sharey=True, squeeze=False, layout="constrained")
         panels = grid.ravel()[: len(values)]
         for unused in grid.ravel()[len(values) :]:
             unused.remove()
@@ -243,14 +241,10 @@ def _scale_hparam(ax: Any, column: Sequence[Any], log: bool) -> np.ndarray:
     names = [None if value is None else getattr(value, "__name__", None) or str(value) for value in column]
     labels = sorted({label for label in names if label is not None})
     position = {label: i for i, label in enumerate(labels)}
-    ax.set_xticks(
-        range(len(labels)), labels=labels, rotation=30 if max(map(len, labels)) * len(labels) > 24 else 0
-    )
+    ax.set_xticks(range(len(labels)), labels=labels, rotation=30 if max(map(len, labels)) * len(labels) > 24 else 0)
     ax.set_xlim(-0.6, len(labels) - 0.4)
     ax.grid(False, axis="x")
-    spread = 0.5 * (
-        (np.arange(len(column)) * 0.618034) % 1.0 - 0.5
-    )  # an even spread keeps equal values visible
+    spread = 0.5 * ((np.arange(len(column)) * 0.618034) % 1.0 - 0.5)  # an even spread keeps equal values visible
     return np.array([np.nan if n is None else position[n] for n in names]) + spread
 
 
@@ -285,9 +279,7 @@ def _draw_lines(ax: Any, steps: np.ndarray, curves: np.ndarray, kind: str, zorde
     ax.add_collection(lines, autolim=False)
     ends = _ends(curves)
     # A curve of one point has no line, so its end is all there is to see of it.
-    dotted = (
-        (ends >= 0) & ((kind == "pruned") | (np.isfinite(curves).sum(axis=1) == 1)) & (kind != "diverged")
-    )
+    dotted = (ends >= 0) & ((kind == "pruned") | (np.isfinite(curves).sum(axis=1) == 1)) & (kind != "diverged")
     x, y = steps[ends[dotted]], curves[dotted, ends[dotted]]
     ax.scatter(x, y, s=7, color=colour, alpha=alpha, linewidths=0, zorder=zorder)
 
@@ -304,9 +296,7 @@ def _draw_crosses(
     ends = _ends(curves)
     known = ends >= 0
     x = np.where(known, np.append(steps, 0)[ends], 0 if stops is None else stops).astype(float)
-    y = np.where(
-        known, np.column_stack((curves, np.zeros(len(curves))))[np.arange(len(curves)), ends], np.nan
-    )
+    y = np.where(known, np.column_stack((curves, np.zeros(len(curves))))[np.arange(len(curves)), ends], np.nan)
     y = np.clip(np.where(known, y, _worse_edge(limits, mode)), *limits)
     if len(steps):
         x = np.maximum(x, steps.min())  # a log axis has no room for step 0
@@ -388,22 +378,16 @@ def _draw_points(
         ax.scatter(x[[best]], scores[[best]], s=95, zorder=6, clip_on=False, **ring)
 
 
-def _draw_key(
-    figure: Any, panels: np.ndarray, colours: Any, steps: np.ndarray, has_best: bool, failed: int
-) -> None:
+def _draw_key(figure: Any, panels: np.ndarray, colours: Any, steps: np.ndarray, has_best: bool, failed: int) -> None:
     """The colour bar, and a legend for the marks that are drawn."""
     from matplotlib.lines import Line2D
 
     marks = []
     if has_best:
-        marks.append(
-            Line2D([], [], linestyle="", marker="o", mfc="none", mec=_BEST, mew=2.0, ms=9, label="best")
-        )
+        marks.append(Line2D([], [], linestyle="", marker="o", mfc="none", mec=_BEST, mew=2.0, ms=9, label="best"))
     if failed:
         red = _COLOURS["diverged"]
-        marks.append(
-            Line2D([], [], linestyle="", marker="x", color=red, ms=5, label=f"diverged ({failed:,})")
-        )
+        marks.append(Line2D([], [], linestyle="", marker="x", color=red, ms=5, label=f"diverged ({failed:,})"))
     if marks:
         figure.legend(handles=marks, loc="outside upper right", ncols=len(marks))
     if colours is None:

@@ -104,9 +104,7 @@ def spawn(functions: Functions, layout: Layout, hp: Any, shared: Shared) -> Popu
             init = jax.vmap(functions.init, in_axes=(None, None, 0, None), axis_size=layout.rows)
             return init(shared.consts["init"], key, hp, extras)
 
-        state = jax.tree.map(
-            lambda x: jnp.expand_dims(x, 2), lax.map(replicate, jnp.arange(layout.replicates))
-        )
+        state = jax.tree.map(lambda x: jnp.expand_dims(x, 2), lax.map(replicate, jnp.arange(layout.replicates)))
         shape = (layout.replicates, layout.rows, 1)
         zeros = {name: jnp.zeros(shape, jnp.float32) for name in functions.info}
         counts = {name: jnp.zeros(shape, jnp.int32) for name in functions.info}
@@ -131,9 +129,7 @@ def advance(
     unit and replicate, and the weights of a chunk stay in the cache for a whole unit.
     """
 
-    def body(
-        population: Population, hp: Any, shared: Shared, num_lanes: Any, start: Any, num_units: Any
-    ) -> Any:
+    def body(population: Population, hp: Any, shared: Shared, num_lanes: Any, start: Any, num_units: Any) -> Any:
         chunks = _num_chunks(num_lanes, layout)
 
         def unit(index: Any, carry: Any) -> Any:
@@ -228,9 +224,7 @@ def evaluate(
     return _per_device(layout, body, population, hp, shared, num_lanes, stop, metric)
 
 
-def move(
-    before: Layout, after: Layout, population: Population, source: jax.Array, num_lanes: jax.Array
-) -> Population:
+def move(before: Layout, after: Layout, population: Population, source: jax.Array, num_lanes: jax.Array) -> Population:
     """Puts lane `source[s]` into slot s, for the first `num_lanes` slots, and cuts the arrays to `after.rows`.
 
     Works in place and in blocks of rows, so that its scratch is small: no slot may take from a lower slot, unless
@@ -394,8 +388,7 @@ def _book(lanes: Population, states: Any, info: dict[str, jax.Array], steps: jax
             for name, values in info.items()
         },
         info_count={
-            name: lanes.info_count[name] + jnp.sum(ok, axis=0, dtype=jnp.int32)
-            for name, ok in counted.items()
+            name: lanes.info_count[name] + jnp.sum(ok, axis=0, dtype=jnp.int32) for name, ok in counted.items()
         },
     )
 

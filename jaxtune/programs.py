@@ -30,9 +30,7 @@ class Clock:
 
     waited: float = 0.0
     compiled: dict[str, int] = field(default_factory=dict)  # name of the program -> how many were new
-    compile_seconds: dict[str, float] = field(
-        default_factory=dict
-    )  # name -> time in the compiler, all threads
+    compile_seconds: dict[str, float] = field(default_factory=dict)  # name -> time in the compiler, all threads
 
 
 @dataclass(frozen=True)
@@ -68,21 +66,15 @@ class Programs:
         """See `population.spawn`."""
         return self._get("spawn", layout)(hp, self.shared)
 
-    def advance(
-        self, layout: Layout, lanes: Population, hp: Any, count: int, start: int, units: int
-    ) -> Population:
+    def advance(self, layout: Layout, lanes: Population, hp: Any, count: int, start: int, units: int) -> Population:
         """See `population.advance`; consumes the population."""
-        return self._get("advance", layout)(
-            lanes, hp, self.shared, np.int32(count), np.int32(start), np.int32(units)
-        )
+        return self._get("advance", layout)(lanes, hp, self.shared, np.int32(count), np.int32(start), np.int32(units))
 
     def evaluate(
         self, layout: Layout, lanes: Population, hp: Any, count: int, stop: int, metric: int
     ) -> tuple[Population, dict[str, jax.Array]]:
         """See `population.evaluate`; consumes the population."""
-        return self._get("evaluate", layout)(
-            lanes, hp, self.shared, np.int32(count), np.int32(stop), np.int32(metric)
-        )
+        return self._get("evaluate", layout)(lanes, hp, self.shared, np.int32(count), np.int32(stop), np.int32(metric))
 
     def move(self, before: Layout, after: Layout, lanes: Population, source: Any, count: int) -> Population:
         """See `population.move`; consumes the population."""

@@ -58,9 +58,7 @@ class Progress:
             self._bar = None
         self._flush()
 
-    def update(
-        self, done: int, rung: str, survivors: int, best: float | None, metric: str, note: str = ""
-    ) -> None:
+    def update(self, done: int, rung: str, survivors: int, best: float | None, metric: str, note: str = "") -> None:
         """Show where the search is.
 
         Args:

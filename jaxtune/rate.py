@@ -94,9 +94,7 @@ class _Rate:
         return self.value
 
     def __float__(self) -> float:
-        return float(
-            self.value
-        )  # JAX's own error if traced: whoever needs a number should hear why there is none
+        return float(self.value)  # JAX's own error if traced: whoever needs a number should hear why there is none
 
     def __bool__(self) -> bool:
         return True

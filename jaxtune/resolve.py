@@ -93,9 +93,7 @@ def _check_mode(metric: str, mode: str | None) -> str:
     if mode is not None:
         raise ValueError(f"mode must be 'min' or 'max', got {mode!r}.")
     if metric != "loss":
-        raise ValueError(
-            f"metric={metric!r} needs mode='min' or mode='max'; only the loss has a known direction."
-        )
+        raise ValueError(f"metric={metric!r} needs mode='min' or mode='max'; only the loss has a known direction.")
     return "min"
 
 
@@ -133,10 +131,7 @@ def _pin(task: Task, space: Space) -> tuple[Space, Functions]:
     except Exception:
         pass  # outside of this block errors are reported without a long chain of other errors
     _check_concrete(task, space, _first(space))
-    static = {
-        name: _failure(_trace_only, task, space, _first(space), (name,)) is not None
-        for name in space.undecided
-    }
+    static = {name: _failure(_trace_only, task, space, _first(space), (name,)) is not None for name in space.undecided}
     pinned = space.pin(static)
     return pinned, _traced(task, pinned, _first(pinned))
 

@@ -68,9 +68,7 @@ class Result:
     @cached_property
     def trials(self) -> list[Trial]:
         """All trials, by id."""
-        return make_trials(
-            self.history, self.interrupted, self._order[0] if self._has_best else -1, self._best
-        )
+        return make_trials(self.history, self.interrupted, self._order[0] if self._has_best else -1, self._best)
 
     @cached_property
     def ranking(self) -> list[Trial]:
@@ -260,10 +258,7 @@ class Result:
         if unknown:
             raise ValueError(f"There is no hyperparameter {unknown[0]!r}; there are {listing(known)}.")
         return plots.plot_space(
-            {
-                n: [trial.hparams.get(n) for trial in self.trials]
-                for n in names or _varying(self.trials, known)
-            },
+            {n: [trial.hparams.get(n) for trial in self.trials] for n in names or _varying(self.trials, known)},
             np.array([trial.metrics[name] for trial in self.trials]),
             np.array([trial.steps for trial in self.trials]),
             name=name,
@@ -295,9 +290,7 @@ class Result:
         if self._has_best:
             best = self.ranking[0]
             value = with_error(best.metrics[self.metric], best.standard_error[self.metric])
-            lines.append(
-                f"  best: trial {best.id}, {self.metric} {value} ({self.mode}) after {best.steps} steps"
-            )
+            lines.append(f"  best: trial {best.id}, {self.metric} {value} ({self.mode}) after {best.steps} steps")
             lines.append("    " + ", ".join(f"{name}={short(v)}" for name, v in best.hparams.items()))
         else:
             lines.append(f"  best: none, no trial has a finite {self.metric}")
@@ -310,8 +303,7 @@ class Result:
         rows = self.table()
         head = "".join(f"<th>{html.escape(name)}</th>" for name in (rows[0] if rows else ()))
         body = "".join(
-            "<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in row.values()) + "</tr>"
-            for row in rows
+            "<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in row.values()) + "</tr>" for row in rows
         )
         table = f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
         return f"<div><pre>{html.escape(repr(self))}</pre>{table}</div>"
@@ -339,6 +331,4 @@ def _ranges(hparams: Sequence[Mapping[str, Any]]) -> str:
     numeric = {name: v for name, v in values.items() if all(is_number(x) for x in v)}
     rates = {n: v for n, v in numeric.items() if "lr" in n.lower() or "learning_rate" in n.lower()}
     chosen = rates or numeric
-    return (
-        ", ".join(f"{n} from {short(min(v))} to {short(max(v))}" for n, v in chosen.items()) or "no numbers"
-    )
+    return ", ".join(f"{n} from {short(min(v))} to {short(max(v))}" for n, v in chosen.items()) or "no numbers"

@@ -100,9 +100,7 @@ def _exploit(
     return jnp.where(losers & (rank >= donors) & (donors > 0), donor, trial)
 
 
-def _explore(
-    key: jax.Array, generation: jax.Array, exploit: Exploit, space: Space, unit: jax.Array
-) -> jax.Array:
+def _explore(key: jax.Array, generation: jax.Array, exploit: Exploit, space: Space, unit: jax.Array) -> jax.Array:
     """New places [T, D] in the unit cube for the traced hyperparameters, each with noise of its own."""
     columns = []
     for i, (name, domain) in enumerate(space.domains):
@@ -131,9 +129,7 @@ def _ensure_change(
     A copy that changes nothing would stay a twin of its donor, since their randomness is shared.
     """
     traced = [(i, name, domain) for i, (name, domain) in enumerate(space.domains) if name in space.traced]
-    discrete = [
-        (i, name, domain) for i, name, domain in traced if domain.num_options and domain.num_options > 1
-    ]
+    discrete = [(i, name, domain) for i, name, domain in traced if domain.num_options and domain.num_options > 1]
     if not discrete or len(discrete) < len(traced):
         return after  # a continuous value always moves
     old, new = space.decode(before), space.decode(after)

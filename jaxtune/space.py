@@ -78,9 +78,7 @@ class Space:
             _check_entry(name, value)
         return cls(
             domains=tuple((name, value) for name, value in space.items() if isinstance(value, Domain)),
-            constants=tuple(
-                (name, plain(value)) for name, value in space.items() if not isinstance(value, Domain)
-            ),
+            constants=tuple((name, plain(value)) for name, value in space.items() if not isinstance(value, Domain)),
             order=tuple(space),
         )
 
@@ -151,9 +149,7 @@ class Space:
             A [T] array per domain: int32 option indices of static ones, values of traced ones. No constants.
         """
         if np.shape(unit)[-1:] != (self.num_dims,):
-            raise ValueError(
-                f"The space has {self.num_dims} dimensions {self.names}, got the shape {np.shape(unit)}."
-            )
+            raise ValueError(f"The space has {self.num_dims} dimensions {self.names}, got the shape {np.shape(unit)}.")
         unit = jnp.asarray(unit)
         return {
             name: (domain.decode_index if domain.static else domain.decode)(unit[..., i])
@@ -178,9 +174,7 @@ class Space:
             raise ValueError(f"The hyperparameters lack {', '.join(map(repr, missing))}.")
         for name, constant in self.constants:
             if name in hparams and not _equal_constants(hparams[name], constant):
-                raise ValueError(
-                    f"{name!r} is the constant {constant!r} in this space, got {hparams[name]!r}."
-                )
+                raise ValueError(f"{name!r} is the constant {constant!r} in this space, got {hparams[name]!r}.")
         units = [_encode_named(name, domain, hparams[name]) for name, domain in self.domains]
         return np.asarray(units, np.float32)
 
@@ -253,9 +247,7 @@ def _pinned(name: str, domain: Domain, static: bool) -> Domain:
     if domain.static is static:
         return domain
     if domain.num_options is None:
-        raise ValueError(
-            f"{name!r} can't be static: {domain} is continuous, one program per value has no end."
-        )
+        raise ValueError(f"{name!r} can't be static: {domain} is continuous, one program per value has no end.")
     try:
         return dataclasses.replace(domain, static=static)  # type: ignore[type-var]
     except ValueError as error:
@@ -273,6 +265,5 @@ def _check_names(given: Iterable[str], known: Sequence[str]) -> None:
     for name in given:
         if name not in known:
             raise ValueError(
-                f"The space has no hyperparameter {name!r}{did_you_mean(name, known)}; "
-                f"it has {', '.join(known)}."
+                f"The space has no hyperparameter {name!r}{did_you_mean(name, known)}; it has {', '.join(known)}."
             )

@@ -146,9 +146,7 @@ class _Shapes:
         return str(jax.tree.unflatten(self.tree, [shape for shape, _ in self.leaves]))
 
     def batch(self, size: int) -> Any:
-        return jax.tree.unflatten(
-            self.tree, [jnp.zeros((size, *shape), dtype) for shape, dtype in self.leaves]
-        )
+        return jax.tree.unflatten(self.tree, [jnp.zeros((size, *shape), dtype) for shape, dtype in self.leaves])
 
 
 @dataclass(frozen=True)
@@ -169,9 +167,7 @@ class Recipe:
         if not isinstance(made, optax.GradientTransformation):
             made = call("optimizer", self.optimizer, hp, **extras)
         if not isinstance(made, optax.GradientTransformation):
-            raise TypeError(
-                f"optimizer must return an Optax GradientTransformation, got {type(made).__name__}."
-            )
+            raise TypeError(f"optimizer must return an Optax GradientTransformation, got {type(made).__name__}.")
         return optax.with_extra_args_support(made)
 
     def predict(self, key: jax.Array, hp: dict, params: Any, other: Any, inputs: Any) -> Any:
@@ -252,13 +248,9 @@ class Step:
 
     def _augmented(self, augment: Callable, key: jax.Array, batch: Any, hp: dict, extras: dict) -> Any:
         changed = call("augment", augment, key, batch, hp, **extras)
-        before, after = (
-            jax.tree.map(lambda x: (jnp.shape(x), jnp.result_type(x)), b) for b in (batch, changed)
-        )
+        before, after = (jax.tree.map(lambda x: (jnp.shape(x), jnp.result_type(x)), b) for b in (batch, changed))
         if before != after:
-            raise TypeError(
-                f"augment must keep structure, shapes and dtypes of a batch: got {after} for {before}."
-            )
+            raise TypeError(f"augment must keep structure, shapes and dtypes of a batch: got {after} for {before}.")
         return changed
 
 
@@ -306,9 +298,7 @@ class Evaluate:
 
             def results(batch: Any) -> dict[str, Any]:
                 outputs = self.recipe.predict(key, hp, state["params"], state["other"], batch[0])
-                return {
-                    name: _metric(name, metric, outputs, batch[1]) for name, metric in self.recipe.metrics
-                }
+                return {name: _metric(name, metric, outputs, batch[1]) for name, metric in self.recipe.metrics}
 
             return {name: jnp.shape(value) for name, value in jax.eval_shape(results, few).items()}
 

@@ -29,8 +29,8 @@ class Task:
         train: Pytree of arrays whose leading axis counts examples, or None.
         validation: Likewise; what trials are selected on.
         test: Likewise; read by `Result.test()` alone.
-        batch_size: Examples of `train` in a step: shuffled anew each epoch, without replacement, none lost. None: `step`
-            gets all of `train`.
+        batch_size: Examples of `train` in a step: shuffled anew each epoch, without replacement, none lost. None:
+            `step` gets all of `train`.
         prepare: `train -> stats`, computed once.
 
     Example:
@@ -94,10 +94,11 @@ class Task:
             return NotImplemented
         if any(getattr(self, name) != getattr(other, name) for name in _STATIC):
             return False
-        mine, theirs = (jax.tree.flatten([getattr(task, name) for name in _DATA]) for task in (self, other))
-        return mine[1] == theirs[1] and all(
-            a is b or np.array_equal(a, b) for a, b in zip(mine[0], theirs[0], strict=True)
-        )
+        mine, theirs = ([getattr(task, name) for name in _DATA] for task in (self, other))
+        mine_leaves, mine_tree = jax.tree.flatten(mine)
+        their_leaves, their_tree = jax.tree.flatten(theirs)
+        same = (a is b or np.array_equal(a, b) for a, b in zip(mine_leaves, their_leaves, strict=False))
+        return bool(mine_tree == their_tree) and all(same)
 
     def __hash__(self) -> int:
         return hash(tuple(getattr(self, name) for name in _STATIC))

@@ -114,9 +114,7 @@ class Trial:
         if name not in self.hparams:
             raise KeyError(f"schedule({name!r}): trial {self.id} has {listing(self.hparams)}.")
         if not is_number(self.hparams[name]):
-            raise KeyError(
-                f"schedule({name!r}): {name} is {self.hparams[name]!r}, only numbers have a schedule."
-            )
+            raise KeyError(f"schedule({name!r}): {name} is {self.hparams[name]!r}, only numbers have a schedule.")
         return PiecewiseConstant((), (self.hparams[name],))
 
 

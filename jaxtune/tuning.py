@@ -141,9 +141,7 @@ class _Study:
 
     def _groups(self, placement: Placement) -> list[Group]:
         problem = self.problem
-        indices = np.stack(
-            [self.decoded[n] for n in problem.space.static] or [np.zeros(self.plan.trials, int)], axis=1
-        )
+        indices = np.stack([self.decoded[n] for n in problem.space.static] or [np.zeros(self.plan.trials, int)], axis=1)
         keys, members = np.unique(indices, axis=0, return_inverse=True)
         if len(keys) > placement.max_programs:
             options = {n: len(np.unique(self.decoded[n])) for n in problem.space.static}
@@ -212,9 +210,7 @@ class _Study:
             group.programs.prefetch(group.path(self.plan.population) if alone else [group.layout])
         nothing = np.zeros((self.replicates, self.plan.trials))
         for number, row in enumerate(self.plan.rows[:-1]):
-            if (
-                row.keep is not None
-            ):  # asked once in vain, so that it is compiled by the time the first rung comes
+            if row.keep is not None:  # asked once in vain, so that it is compiled by the time the first rung comes
                 COMPILERS.submit(self._decision, number, row, nothing, nothing != 0)
                 break
         for group in self.groups:
@@ -258,9 +254,7 @@ class _Study:
         self.diverged = np.where(self.training, np.where(lost, first, -1), self.diverged)
         before = self.record.step[-1] if self.record.step else 0
         cost = int(np.sum(self.training)) * (stop - before) * self.replicates
-        self.record.append(
-            stop, metrics, self.training, decided, cost, self.hp, self.plan.exploit is not None
-        )
+        self.record.append(stop, metrics, self.training, decided, cost, self.hp, self.plan.exploit is not None)
         self.lost = diverged != HEALTHY
 
     def _decide(self, number: int, row: Row) -> None:
@@ -311,9 +305,7 @@ class _Study:
         if whole and best in group.lanes:
             hp = {name: values[best] for name, values in self.hp.items()}
             static = static_values(space, {name: int(self.decoded[name][best]) for name in space.static})
-            extras = Extras(
-                np.int32(self.record.step[-1]), np.int32(self.plan.steps), group.programs.shared.stats
-            )
+            extras = Extras(np.int32(self.record.step[-1]), np.int32(self.plan.steps), group.programs.shared.stats)
             extra = _best(self.problem, self.key, group.state(best), hp, static, extras)
         return Result(
             history,

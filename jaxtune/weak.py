@@ -44,9 +44,7 @@ def weaken(x: ArrayLike) -> jax.Array:
     if x.dtype == jnp.bool_:
         return x
     # lax.convert_element_type(x, float) would be the public way, but its result is strong for a strong array.
-    return primitives.convert_element_type_p.bind(
-        x, new_dtype=_python_dtype(x.dtype), weak_type=True, sharding=None
-    )
+    return primitives.convert_element_type_p.bind(x, new_dtype=_python_dtype(x.dtype), weak_type=True, sharding=None)
 
 
 def _python_dtype(dtype: jnp.dtype) -> jnp.dtype:

@@ -59,9 +59,7 @@ def test_decode_is_strongly_typed_for_any_shape(domain):
 @each_domain
 def test_bounds_are_reached_and_never_crossed(domain):
     values = domain.decode(UNITS)
-    low, high = (
-        (domain.low, domain.high) if hasattr(domain, "low") else (domain.options[0], domain.options[-1])
-    )
+    low, high = (domain.low, domain.high) if hasattr(domain, "low") else (domain.options[0], domain.options[-1])
     dtype = values.dtype
     assert values[0] == dtype.type(low)
     assert values[1] == dtype.type(high)
@@ -163,9 +161,7 @@ def test_log_integer_decode_undoes_encode(low, width, fraction):
     ids=str,
 )
 def test_every_integer_survives_the_round_trip(domain):
-    np.testing.assert_array_equal(
-        domain.decode(domain.grid_units(None)), np.arange(domain.low, domain.high + 1)
-    )
+    np.testing.assert_array_equal(domain.decode(domain.grid_units(None)), np.arange(domain.low, domain.high + 1))
 
 
 @pytest.mark.parametrize("options", [(3, 1, 2), (0.1, 0.2), (1, 2.5, math.inf)])
@@ -324,9 +320,7 @@ def test_domains_are_equal_by_value():
     assert Choice((1, 2)) != Choice((2, 1))
 
 
-@pytest.mark.parametrize(
-    ("a", "b"), [((1, 2), (1.0, 2.0)), ((1, 2), (True, 2)), (((1, 2), (3,)), ((1.0, 2), (3,)))]
-)
+@pytest.mark.parametrize(("a", "b"), [((1, 2), (1.0, 2.0)), ((1, 2), (True, 2)), (((1, 2), (3,)), ((1.0, 2), (3,)))])
 def test_equal_numbers_of_another_type_make_another_choice(a, b):
     assert a == b  # this is what Python thinks
     assert Choice(a) != Choice(b)

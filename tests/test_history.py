@@ -39,9 +39,7 @@ def test_ranking_of_non_finite_values_and_ties():
 
 
 def test_ranking_puts_diverged_last_even_if_they_got_further():
-    history = make_history(
-        [[0.1, 0.9], [NAN, 0.95]], [10, 20], pruned=np.array([10, -1]), diverged=np.array([-1, 19])
-    )
+    history = make_history([[0.1, 0.9], [NAN, 0.95]], [10, 20], pruned=np.array([10, -1]), diverged=np.array([-1, 19]))
     assert rank_trials(history, "accuracy", "max") == [0, 1]
 
 

@@ -95,9 +95,7 @@ def test_linen_training_draws_and_updates():
     params, other = model.init(KEY, {}, X)
     outputs, after = model.train(KEY, {}, params, other, X)
     variables = {"params": params, **other}
-    expected, changed = Net().apply(
-        variables, X, train=True, rngs={"params": KEY}, mutable=["batch_stats", "counts"]
-    )
+    expected, changed = Net().apply(variables, X, train=True, rngs={"params": KEY}, mutable=["batch_stats", "counts"])
     np.testing.assert_array_equal(outputs, expected)
     jax.tree.map(np.testing.assert_array_equal, after, changed)
     assert after["counts"]["calls"] == 1

@@ -129,9 +129,7 @@ def test_host_devices_have_to_be_set_before_jax_starts():
 
 def test_set_host_device_count():
     code = "import jaxtune as jt, jax; jt.set_host_device_count({}); print(len(jax.devices('cpu')))"
-    run = [
-        subprocess.Popen([sys.executable, "-c", code.format(n)], stdout=subprocess.PIPE) for n in ("3", "")
-    ]
+    run = [subprocess.Popen([sys.executable, "-c", code.format(n)], stdout=subprocess.PIPE) for n in ("3", "")]
     assert int(run[0].communicate()[0]) == 3
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     assert int(run[1].communicate()[0]) == cores

@@ -107,9 +107,7 @@ def test_curves_worse_edge_of_a_maximised_metric_is_the_bottom():
 def test_curves_limits_ignore_an_explosion():
     steps = np.array([10, 20])
     curves = np.vstack([np.tile([1.0, 0.5], (99, 1)), [[1.0, 1e30]]])
-    ax = plots.plot_curves(
-        steps, curves, ["finished"] * 99 + ["diverged at step 20"], name="loss", best=0, mode="min"
-    )
+    ax = plots.plot_curves(steps, curves, ["finished"] * 99 + ["diverged at step 20"], name="loss", best=0, mode="min")
     assert ax.get_ylim()[1] < 2
     assert crosses(ax)[0, 1] <= ax.get_ylim()[1]
 
@@ -129,13 +127,9 @@ def test_curves_of_single_points_show_dots():
 
 
 def test_curves_without_anything_to_show():
-    ax = plots.plot_curves(
-        np.zeros(0, int), np.zeros((2, 0)), ["diverged at step 3", "interrupted"], name="loss"
-    )
+    ax = plots.plot_curves(np.zeros(0, int), np.zeros((2, 0)), ["diverged at step 3", "interrupted"], name="loss")
     ax.figure.canvas.draw()
-    ax = plots.plot_curves(
-        np.array([5]), np.full((1, 1), NAN), ["diverged at step 3"], name="loss", mode="min"
-    )
+    ax = plots.plot_curves(np.array([5]), np.full((1, 1), NAN), ["diverged at step 3"], name="loss", mode="min")
     ax.figure.canvas.draw()
     assert len(crosses(ax)) == 1
 
@@ -203,9 +197,7 @@ def test_space_wraps_into_rows():
 
 
 def test_space_all_diverged():
-    panels = plots.plot_space(
-        {"lr": [0.1, 0.2]}, np.array([NAN, NAN]), np.array([3, 4]), name="loss", mode="min"
-    )
+    panels = plots.plot_space({"lr": [0.1, 0.2]}, np.array([NAN, NAN]), np.array([3, 4]), name="loss", mode="min")
     assert len(crosses(panels[0])) == 2
     panels[0].figure.canvas.draw()
 

@@ -59,9 +59,7 @@ def test_a_trial_equals_a_plain_loop():
         state, _ = step(jax.random.fold_in(step_key, count), state, batch, count)
     expected = NET.evaluate(None, state, NET.validation, hp)
     np.testing.assert_allclose(result.best.metrics["loss"], expected["loss"], rtol=1e-4)
-    jax.tree.map(
-        lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-5), result.best.state, state
-    )
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-5), result.best.state, state)
 
 
 @pytest.mark.parametrize("lanes", [1, 2, 8])
@@ -87,9 +85,7 @@ def test_the_rest_of_the_population_changes_no_trial(everyone):
     np.testing.assert_allclose(losses[-1, 1:], everyone[-1, chosen], rtol=1e-3)
 
 
-ODD_LANES = pytest.param(
-    jt.Placement(devices=ONE.devices, lanes=12), 10, marks=pytest.mark.xfail(strict=True)
-)
+ODD_LANES = pytest.param(jt.Placement(devices=ONE.devices, lanes=12), 10, marks=pytest.mark.xfail(strict=True))
 
 
 @pytest.mark.parametrize(("placement", "trials"), [(ONE, 30), (TWO, 30), (ALL, 60), ODD_LANES])
@@ -148,9 +144,7 @@ def test_all_trials_of_a_replicate_draw_the_same(role):
     )
     drawn = result.history.metrics["drawn"]  # [E, R, T]
     assert (drawn == drawn[:, :, :1]).all()
-    assert len(np.unique(drawn[:, :, 0])) == {"init": 3, "evaluate": 3}.get(
-        role, 12
-    )  # per replicate or each step
+    assert len(np.unique(drawn[:, :, 0])) == {"init": 3, "evaluate": 3}.get(role, 12)  # per replicate or each step
 
 
 # Extras
@@ -275,9 +269,7 @@ def test_steps_before_the_bad_one_are_logged_and_none_after():
     assert np.isfinite(logged[1])
     assert logged[1] > good[1]  # the average of the first seven, while the loss falls
     assert result.trials[1].steps == 7
-    np.testing.assert_allclose(
-        result.history.metrics["train_lr"][0, 0, 1], result.trials[1].hparams["lr"], rtol=1e-5
-    )
+    np.testing.assert_allclose(result.history.metrics["train_lr"][0, 0, 1], result.trials[1].hparams["lr"], rtol=1e-5)
 
 
 def test_another_metric_may_be_nan():
@@ -401,9 +393,7 @@ def _check_move(before, after, source, num_lanes, **specials):
     move = jax.jit(lambda *args: engine.move(before, after, *args), out_shardings=after.lanes)
     moved = move(population, source, jnp.int32(num_lanes))
     assert jax.tree.map(lambda x: x.dtype, moved) == jax.tree.map(lambda x: x.dtype, population)
-    jax.tree.map(
-        np.testing.assert_array_equal, jax.tree.map(lambda x: x[:, :num_lanes], _bits(moved)), expected
-    )
+    jax.tree.map(np.testing.assert_array_equal, jax.tree.map(lambda x: x[:, :num_lanes], _bits(moved)), expected)
 
 
 def _layout(num_devices, rows, replicates=1):

@@ -11,9 +11,7 @@ from jaxtune.progress import Progress
 
 
 def terminal(width=160):
-    return Console(
-        file=io.StringIO(), force_terminal=True, force_jupyter=False, width=width, color_system=None
-    )
+    return Console(file=io.StringIO(), force_terminal=True, force_jupyter=False, width=width, color_system=None)
 
 
 def stop_early(error, console):

@@ -31,9 +31,7 @@ def test_one_replicate_has_no_standard_error():
 
 def test_all_diverged_says_which_learning_rates_were_tried():
     hparams = ({"lr": 0.5, "head_LR": 1.0, "wd": 1e-4}, {"lr": 20.0, "head_LR": 2.0, "wd": 1e-3})
-    history = make_history(
-        [[NAN, NAN]], [10], active=[[True, True]], diverged=np.array([3, 4]), hparams=hparams
-    )
+    history = make_history([[NAN, NAN]], [10], active=[[True, True]], diverged=np.array([3, 4]), hparams=hparams)
     result = make_result(history)
     with pytest.raises(ValueError, match=r"Every trial diverged.* lr from 0.5 to 20, head_LR from 1 to 2\. "):
         _ = result.best
@@ -45,9 +43,7 @@ def test_all_diverged_says_which_learning_rates_were_tried():
 
 def test_all_diverged_without_a_learning_rate_names_all_numbers():
     hparams = ({"wd": 1e-4, "act": "relu"}, {"wd": 1e-3, "act": "tanh"})
-    history = make_history(
-        [[NAN, NAN]], [10], active=[[True, True]], diverged=np.array([3, 4]), hparams=hparams
-    )
+    history = make_history([[NAN, NAN]], [10], active=[[True, True]], diverged=np.array([3, 4]), hparams=hparams)
     with pytest.raises(ValueError, match=r"Tried: wd from 0.0001 to 0.001\. "):
         _ = make_result(history).best
 
@@ -92,9 +88,7 @@ def test_curves_shapes_and_gaps():
     curves = make_result(halving()).curves()
     assert list(curves) == ["accuracy", "steps"]
     np.testing.assert_array_equal(curves["steps"], [10, 40])
-    np.testing.assert_allclose(
-        curves["accuracy"], [[0.5, NAN], [0.6, 0.9], [0.7, 0.8], [NAN, NAN]], rtol=1e-6
-    )
+    np.testing.assert_allclose(curves["accuracy"], [[0.5, NAN], [0.6, 0.9], [0.7, 0.8], [NAN, NAN]], rtol=1e-6)
     with pytest.raises(ValueError, match="no metric 'f1'; there are accuracy"):
         make_result(halving()).curves("f1")
 
@@ -141,9 +135,7 @@ def test_result_methods_pass_everything_on():
 @pytest.mark.parametrize("name", ["plot_curves", "plot_space"])
 def test_missing_matplotlib_names_the_extra(monkeypatch, name):
     monkeypatch.setitem(sys.modules, "matplotlib", None)
-    with pytest.raises(
-        ImportError, match=rf'result.{name}\(\) needs matplotlib: pip install "jaxtune\[plots\]"'
-    ):
+    with pytest.raises(ImportError, match=rf'result.{name}\(\) needs matplotlib: pip install "jaxtune\[plots\]"'):
         getattr(make_result(make_history([[0.5]], [10])), name)()
 
 

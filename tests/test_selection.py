@@ -23,9 +23,7 @@ SPACES = {
     "continuous": CONTINUOUS,
     "mixed": Space.of({"lr": LogUniform(1e-4, 1.0), "depth": Integer(1, 4), "size": Choice((32, 64))}),
     "two options": Space.of({"size": Choice((32, 64))}),
-    "discrete": Space.of(
-        {"size": Choice((32, 64)), "depth": Integer(1, 3), "steps": Integer(1, 50, log=True)}
-    ),
+    "discrete": Space.of({"size": Choice((32, 64)), "depth": Integer(1, 3), "steps": Integer(1, 50, log=True)}),
 }
 
 

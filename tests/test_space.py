@@ -27,9 +27,7 @@ def test_space_keeps_the_order_of_the_dict():
     assert SPACE.constants == (("depth", 3), ("name", "mlp"))
     assert SPACE.num_dims == 4
     assert Space.of(SPACE) is SPACE
-    assert Space.of({"a": Uniform(0, 1), "b": Uniform(0, 1)}) != Space.of(
-        {"b": Uniform(0, 1), "a": Uniform(0, 1)}
-    )
+    assert Space.of({"a": Uniform(0, 1), "b": Uniform(0, 1)}) != Space.of({"b": Uniform(0, 1), "a": Uniform(0, 1)})
 
 
 def test_space_knows_static_and_traced():
@@ -158,9 +156,7 @@ def test_numpy_constants_become_python_values():
     assert type(Space.of({"n": np.int64(3)}).constants[0][1]) is int
 
 
-@pytest.mark.parametrize(
-    ("a", "b"), [((1, 2), (1.0, 2.0)), ((1, 2), (True, 2)), (((1, 2), (3,)), ((1.0, 2), (3,)))]
-)
+@pytest.mark.parametrize(("a", "b"), [((1, 2), (1.0, 2.0)), ((1, 2), (True, 2)), (((1, 2), (3,)), ((1.0, 2), (3,)))])
 def test_equal_numbers_of_another_type_make_another_constant(a, b):
     assert a == b  # this is what Python thinks
     assert Space.of({"x": a}) != Space.of({"x": b})

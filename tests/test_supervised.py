@@ -110,9 +110,7 @@ def linen_loop(hp, num_steps):
     def step(variables, opt_state, key, x, y):
         def loss(params):
             variables_now = {"params": params, "batch_stats": variables["batch_stats"]}
-            outputs, changed = module.apply(
-                variables_now, x, train=True, rngs={"params": key}, mutable=["batch_stats"]
-            )
+            outputs, changed = module.apply(variables_now, x, train=True, rngs={"params": key}, mutable=["batch_stats"])
             return CROSS_ENTROPY(outputs, y).mean(), changed
 
         grads, changed = jax.grad(loss, has_aux=True)(variables["params"])
@@ -276,9 +274,7 @@ class Recurrent(nn.Module):
 
     @nn.compact
     def __call__(self, x):
-        cell = nn.OptimizedLSTMCell(
-            6, kernel_init=nn.initializers.variance_scaling(self.scale, "fan_in", "normal")
-        )
+        cell = nn.OptimizedLSTMCell(6, kernel_init=nn.initializers.variance_scaling(self.scale, "fan_in", "normal"))
         return nn.Dense(3)(nn.RNN(cell)(x)[:, -1])
 
 
@@ -472,9 +468,7 @@ def test_regression_metrics_equal_those_of_scikit_learn():
         ("mae", sklearn.metrics.mean_absolute_error),
         ("loss", sklearn.metrics.mean_squared_error),
     ):
-        np.testing.assert_allclose(
-            result.best.metrics[name], function(target(x), outputs), rtol=1e-5, err_msg=name
-        )
+        np.testing.assert_allclose(result.best.metrics[name], function(target(x), outputs), rtol=1e-5, err_msg=name)
 
 
 # One evaluation, run as it is.

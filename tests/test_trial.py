@@ -103,9 +103,7 @@ def test_pbt_schedule_follows_the_lineage():
     lr = best.schedule("lr")
     assert lr.boundaries == (10, 20)
     np.testing.assert_allclose(lr.values, [0.1, 0.12, 0.15], rtol=1e-6)
-    np.testing.assert_allclose(
-        [lr(i) for i in (0, 9, 10, 19, 20, 29, 99)], [0.1, 0.1, 0.12, 0.12, 0.15, 0.15, 0.15]
-    )
+    np.testing.assert_allclose([lr(i) for i in (0, 9, 10, 19, 20, 29, 99)], [0.1, 0.1, 0.12, 0.12, 0.15, 0.15, 0.15])
     assert best.schedule("k") == PiecewiseConstant((10, 20), (4, 6, 9))
     assert isinstance(best.schedule("k").values[-1], int)
 
@@ -127,9 +125,7 @@ def test_pbt_weights_may_come_back_to_their_slot():
 
 def test_pbt_evaluations_without_a_decision_do_not_split_the_lineage():
     source = np.array([[0, 1], [0, 0], [0, 1], [0, 1]])
-    history = make_history(
-        np.full((4, 2), 0.5), [5, 10, 15, 20], source=source, decided=[False, True, False, True]
-    )
+    history = make_history(np.full((4, 2), 0.5), [5, 10, 15, 20], source=source, decided=[False, True, False, True])
     assert make_result(history).trials[1].lineage == ((0, 0), (10, 1))
 
 

@@ -30,9 +30,7 @@ def assert_equal_results(first, second):
 
 def evaluated(task, trial, replicate=0):
     """What the task itself says about a trial's state."""
-    return task.evaluate(
-        None, jax.tree.map(lambda x: x[replicate], trial.states), task.validation, trial.hparams
-    )
+    return task.evaluate(None, jax.tree.map(lambda x: x[replicate], trial.states), task.validation, trial.hparams)
 
 
 # Seeds
@@ -69,9 +67,7 @@ def test_the_best_state_has_the_best_metrics(scheduler, placement):
 def test_the_test_split_is_that_of_the_best_trial():
     task = NET.replace(test=jax.tree.map(lambda x: x[:7], NET.validation))
     result = tune(task, NET_SPACE, scheduler=HALVING, replicates=2)
-    expected = [
-        NET.evaluate(None, jax.tree.map(lambda x: x[r], result.best.states), task.test, {}) for r in (0, 1)
-    ]
+    expected = [NET.evaluate(None, jax.tree.map(lambda x: x[r], result.best.states), task.test, {}) for r in (0, 1)]
     np.testing.assert_allclose(result.test()["error"], np.mean([e["error"] for e in expected]), rtol=1e-4)
 
 
@@ -111,9 +107,7 @@ def test_a_replicate_does_not_see_the_others():
     """Replicate r differs from the others by its key only: one alone is the first of three."""
     scheduler = jt.FullBudget(trials=6, steps=60)
     one, three = (tune(NET, NET_SPACE, scheduler=scheduler, replicates=n) for n in (1, 3))
-    np.testing.assert_allclose(
-        one.history.metrics["loss"][:, 0], three.history.metrics["loss"][:, 0], rtol=1e-3
-    )
+    np.testing.assert_allclose(one.history.metrics["loss"][:, 0], three.history.metrics["loss"][:, 0], rtol=1e-3)
 
 
 def test_replicates_count_as_lane_steps():
@@ -255,9 +249,7 @@ def test_ctrl_c_in_the_middle_of_a_rung(own_handler):
 @pytest.mark.parametrize("replicates", [1, 2])
 def test_ctrl_c_between_rungs(own_handler, replicates):
     options = {"scheduler": HALVING, "replicates": replicates, "placement": TWO}
-    result = tune(
-        DESCENT, DESCENT_SPACE, callback=lambda result: signal.raise_signal(signal.SIGINT), **options
-    )
+    result = tune(DESCENT, DESCENT_SPACE, callback=lambda result: signal.raise_signal(signal.SIGINT), **options)
     assert_holds_what_is_known(result)
     assert result.history.step[-1] < 90
 
@@ -275,13 +267,9 @@ def test_ctrl_c_stops_all_groups_at_the_same_step(own_handler):
     assert len({t.metrics["count"] for t in result.trials}) == 1
 
 
-@pytest.mark.xfail(
-    strict=True, reason="bug: Ctrl-C is looked at in the first group only, which has no trials left"
-)
+@pytest.mark.xfail(strict=True, reason="bug: Ctrl-C is looked at in the first group only, which has no trials left")
 def test_ctrl_c_where_the_first_group_was_pruned(own_handler):
-    sampler = Listed.of(
-        *({"lr": lr, "size": size} for lr, size in ((1e-4, 2), (2e-4, 2), (1e-2, 3), (9e-3, 3)))
-    )
+    sampler = Listed.of(*({"lr": lr, "size": size} for lr, size in ((1e-4, 2), (2e-4, 2), (1e-2, 3), (9e-3, 3))))
     result = tune(
         _SIZED,
         DESCENT_SPACE | {"size": jt.Choice((2, 3), static=True)},
@@ -300,9 +288,7 @@ def _sized_init(key, hp):
 _SIZED = DESCENT.replace(init=_sized_init)
 
 
-@pytest.mark.xfail(
-    strict=True, reason="contract: Ctrl-C raises if nothing is finished; here it trains a unit first"
-)
+@pytest.mark.xfail(strict=True, reason="contract: Ctrl-C raises if nothing is finished; here it trains a unit first")
 def test_ctrl_c_before_anything_is_finished(monkeypatch):
     spawn = group.Group.spawn
 
@@ -405,9 +391,7 @@ def test_lineage_replays_the_winner():
     task = NET.replace(step=step, evaluate=lambda key, state, data, hp: NET.evaluate(key, state, data, hp))
     replayed = tune(task, {}, scheduler=jt.FullBudget(trials=1, steps=80), seed=1).best
     np.testing.assert_allclose(replayed.metrics["loss"], best.metrics["loss"], rtol=1e-3)
-    jax.tree.map(
-        lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-2, atol=1e-3), replayed.state, best.state
-    )
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-2, atol=1e-3), replayed.state, best.state)
 
 
 def test_every_lineage_in_closed_form():

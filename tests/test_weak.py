@@ -253,9 +253,7 @@ def test_every_optax_factory_takes_traced_hyperparameters_on_bfloat16_parameters
 
 
 def test_the_table_has_every_optax_factory():
-    public = {
-        name: f for module in (optax, contrib) for name, f in vars(module).items() if is_factory(name, f)
-    }
+    public = {name: f for module in (optax, contrib) for name, f in vars(module).items() if is_factory(name, f)}
     assert set(public) - set(EXCLUDED) == {name.split()[0] for name in FACTORIES}
 
 

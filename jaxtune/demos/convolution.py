@@ -6,9 +6,7 @@ import jax
 import jax.numpy as jnp
 
 
-def shifted_convolution(
-    lhs: jax.Array, rhs: jax.Array, window_strides: Any, padding: Any, **options: Any
-) -> jax.Array:
+def shifted_convolution(lhs: jax.Array, rhs: jax.Array, window_strides: Any, padding: Any, **options: Any) -> jax.Array:
     """The convolution of `flax.linen.Conv` as one matrix product over shifted copies of the images.
 
     XLA's CPU backend runs a convolution inside a `scan` 6 to 14 times slower than outside of it, and under
@@ -36,9 +34,7 @@ def shifted_convolution(
     """
     dilations = (*options.get("lhs_dilation", ()), *options.get("rhs_dilation", ()))
     if {*window_strides, *dilations, options.get("feature_group_count", 1)} != {1} or padding != "SAME":
-        raise ValueError(
-            "shifted_convolution knows no strides, dilation or groups, and no padding but 'SAME'."
-        )
+        raise ValueError("shifted_convolution knows no strides, dilation or groups, and no padding but 'SAME'.")
     height, width = lhs.shape[1:3]
     h, w, channels, features = rhs.shape
     padded = jnp.pad(lhs, ((0, 0), ((h - 1) // 2, h // 2), ((w - 1) // 2, w // 2), (0, 0)))

@@ -21,8 +21,7 @@ def announce(console: Console, task: jt.Task, scheduler: Any, model: str) -> Non
     plan = scheduler.plan()
     network = {"mlp": "an MLP", "cnn": "a CNN"}[model]
     console.print(
-        f"Tuning {network} on {task.num_examples:,} handwritten digits: "
-        f"{plan.trials:,} configurations on {_devices()}"
+        f"Tuning {network} on {task.num_examples:,} handwritten digits: {plan.trials:,} configurations on {_devices()}"
     )
     console.print(f"{scheduler}", style="dim", soft_wrap=True)
     console.print(f"{plan.trial_steps:,} lane-steps: training steps, summed over configurations", style="dim")
@@ -81,8 +80,7 @@ def show_time(console: Console, result: jt.Result, imported: float) -> None:
     lane_steps = int(result.history.lane_steps[-1])
     console.print(f"Time: {total:.1f} s ({parts})")
     console.print(
-        f"Speed: {lane_steps / seconds['run']:,.0f} lane-steps per second on {_devices()} "
-        f"({lane_steps:,} lane-steps)"
+        f"Speed: {lane_steps / seconds['run']:,.0f} lane-steps per second on {_devices()} ({lane_steps:,} lane-steps)"
     )
 
 

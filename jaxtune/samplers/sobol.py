@@ -60,9 +60,7 @@ class Sobol:
         del history
         num_dims = space.num_dims
         if num_dims > _MAX_DIMS:
-            raise ValueError(
-                f"Sobol has at most {_MAX_DIMS} dimensions, got a space with {num_dims}: use Random()."
-            )
+            raise ValueError(f"Sobol has at most {_MAX_DIMS} dimensions, got a space with {num_dims}: use Random().")
         points = _host_points(num_points, num_dims)
         shift = jax.random.bits(key, (num_dims,), jnp.uint32) >> (32 - _FLOAT_BITS)
         return (points ^ shift).astype(jnp.float32) * jnp.float32(2.0**-_FLOAT_BITS)

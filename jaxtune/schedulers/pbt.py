@@ -44,23 +44,16 @@ class PopulationBasedTraining:
         if self.trials < 2:
             raise ValueError(f"{owner} needs trials >= 2, got trials={self.trials}.")
         if self.interval > self.steps:
-            raise ValueError(
-                f"{owner} needs interval <= steps, got interval={self.interval}, steps={self.steps}."
-            )
+            raise ValueError(f"{owner} needs interval <= steps, got interval={self.interval}, steps={self.steps}.")
         for name, value in (("quantile", self.quantile), ("perturbation", self.perturbation)):
             if not 0 < value <= 0.5:
                 raise ValueError(f"{owner} needs 0 < {name} <= 0.5, got {name}={value!r}.")
         if not 0 <= self.resample_probability <= 1:
-            raise ValueError(
-                f"{owner} needs 0 <= resample_probability <= 1, got {self.resample_probability!r}."
-            )
+            raise ValueError(f"{owner} needs 0 <= resample_probability <= 1, got {self.resample_probability!r}.")
 
     def plan(self) -> Plan:
         """The table of evaluations; every row but the last is followed by exploit and explore."""
         rows = tuple(
-            Row(k * self.interval, keep=(self.trials,))
-            for k in range(1, round(self.steps / self.interval) + 1)
+            Row(k * self.interval, keep=(self.trials,)) for k in range(1, round(self.steps / self.interval) + 1)
         )
-        return Plan(
-            (self.trials,), rows, Exploit(self.quantile, self.resample_probability, self.perturbation)
-        )
+        return Plan((self.trials,), rows, Exploit(self.quantile, self.resample_probability, self.perturbation))

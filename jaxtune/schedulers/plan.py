@@ -12,9 +12,7 @@ class Row(NamedTuple):
     """One evaluation of the population, and what is decided there."""
 
     stop: int  # step count at which the population is evaluated
-    keep: tuple[int, ...] | None = (
-        None  # per bracket: trials that go on; None: nothing is decided (a curve point)
-    )
+    keep: tuple[int, ...] | None = None  # per bracket: trials that go on; None: nothing is decided (a curve point)
 
 
 @dataclass(frozen=True)
@@ -74,9 +72,7 @@ class Plan:
     def trial_steps(self) -> int:
         """Steps over all trials: the budget that the plan spends for one replicate."""
         starts = (0, *(row.stop for row in self.rows[:-1]))
-        return sum(
-            n * (row.stop - start) for n, row, start in zip(self.population, self.rows, starts, strict=True)
-        )
+        return sum(n * (row.stop - start) for n, row, start in zip(self.population, self.rows, starts, strict=True))
 
     @property
     def unit(self) -> int:
@@ -110,9 +106,7 @@ def check_ladder(owner: str, min_steps: int, max_steps: int, eta: float) -> None
     """Raises unless rungs from `min_steps` to `max_steps` by factors of `eta` make sense."""
     check_positive_int(owner, min_steps=min_steps, max_steps=max_steps)
     if min_steps > max_steps:
-        raise ValueError(
-            f"{owner} needs min_steps <= max_steps, got min_steps={min_steps}, max_steps={max_steps}."
-        )
+        raise ValueError(f"{owner} needs min_steps <= max_steps, got min_steps={min_steps}, max_steps={max_steps}.")
     if isinstance(eta, bool) or not isinstance(eta, (int, float)) or not eta >= 2 or math.isinf(eta):
         raise ValueError(f"{owner} needs eta >= 2, got eta={eta!r}.")
 

@@ -13,9 +13,7 @@ import jaxtune.samplers
 from jaxtune.domains import Choice, Integer, LogUniform, Uniform
 from jaxtune.space import Space
 
-SPACE = Space.of(
-    {"lr": LogUniform(1e-5, 1.0), "width": Integer(1, 2), "act": Choice(("relu", "tanh")), "b": 1}
-)
+SPACE = Space.of({"lr": LogUniform(1e-5, 1.0), "width": Integer(1, 2), "act": Choice(("relu", "tanh")), "b": 1})
 NUM_POINTS = 16  # of Grid(4) too
 CONSTANTS = Space.of({"lr": 0.1})
 ARGUMENTS = {"Grid": (4,)}

@@ -25,9 +25,7 @@ def test_the_product_is_covered_once_in_order(run):
     points = run(lambda key: Grid(4)(key, SPACE, None, 96))(KEY)
     decoded = SPACE.decode(points)
     rows = [tuple(SPACE.row(decoded, i).values()) for i in range(96)]
-    expected = itertools.product(
-        [0.001, 0.01, 0.1, 1.0], [2], [1, 2, 3], ["relu", "tanh"], [1, 10, 100, 1000]
-    )
+    expected = itertools.product([0.001, 0.01, 0.1, 1.0], [2], [1, 2, 3], ["relu", "tanh"], [1, 10, 100, 1000])
     for row, (lr, *rest) in zip(rows, expected, strict=True):
         assert row[0] == pytest.approx(lr, rel=1e-6)
         assert row[1:] == tuple(rest)

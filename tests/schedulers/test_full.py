@@ -13,7 +13,5 @@ def test_table():
 @pytest.mark.parametrize("name", ["trials", "steps"])
 @pytest.mark.parametrize("value", [0, -3, 2.0, True, "4", None])
 def test_needs_whole_numbers(name, value):
-    with pytest.raises(
-        ValueError, match=f"FullBudget needs {name} to be a whole number >= 1, got {name}={value!r}"
-    ):
+    with pytest.raises(ValueError, match=f"FullBudget needs {name} to be a whole number >= 1, got {name}={value!r}"):
         FullBudget(**{"trials": 4, "steps": 10, name: value})

@@ -55,9 +55,7 @@ def test_rungs_are_multiples_of_min_steps():
 
 
 def test_rungs_that_meet_are_merged():
-    plan = Hyperband(
-        min_steps=3, max_steps=13, eta=2
-    ).plan()  # 3.25 and 6.5 are both nearest to multiples of 3
+    plan = Hyperband(min_steps=3, max_steps=13, eta=2).plan()  # 3.25 and 6.5 are both nearest to multiples of 3
     assert [row.stop for row in plan.rows] == [3, 6, 12]
 
 
@@ -74,9 +72,7 @@ def test_numbers_of_trials_are_exact(eta, s_max):
     sizes = [math.ceil(Fraction(s_max + 1, s + 1) * eta**s) for s in range(s_max, -1, -1)]
     assert plan.brackets == tuple(sizes)
     for index, s in enumerate(range(s_max, -1, -1)):
-        last = max(
-            1, sizes[index] // eta**s
-        )  # floor(n / eta ** i) of the paper's algorithm, at its last rung
+        last = max(1, sizes[index] // eta**s)  # floor(n / eta ** i) of the paper's algorithm, at its last rung
         assert plan.rows[-1].keep[index] == last
 
 
@@ -87,11 +83,7 @@ def test_bad_eta(eta):
 
 
 def test_bad_steps():
-    with pytest.raises(
-        ValueError, match="Hyperband needs min_steps <= max_steps, got min_steps=82, max_steps=81"
-    ):
+    with pytest.raises(ValueError, match="Hyperband needs min_steps <= max_steps, got min_steps=82, max_steps=81"):
         Hyperband(82, 81)
-    with pytest.raises(
-        ValueError, match="Hyperband needs min_steps to be a whole number >= 1, got min_steps=0.5"
-    ):
+    with pytest.raises(ValueError, match="Hyperband needs min_steps to be a whole number >= 1, got min_steps=0.5"):
         Hyperband(0.5, 81)
