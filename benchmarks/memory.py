@@ -2,8 +2,9 @@
 
 Trains the demo's MLP on all cores (CPU) or accelerators. Memory is XLA's own account of the compiled program: arguments
 + results - what they share + temporaries, which includes the data and the random draws that lanes have in common. It is
-set against what nobody can do without: parameters, optimizer state and gradients. The lane counts are timed in turn, in
-one process, with about equally many lane-steps each.
+set against parameters, optimizer state and gradients; gradients exist for the lanes at once only, so that a large
+population can need less. The lane counts are timed in turn, in one process, with about 50,000 lane-steps each, or as
+many as one unit of steps has.
 
     python benchmarks/memory.py [--lanes 64 256 1024 4096 16384] [--rounds 3] [--quick]
 """
@@ -12,16 +13,12 @@ import argparse
 import statistics
 
 import jax
+import numpy as np
+from lanes import Lanes
+from side_by_side import machine, seconds, spread
 
 import jaxtune as jt
-
-jt.set_host_device_count()
-
-import numpy as np  # noqa: E402 - JAX starts below
-from lanes import Lanes  # noqa: E402
-from side_by_side import machine, seconds, spread  # noqa: E402
-
-from jaxtune.demos import digits  # noqa: E402
+from jaxtune.demos import digits
 
 UNIT, QUICK_UNIT = 50, 5  # steps of the innermost loop; 50 is the demo's
 LANE_STEPS = 50_000  # of a timed call, where the lanes are few
@@ -38,6 +35,7 @@ def main():
     counts, rounds, unit = sorted(options.lanes), options.rounds, UNIT
     if options.quick:
         counts, rounds, unit = [16, 64], 1, QUICK_UNIT
+    jt.set_host_device_count()
     print(machine() + "\n")
     task = digits.task("mlp")
     populations = {n: Lanes.of(task, digits.SPACE, n, jt.Placement(), unit) for n in counts}
@@ -92,7 +90,7 @@ def time_table(populations, rounds, lane_steps):
         rows.append(f"| {n:,} | {spread(values)} | {ratios[n]:.2f} | {healthy:,} |")
     off = max(abs(ratio - 1) for ratio in ratios.values())
     verdict = f"Largest difference {off:.0%}; promised at most {FLAT:.0%}."
-    title = f"Time, median (range) of {rounds} rounds; ratios are medians of ratios within a round"
+    title = f"Time, median (range), rounds: {rounds}; ratios are medians of ratios within a round"
     return "\n".join([title, "", *rows, "", verdict])
 
 

@@ -2,7 +2,7 @@
 
 import inspect
 import numbers
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import jax
@@ -19,7 +19,8 @@ def _structure(tree: Any) -> Any:
 
 
 def _leaves(tree: Any) -> list[tuple[str, Any]]:
-    return [(jax.tree_util.keystr(path), leaf) for path, leaf in jax.tree_util.tree_leaves_with_path(tree)]
+    leaves = jax.tree_util.tree_leaves_with_path(tree, is_leaf=lambda x: isinstance(x, Iterator))
+    return [(jax.tree_util.keystr(path), leaf) for path, leaf in leaves]
 
 
 def _kind(value: Any) -> str:

@@ -1,12 +1,14 @@
 """The command line: `jaxtune demo`.
 
-Arguments are read before JAX and what stands on it are imported, which takes seconds, so that help and
-mistakes answer at once. For the same reason this file imports nothing but the standard library.
+This file imports the standard library only: arguments are read before anything that takes seconds is imported,
+so that help and mistakes don't wait for it.
 """
 
 import argparse
 import contextlib
+import errno
 import importlib.util
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,20 +17,25 @@ from typing import Any
 _INTERRUPTED = 130  # what a shell reports for a program that Ctrl-C ended: 128 + SIGINT
 
 _DESCRIPTION = """\
-Tunes learning rate, weight decay and dropout of a small Flax network on the handwritten digits of
-scikit-learn, on all cores of the CPU or on the accelerator. Shows the ten best configurations, the
-test accuracy of the winner and where the time went. Writes curves.png (all learning curves),
-space.png (the loss over each hyperparameter) and trials.csv (one row per configuration)."""
+Tunes learning rate, weight decay and dropout of a small Flax network on the
+handwritten digits of scikit-learn, on all cores of the CPU or on the accelerator.
+Shows the ten best configurations, the test accuracy of the winner and where the
+time went. Writes curves.png (all learning curves), space.png (the loss over each
+hyperparameter) and trials.csv (one row per configuration)."""
 
 _SCHEDULERS = """\
 schedulers and their defaults:
-  halving    512 configurations; after 50, 200 and 800 steps the best quarter goes on, to 3200 steps
-  hyperband  98 configurations (--max-steps fixes the number), 4 halvings side by side to 3200 steps
-  pbt        32 configurations for 3200 steps; every 50 the worst quarter copies the best and explores
+  halving    512 configurations; after 50, 200 and 800 steps the best quarter
+             goes on, to 3200 steps
+  hyperband  98 configurations in four halvings side by side, to 3200 steps;
+             --max-steps fixes the number
+  pbt        32 configurations for 3200 steps; every 50 steps the worst quarter
+             copies the best and explores
   full       32 configurations for 3200 steps, whatever their loss
 
-The first decision falls after 50 steps, or a quarter of --max-steps if that is less; --max-steps is
-rounded to a multiple of it. --seed changes the search, not the split of the data."""
+The first decision falls after 50 steps, or a quarter of --max-steps if that is
+less; --max-steps is rounded to a multiple of it. --seed changes the search, not
+the split of the data."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -51,7 +58,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         return _demo(options)
     except KeyboardInterrupt:
-        return _fail("jaxtune demo: interrupted before the first evaluation, so nothing is known.", _INTERRUPTED)
+        return _fail("jaxtune demo: interrupted.", _INTERRUPTED)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -89,10 +96,9 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _seed(text: str) -> int:
-    seed = int(text)
-    if not 0 <= seed < 2**32:  # more bits than these would be ignored by JAX
-        raise argparse.ArgumentTypeError(f"a seed lies in 0 ... 2**32 - 1, got {seed}.")
-    return seed
+    if not text.isdecimal() or int(text) >= 2**32:  # JAX ignores the bits beyond
+        raise argparse.ArgumentTypeError(f"a seed is a whole number in 0 ... 2**32 - 1, got {text!r}.")
+    return int(text)
 
 
 def _demo(options: argparse.Namespace) -> int:
@@ -102,7 +108,7 @@ def _demo(options: argparse.Namespace) -> int:
 
     import jaxtune as jt  # from here on it takes seconds
 
-    with contextlib.suppress(RuntimeError):  # main() was called from a program in which JAX runs already
+    with contextlib.suppress(RuntimeError):  # main() was called by a program in which JAX runs already
         jt.set_host_device_count()
 
     from jaxtune.demos import digits
@@ -112,10 +118,20 @@ def _demo(options: argparse.Namespace) -> int:
     except ValueError as error:
         return _fail(f"jaxtune demo: {error}", 2)
     try:
-        options.output.mkdir(parents=True, exist_ok=True)
+        _make_writable(options.output)
+    except OSError as error:
+        return _fail(f"jaxtune demo: can't write to {options.output}: {error.strerror}.", 1)
+    try:
         return _search(options, scheduler)
-    except (OSError, MemoryError) as error:
+    except MemoryError as error:
         return _fail(f"jaxtune demo: {error}", 1)
+
+
+def _make_writable(folder: Path) -> None:
+    """Raises OSError before the search rather than after it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    if not os.access(folder, os.W_OK):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(folder))
 
 
 def _search(options: argparse.Namespace, scheduler: Any) -> int:

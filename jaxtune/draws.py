@@ -2,8 +2,8 @@
 
 Under vmap a draw from a shared key has no lane axis, but every chunk of lanes would repeat it, and on a CPU drawing the
 bits of one dropout layer takes longer than a step of a small lane. So a step's jaxpr is evaluated in two parts:
-`record` computes what follows from shared inputs and a draw, without any lane; `replay` computes the rest and takes the draws
-from the record. Both walk the jaxpr in the same order, so that a plain list connects them.
+`record` computes what follows from shared inputs and a draw, without any lane; `replay` computes the rest and takes
+the draws from the record. Both walk the jaxpr in the same order, so that a plain list connects them.
 """
 
 from collections.abc import Sequence

@@ -167,6 +167,9 @@ def seamed(task: Task, role: str, static: Mapping[str, Any], order: tuple[str, .
 
 def _trace_one(function: Callable, *args: Any) -> Traced:
     closed, shape = jax.make_jaxpr(function, return_shape=True)(*args)
+    for const in closed.consts:
+        if isinstance(const, jax.core.Tracer):
+            jax.jit(lambda x: x)(const)  # raises UnexpectedTracerError if it was left over from another trace
     *fixed, hp, _ = args
     first = len(jax.tree.leaves(fixed))
     hp_inputs = slice(first, first + len(jax.tree.leaves(hp)))

@@ -24,7 +24,8 @@ def train_flags(module: Any, train: bool) -> dict[str, Any]:
                 f"{type(module).__name__}.__call__ has a required parameter {p.name!r} that jaxtune does not "
                 f"know; it passes the inputs and, by name, {', '.join(_FLAGS)}."
             )
-    names = {p.name for p in others}
+    # Flax's idiom: a flag that is given to the constructor must not be given to the call as well.
+    names = {p.name for p in others if p.default is p.empty or not isinstance(getattr(module, p.name, None), bool)}
     return {name: value if train else not value for name, value in _FLAGS.items() if name in names}
 
 
@@ -169,11 +170,10 @@ def _check_takes_hp(factory: Callable) -> None:
     positional = [p for p in others if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD, p.VAR_POSITIONAL)]
     required = [p for p in others if p.default is p.empty and p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
     if len(required) > 1 or not positional:
-        name = getattr(factory, "__name__", "model")
+        name, takes = getattr(factory, "__name__", "model"), ", ".join(p.name for p in parameters(factory))
         raise TypeError(
-            f"model is called with (hp, rngs), but {name} takes "
-            f"({', '.join(map(str, parameters(factory)))}): pass a function, "
-            f"as in lambda hp, rngs: {name}(...)."
+            f"model is called with (hp, rngs), but {name} takes ({takes}): "
+            f"pass a function, as in lambda hp, rngs: {name}(...)."
         )
 
 

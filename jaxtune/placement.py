@@ -14,6 +14,7 @@ from jax.sharding import AxisType, Mesh
 from jaxtune.population import AXIS
 
 _DEFAULT_L2 = 2**20  # bytes, where the system doesn't tell
+_DEFAULT_MEMORY = 2**33  # bytes of an accelerator that doesn't tell
 
 
 @dataclass(frozen=True)
@@ -149,7 +150,8 @@ def choose_ladder(
     elif cpu:
         widest = min(max(_nearest_power(_l2_bytes() / 4 / max(1, state_bytes)), 2), 64)
     else:
-        lanes_in_memory = available_memory(mesh) / mesh.devices.size / 4 / max(1, scratch_bytes)
+        # Of the whole memory, not of what is free just now: equal searches must get equal widths.
+        lanes_in_memory = min(map(_device_bytes, mesh.devices.flat)) / 4 / max(1, scratch_bytes)
         widest = min(2 ** int(math.log2(max(1, lanes_in_memory))), 1024)
     return ladder(lanes, min(widest, _power_of_two(lanes)), narrower)
 
@@ -167,11 +169,13 @@ def check_memory(mesh: Mesh, lanes: int, lane_bytes: int) -> None:
 
 def available_memory(mesh: Mesh) -> int:
     """Bytes that the devices of a mesh can still take, together."""
-    devices = mesh.devices.flat
-    if devices[0].platform == "cpu":
+    if mesh.devices.flat[0].platform == "cpu":
         return psutil.virtual_memory().available
-    stats = [device.memory_stats() or {} for device in devices]
-    return sum(s.get("bytes_limit", 8 * 2**30) - s.get("bytes_in_use", 0) for s in stats)
+    return sum(_device_bytes(d) - (d.memory_stats() or {}).get("bytes_in_use", 0) for d in mesh.devices.flat)
+
+
+def _device_bytes(device: Any) -> int:
+    return (device.memory_stats() or {}).get("bytes_limit", _DEFAULT_MEMORY)
 
 
 def _l2_bytes() -> int:

@@ -81,6 +81,12 @@ def resolve(task: Task, space: Space, metric: str, mode: str | None) -> Problem:
         hint = did_you_mean(metric, functions.metrics)
         known = ", ".join(functions.metrics) or "nothing"
         raise ValueError(f"metric={metric!r} is unknown{hint}; the task reports {known}.")
+    for name in functions.info:
+        if f"train_{name}" in functions.metrics:
+            raise ValueError(
+                f"The task reports a metric 'train_{name}', which is the name of the mean of what step logs as "
+                f"{name!r}; choose another name."
+            )
     check_all_read(space, lambda indices: _traced(task, space, indices))
     if hasattr(task.evaluate, "check_data"):
         task.evaluate.check_data(task, _values(space, _first(space)))
@@ -144,6 +150,12 @@ def _traced(task: Task, space: Space, indices: Mapping[str, int]) -> Functions:
     """The functions of one group, or a report of what hinders them."""
     try:
         return _trace(task, space, indices)
+    except jax.errors.UnexpectedTracerError as error:
+        raise TypeError(
+            "step or evaluate uses a traced value that init left somewhere else than in the arrays of the state. "
+            "Static parts of a state, such as tx of Flax's TrainState, can't hold hyperparameters: make the "
+            "optimizer in step."
+        ) from error
     except Exception as error:
         failure = error
     _check_concrete(task, space, indices)

@@ -95,10 +95,10 @@ class Task:
         if any(getattr(self, name) != getattr(other, name) for name in _STATIC):
             return False
         mine, theirs = ([getattr(task, name) for name in _DATA] for task in (self, other))
-        mine_leaves, mine_tree = jax.tree.flatten(mine)
-        their_leaves, their_tree = jax.tree.flatten(theirs)
-        same = (a is b or np.array_equal(a, b) for a, b in zip(mine_leaves, their_leaves, strict=False))
-        return bool(mine_tree == their_tree) and all(same)
+        if repr(jax.tree.structure(mine)) != repr(jax.tree.structure(theirs)):
+            return False
+        leaves = zip(jax.tree.leaves(mine), jax.tree.leaves(theirs), strict=True)
+        return all(a is b or np.array_equal(a, b) for a, b in leaves)
 
     def __hash__(self) -> int:
         return hash(tuple(getattr(self, name) for name in _STATIC))

@@ -74,7 +74,7 @@ def test_call_passes_fixed_arguments_by_position_and_extras_by_name(function, ex
     "function", [lambda x, y, epoch: None, lambda x, y, *, epoch: None, lambda x, y, step, epoch: None]
 )
 def test_call_refuses_a_required_parameter_it_does_not_know(function):
-    with pytest.raises(TypeError, match="loss has a required parameter 'epoch' .* 2 fixed .* hp, step, total"):
+    with pytest.raises(TypeError, match=r"loss has a required parameter 'epoch' .* 2 fixed .* hp, step, total"):
         call("loss", function, 1, 2, **EXTRAS)
 
 

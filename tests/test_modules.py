@@ -56,6 +56,19 @@ def test_the_first_parameter_is_the_inputs_whatever_its_name():
     assert train_flags(Odd(), True) == {}
 
 
+def test_a_flag_that_was_given_to_the_constructor_is_left_alone():
+    assert train_flags(nn.Dropout(0.5, deterministic=False), False) == {}
+    assert train_flags(nn.Dropout(0.5), False) == {"deterministic": True}
+
+    class Required(nn.Module):
+        training: bool = True
+
+        def __call__(self, x, training):
+            return training
+
+    assert train_flags(Required(), False) == {"training": False}
+
+
 # Linen.
 
 

@@ -8,6 +8,8 @@ from toys import DESCENT, DESCENT_SPACE, NET, NET_SPACE, ONE, TWO, Listed, desce
 
 import jaxtune as jt
 from jaxtune import population as engine
+from jaxtune.configurations import TRAIN
+from jaxtune.order import batch_indices, empty_window
 from jaxtune.population import Layout, Population
 
 ALL = jt.Placement()
@@ -44,22 +46,67 @@ def test_a_survivor_equals_the_same_trial_alone():
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-2, atol=1e-4), alone.state, best.state)
 
 
-def test_a_trial_equals_a_plain_loop():
-    """The engine against nothing but the functions of the task, jitted."""
-    hp = {"lr": 0.01, "dropout": 0.25}
-    result = tune(NET, hp, scheduler=jt.FullBudget(trials=1, steps=20))
-    study = jax.random.fold_in(jax.random.key(0), 2)  # keys: study, purpose TRAIN; replicate; purpose; step
+def plain_loop(task, hp, steps):
+    """The final state and the logs of one trial, by nothing but the functions of the task, jitted."""
+    study = jax.random.fold_in(jax.random.key(0), TRAIN)
     init_key, order_key, step_key, _ = (engine.replicate_key(study, 0, purpose) for purpose in range(4))
-    state = NET.init(init_key, hp)
-    window = engine.empty_window(NET.num_examples, NET.batch_size, 20)
-    batches, _ = engine.batch_indices(window, order_key, jnp.int32(0), NET.batch_size, 20)
-    step = jax.jit(lambda key, state, batch, count: NET.step(key, state, batch, hp, count, 20))
+    batches = [None] * steps
+    if task.batch_size:
+        window = empty_window(task.num_examples, task.batch_size, steps)
+        batches, _ = batch_indices(window, order_key, jnp.int32(0), task.batch_size, steps)
+    step = jax.jit(lambda key, state, batch, hp, count: task.step(key, state, batch, hp, step=count, total_steps=steps))
+    state, logs = jax.jit(task.init)(init_key, hp), []
     for count, indices in enumerate(batches):
-        batch = jax.tree.map(lambda x: x[indices], NET.train)  # noqa: B023 - used at once
-        state, _ = step(jax.random.fold_in(step_key, count), state, batch, count)
-    expected = NET.evaluate(None, state, NET.validation, hp)
-    np.testing.assert_allclose(result.best.metrics["loss"], expected["loss"], rtol=1e-4)
-    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-5), result.best.state, state)
+        batch = jax.tree.map(lambda x, i=indices: x[i], task.train)
+        state, info = step(jax.random.fold_in(step_key, count), state, batch, hp, count)
+        logs.append(info)
+    return state, logs
+
+
+def test_a_trial_equals_a_plain_loop():
+    hp = {"lr": 0.01, "dropout": 0.25}
+    best = tune(NET, hp, scheduler=jt.FullBudget(trials=1, steps=20)).best
+    state, logs = plain_loop(NET, hp, steps=20)
+    np.testing.assert_allclose(best.metrics["loss"], NET.evaluate(None, state, NET.validation, hp)["loss"], rtol=1e-4)
+    np.testing.assert_allclose(best.metrics["train_loss"], np.mean([info["loss"] for info in logs]), rtol=1e-4)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-5), best.state, state)
+
+
+def _drawing_step(key, state, batch, hp, step, total_steps):
+    """Keys used in every way that may be told apart: shared, from the state, inside loops and branches."""
+    keys, x = jax.random.split(key, 8), state["x"]
+    own, from_state = jax.random.split(state["key"])
+    in_scan = jax.lax.scan(lambda c, k: (c + jax.random.normal(k, (3,)), None), x, jax.random.split(keys[0], 2))[0]
+    drawn = {
+        "shared": jax.random.uniform(keys[1], (3,)),
+        "compared": jax.random.bernoulli(keys[2], hp["a"], (3,)),
+        "parameter": jax.random.gamma(keys[3], hp["a"] + 1, (3,)),
+        "scan": in_scan,
+        "cond": jax.lax.cond(hp["a"] > 0.5, jax.random.uniform, jax.random.normal, keys[4]),
+        "permutation": jax.random.permutation(keys[5], x),
+        "folded": jax.random.uniform(jax.random.fold_in(keys[6], jnp.int32(10 * hp["a"]) + step)),
+        "legacy": jax.random.uniform(jax.random.key_data(keys[7]), (3,)),
+        "state": jax.random.uniform(from_state, (3,)),
+    }
+    info = {name: jnp.sum(value * jnp.arange(1.0, 4.0)) for name, value in drawn.items()}
+    x = 0.9 * x + sum(0.01 * value for value in drawn.values())
+    return {"x": x, "key": own}, info
+
+
+@pytest.mark.parametrize("placement", [ONE, ALL], ids=["1 device", "8 devices"])
+def test_any_way_to_draw_equals_a_plain_loop(placement):
+    """Shared draws are made once per unit, some on each device; the others are left where they are."""
+    task = jt.Task(
+        init=lambda key, hp: {"x": jax.random.normal(key, (3,)), "key": key},
+        step=_drawing_step,
+        evaluate=lambda key, state, data, hp: {"score": jnp.sum(state["x"]) * hp["a"]},
+    )
+    options = {"scheduler": jt.FullBudget(trials=4, steps=15), "metric": "score", "mode": "min"}
+    for trial in tune(task, {"a": jt.Uniform(0.0, 1.0)}, placement=placement, **options).trials:
+        _, logs = plain_loop(task, trial.hparams, steps=15)
+        for name in logs[0]:
+            expected = np.mean([info[name] for info in logs])
+            np.testing.assert_allclose(trial.metrics[f"train_{name}"], expected, rtol=1e-4, err_msg=name)
 
 
 @pytest.mark.parametrize("lanes", [1, 2, 8])

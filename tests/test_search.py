@@ -11,9 +11,11 @@ from toys import DESCENT, DESCENT_SPACE, NET, NET_SPACE, Listed
 import jaxtune as jt
 
 tune = partial(jt.tune, progress=False)  # on all devices, as `search`
-HALVING = jt.SuccessiveHalving(trials=16, min_steps=10, max_steps=90)
+HALVING = jt.SuccessiveHalving(trials=40, min_steps=10, max_steps=90)  # 8 devices: 5 rows, then 2, then 1
+SHORT = jt.SuccessiveHalving(trials=16, min_steps=10, max_steps=30)
 SCHEDULERS = {
     "halving": HALVING,
+    "short": SHORT,
     "hyperband": jt.Hyperband(min_steps=10, max_steps=90),
     "pbt": jt.PopulationBasedTraining(trials=8, steps=60, interval=20),
     "full": jt.FullBudget(trials=8, steps=60),
@@ -42,7 +44,7 @@ def assert_equal(outcome, result):
     jax.tree.map(np.testing.assert_array_equal, outcome.state, result.best.states)
 
 
-@pytest.mark.parametrize(("name", "replicates"), [*((name, 1) for name in SCHEDULERS), ("halving", 3)])
+@pytest.mark.parametrize(("name", "replicates"), [*((name, 1) for name in SCHEDULERS if name != "short"), ("short", 3)])
 def test_equals_tune_to_the_last_bit(name, replicates):
     options = {"scheduler": SCHEDULERS[name], "replicates": replicates}
     run = compiled(NET_SPACE, **options)
@@ -51,20 +53,33 @@ def test_equals_tune_to_the_last_bit(name, replicates):
         assert_equal(outcome, tune(NET, NET_SPACE, seed=seed, **options))
 
 
-def test_equals_tune_where_trials_diverge():
+def breaking(at):
+    """`DESCENT`, but the trials with the larger half of the learning rates, the better ones, break at a step."""
+
     def step(key, state, batch, hp, step):
         state, info = DESCENT.step(key, state, batch, hp)
-        return state, {"loss": jnp.where((step == 13) & (hp["lr"] > 1e-3), jnp.inf, info["loss"])}
+        return state, {"loss": jnp.where((step == at) & (hp["lr"] > 1e-3), jnp.inf, info["loss"])}
 
-    task, options = DESCENT.replace(step=step), {"scheduler": HALVING, "metric": "loss"}
-    result = tune(task, DESCENT_SPACE, **options)
-    outcome = compiled(DESCENT_SPACE, **options)(jax.random.key(0), task)
+    return DESCENT.replace(step=step)
+
+
+def test_equals_tune_where_trials_diverge():
+    task = breaking(at=5)
+    result = tune(task, DESCENT_SPACE, scheduler=SHORT)
+    outcome = compiled(DESCENT_SPACE, scheduler=SHORT)(jax.random.key(0), task)
     diverged = np.asarray(outcome.diverged)
-    assert set(diverged) == {-1, 13}
-    assert np.isnan(outcome.metrics["loss"][diverged == 13]).all()
-    assert outcome.diverged[outcome.best] == -1
+    assert (np.where(outcome.hparams["lr"] > 1e-3, 5, -1) == diverged).all()
+    assert np.isnan(outcome.metrics["loss"][diverged == 5]).all()
+    assert diverged[outcome.best] == -1
     np.testing.assert_array_equal(diverged, result.history.diverged)
     assert outcome.best == result.best.id
+
+
+@pytest.mark.xfail(strict=True, reason="bug: tune takes the best of those pruned, search takes trial 0")
+def test_equals_tune_where_all_finalists_diverge():
+    task = breaking(at=13)  # after the rung at 10
+    outcome = compiled(DESCENT_SPACE, scheduler=SHORT)(jax.random.key(0), task)
+    assert outcome.best == tune(task, DESCENT_SPACE, scheduler=SHORT).best.id
 
 
 def test_where_all_diverge_nothing_is_finite():
@@ -76,32 +91,23 @@ def test_where_all_diverge_nothing_is_finite():
 
 
 def test_mode_max():
-    run = compiled(DESCENT_SPACE, scheduler=HALVING, metric="loss", mode="max")
+    run = compiled(DESCENT_SPACE, scheduler=SHORT, metric="loss", mode="max")
     outcome = run(jax.random.key(0), DESCENT)
     assert outcome.best == np.argmin(outcome.hparams["lr"])
 
 
-def test_without_jit():
-    """Slow, but it is a plain function."""
-    scheduler = jt.FullBudget(trials=2, steps=5)
-    outcome = jt.search(jax.random.key(0), DESCENT, DESCENT_SPACE, scheduler=scheduler)
-    jitted = compiled(DESCENT_SPACE, scheduler=scheduler)(jax.random.key(0), DESCENT)
-    np.testing.assert_allclose(outcome.metrics["loss"], jitted.metrics["loss"], rtol=1e-5)
-
-
-@pytest.mark.parametrize("name", ["halving", "pbt"])
-def test_vmapped_over_keys_equals_one_by_one(name):
-    options = {"scheduler": SCHEDULERS[name]}
+@pytest.mark.parametrize("scheduler", [SHORT, SCHEDULERS["pbt"]], ids=["halving", "pbt"])
+def test_vmapped_over_keys_equals_one_by_one(scheduler):
     keys = jax.random.split(jax.random.key(7), 3)
-    run = compiled(NET_SPACE, **options)
-    many = jax.jit(jax.vmap(lambda key, task: jt.search(key, task, NET_SPACE, **options), in_axes=(0, None)))
-    outcomes = many(keys, NET)
-    assert len(set(np.asarray(outcomes.hparams["lr"]).flat)) >= 3 * 6
+    run = compiled(DESCENT_SPACE, scheduler=scheduler)
+    outcomes = jax.jit(jax.vmap(run, in_axes=(0, None)))(keys, DESCENT)
+    assert len(set(np.asarray(outcomes.metrics["start"]).flat)) == 3
     for index, key in enumerate(keys):
-        one, among = run(key, NET), jax.tree.map(lambda x, i=index: x[i], outcomes)
+        one, among = run(key, DESCENT), jax.tree.map(lambda x, i=index: x[i], outcomes)
         np.testing.assert_array_equal(among.hparams["lr"], one.hparams["lr"])
         np.testing.assert_array_equal(among.steps, one.steps)
-        np.testing.assert_allclose(among.metrics["loss"], one.metrics["loss"], rtol=1e-3)
+        np.testing.assert_allclose(among.metrics["loss"], one.metrics["loss"], rtol=1e-5)
+        np.testing.assert_allclose(among.state["x"], one.state["x"], rtol=1e-5)
         assert among.best == one.best
 
 
@@ -114,7 +120,7 @@ def test_legacy_keys():
 def test_other_data_of_the_same_shapes_compile_nothing():
     run = compiled(NET_SPACE, scheduler=SCHEDULERS["full"])
     first = run(jax.random.key(0), NET)
-    second = run(jax.random.key(0), NET.replace(validation=jax.tree.map(np.negative, NET.validation)))
+    second = run(jax.random.key(0), NET.replace(validation=(NET.validation[0], NET.validation[1] + 1)))
     assert run._cache_size() == 1
     assert (first.metrics["loss"] != second.metrics["loss"]).all()
 

@@ -223,26 +223,34 @@ def test_linen_and_nnx_give_the_same_numbers_from_the_same_weights():
 
 
 def train_lanes(task, space, hp, num_steps=3):
-    """Trains lanes with these traced hyperparameters, name -> [W], and returns their losses and metrics."""
+    """Trains lanes with these traced hyperparameters, name -> [W], by the task's functions alone.
+
+    Returns the losses of all steps and the metrics, [..., W].
+    """
     functions = resolve(task, Space.of(space), "loss", "min").functions({})
     width = len(next(iter(hp.values()))) if hp else 1
-    hp = {name: jnp.asarray(values, jnp.float32) for name, values in hp.items()}
-    given = [Extras(jnp.int32(count), jnp.int32(num_steps), None) for count in range(num_steps)]
-    data = jax.tree.map(lambda x: jnp.asarray(x[: task.batch_size]), task.train)
+    window = empty_window(NUM_TRAIN, BATCH, num_steps)
+    batches, _ = batch_indices(window, keys(ORDER), jnp.int32(0), BATCH, num_steps)
 
-    def lanes(state_axis):
-        return {"in_axes": (None, None, *state_axis, 0, None), "axis_size": width}
+    def lanes(function, *args):
+        in_axes = (None, None, 0, None, 0, None) if len(args) == 5 else (None, None, 0, None)
+        return jax.vmap(function, in_axes=in_axes, axis_size=width)(function.consts, *args)
 
-    init = jax.vmap(functions.init, **lanes(()))
-    step = jax.jit(jax.vmap(functions.step, **lanes((0, None))))
-    evaluate = jax.vmap(functions.evaluate, **lanes((0, None)))
-    state, losses = init(functions.init.consts, keys(INIT), hp, given[0]), []
-    for count in range(num_steps):
-        key = jax.random.fold_in(keys(STEP), count)
-        state, info = step(functions.step.consts, key, state, data, hp, given[count])
-        losses.append(info["loss"])
-    metrics = evaluate(functions.evaluate.consts, keys(STEP), state, task.validation, hp, given[-1])
-    return np.stack([*losses, *metrics.values()])  # [..., W]
+    @partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})  # compiles faster
+    def train(hp):
+        def step(state, x):
+            count, batch = x[0], jax.tree.map(lambda leaf: jnp.asarray(leaf)[x[1]], task.train)
+            key, given = jax.random.fold_in(keys(STEP), count), Extras(count, jnp.int32(num_steps), None)
+            state, info = lanes(functions.step, key, state, batch, hp, given)
+            return state, info["loss"]
+
+        given = Extras(jnp.int32(0), jnp.int32(num_steps), None)
+        state = lanes(functions.init, keys(INIT), hp, given)
+        state, losses = jax.lax.scan(step, state, (jnp.arange(num_steps), batches))
+        metrics = lanes(functions.evaluate, keys(STEP), state, task.validation, hp, given)
+        return jnp.stack([*losses, *metrics.values()])
+
+    return train({name: jnp.asarray(values, jnp.float32) for name, values in hp.items()})
 
 
 # Four features as two tokens of two.
@@ -314,10 +322,50 @@ def test_traced_attributes_equal_python_floats(name):
     task = supervised(model, train=train, validation=validation)
     constants = {"lr": 0.1}
     traced = train_lanes(task, constants | {"value": jt.Uniform(0.0, 1.0)}, {"value": [0.2, 0.6]})
-    for lane, value in enumerate((0.2, 0.6)):
-        plain = train_lanes(task, constants | {"value": value}, {})
-        np.testing.assert_allclose(traced[:, lane], plain[:, 0], rtol=2e-5)
+    plain = train_lanes(task, constants | {"value": 0.6}, {})
+    np.testing.assert_allclose(traced[:, 1], plain[:, 0], rtol=2e-5)
     assert not np.allclose(traced[:, 0], traced[:, 1], rtol=1e-3)
+
+
+# Draws wherever they may stand. The engine takes those that lanes share out of the step; results don't change.
+
+
+class Block(nn.Module):
+    rate: float
+    train: bool
+
+    @nn.compact
+    def __call__(self, x, _=None):
+        return nn.Dropout(self.rate, deterministic=not self.train)(nn.relu(nn.Dense(4)(x))), None
+
+
+class DrawsEverywhere(nn.Module):
+    rate: float
+
+    @nn.compact
+    def __call__(self, x, train):
+        scanned = nn.scan(Block, variable_axes={"params": 0}, split_rngs={"params": True, "dropout": True}, length=2)
+        x, _ = scanned(jt.rate(self.rate), train)(x, None)
+        x, _ = nn.remat(Block)(jt.rate(self.rate), train)(x)
+        return nn.Dense(3)(self.noisy(x) if train else x)
+
+    def noisy(self, x):
+        key = self.make_rng("noise")
+        flip = jax.random.bernoulli(self.make_rng("flip"), self.rate)  # drawn for all, decided by each
+        x = jax.lax.cond(flip, lambda x: x + jax.random.normal(key, x.shape), lambda x: x * 0.5, x)
+        x = x + jax.lax.fori_loop(0, 3, lambda i, sum: sum + jax.random.uniform(jax.random.fold_in(key, i)), 0.0)
+        x = 0.5 * (x + x[jax.random.permutation(key, x.shape[0])])
+        return x + 0.1 * jax.random.gamma(self.make_rng("gamma"), 1.0 + self.rate, x.shape)  # rejects by lane
+
+
+def test_the_engine_trains_as_the_functions_of_the_task_say():
+    task = supervised(lambda hp: DrawsEverywhere(hp["rate"]))
+    result = tune(task, RATE, scheduler=jt.FullBudget(trials=3, steps=20))
+    hp = {name: [trial.hparams[name] for trial in result.trials] for name in RATE}
+    expected = train_lanes(task, RATE, hp, num_steps=20)
+    losses = [trial.metrics["loss"] for trial in result.trials]
+    np.testing.assert_allclose(losses, expected[-1], rtol=1e-5)
+    np.testing.assert_allclose(result.curves("train_loss")["train_loss"][:, 0], expected[:-1].mean(0), rtol=1e-5)
 
 
 # No random draw has an axis over lanes.
@@ -645,7 +693,7 @@ def test_splits_may_be_lists():
     assert supervised(nn.Dense(3), train=list(TRAIN_SPLIT)) == supervised(nn.Dense(3))
 
 
-# Optimizers on bfloat16 parameters behave as with Python floats. The options of one static hyperparameter read different
+# Optimizers on bfloat16 parameters behave as with Python floats. Each option of a static hyperparameter reads other
 # traced ones.
 
 OPTIMIZERS = {
@@ -680,14 +728,15 @@ def test_optimizers_on_bfloat16_parameters():
     sampler = Listed.of(*({"optimizer": name, **given} for name in OPTIMIZERS))
     task = supervised(BFLOAT16, optimizer=lambda hp: OPTIMIZERS[hp["optimizer"]](hp))
     result = tune(task, space, scheduler=jt.FullBudget(4, 20), sampler=sampler)
+    states = []
     for trial in result.trials:
         params, state = bfloat16_loop(trial.hparams, 20)
+        states.append(state)
         loss = float(CROSS_ENTROPY(BFLOAT16.apply(params, VALIDATION[0]), VALIDATION[1]).mean())
         np.testing.assert_allclose(trial.metrics["loss"], loss, rtol=0.02, err_msg=trial.hparams["optimizer"])
     best = result.best
     assert {str(x.dtype) for x in jax.tree.leaves(best.variables)} == {"bfloat16"}
-    _, state = bfloat16_loop(best.hparams, 1)
-    dtypes = [[x.dtype for x in jax.tree.leaves(s)] for s in (best.state["optimizer"], state)]
+    dtypes = [[x.dtype for x in jax.tree.leaves(s)] for s in (best.state["optimizer"], states[best.id])]
     assert dtypes[0] == dtypes[1]
     losses = [trial.metrics["loss"] for trial in result.trials]
     assert np.ptp(losses) > 0.02 * max(losses)  # confusing two would be seen

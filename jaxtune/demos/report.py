@@ -56,11 +56,14 @@ def write(result: jt.Result, folder: Path) -> list[str]:
     import matplotlib
 
     matplotlib.use("Agg")  # needs no display
+    import matplotlib.pyplot as plt
+
     curves = result.plot_curves()
-    curves.set_title(f"{len(result.trials):,} configurations")
+    curves.set_title(f"Validation {result.metric} of {len(result.trials):,} configurations")
     pictures = {"curves.png": curves.figure, "space.png": result.plot_space()[0].figure}
     for name, figure in pictures.items():
         figure.savefig(folder / name, dpi=160)
+        plt.close(figure)
     result.to_csv(folder / "trials.csv")
     return [*pictures, "trials.csv"]
 

@@ -19,6 +19,10 @@ def test_default_eta_is_three():
     assert table(81, 1, 81) == [(81, 1, 27), (27, 3, 9), (9, 9, 3), (3, 27, 1), (1, 81, 1)]
 
 
+def test_numbers_of_survivors_are_rounded_down():
+    assert table(100, 1, 27) == [(100, 1, 33), (33, 3, 11), (11, 9, 3), (3, 27, 3)]
+
+
 def test_rungs_are_multiples_of_min_steps():
     assert table(20, 10, 100, eta=2.5) == [(20, 10, 8), (8, 20, 3), (3, 60, 1), (1, 100, 1)]  # 25, 62.5
     assert table(9, 7, 100, eta=3) == [(9, 7, 3), (3, 21, 1), (1, 63, 1), (1, 98, 1)]

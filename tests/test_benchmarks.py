@@ -1,0 +1,210 @@
+"""The benchmark scripts: each runs, and its arithmetic is right. What they measure is no test's business."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from importlib import import_module
+from pathlib import Path
+from types import SimpleNamespace
+
+import jax
+import numpy as np
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture
+def script(monkeypatch):
+    """A function that imports a script."""
+    monkeypatch.syspath_prepend(ROOT / "benchmarks")
+    return import_module
+
+
+def run(script, *options, cwd, root=ROOT):
+    """What a script prints with --quick."""
+    environment = {"JAX_PLATFORMS": "cpu"} | os.environ
+    command = [sys.executable, str(root / "benchmarks" / script), "--quick", *options]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=cwd, env=environment, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def rows(text):
+    """The rows of all tables in a text, column name -> cell."""
+    header, found = None, []
+    for line in text.splitlines():
+        cells = [cell.strip() for cell in line.split("|")[1:-1]]
+        if not cells or set(line) <= set("|-"):
+            header = header if cells else None
+        elif header is None:
+            header = cells
+        else:
+            found.append(dict(zip(header, cells, strict=True)))
+    return found
+
+
+def number(cell):
+    """The first number of a cell."""
+    return float(re.match(r"-?[\d,.]+(e[+-]\d+)?", cell).group().replace(",", ""))
+
+
+@pytest.mark.slow
+def test_halving_says_that_its_quick_times_are_extrapolated(tmp_path):
+    text = run("halving.py", cwd=tmp_path)
+    ours, hand, ratio = rows(text)
+    assert "only 20 of 80 steps were run. Its times are EXTRAPOLATED" in text
+    # 16 trials to step 5, 4 to step 20, 1 to step 80; by hand 16 x 80
+    assert (ours["lane-steps"], hand["lane-steps"]) == ("200", "1,280")
+    for column in ("first run, s", "second run, s"):
+        assert number(ratio[column]) == pytest.approx(number(hand[column]) / number(ours[column]), rel=0.05)
+    for side in (ours, hand):
+        accuracies = [float(x) for x in re.findall(r"(\d\.\d+) \(seed", side["test accuracy of the winners"])]
+        assert len(accuracies) == 2
+        assert all(0.2 < accuracy <= 1 for accuracy in accuracies)  # chance is 0.1
+
+
+def test_halving_extrapolates_the_steps_and_not_the_compilation(script):
+    records = [{"seconds": 7.0, "accuracy": 0.5}, {"seconds": 2.0, "accuracy": 0.5}]  # 5 s of compiling
+    longer = script("halving").extrapolated(records, 10)
+    assert [r["seconds"] for r in longer] == [25.0, 20.0]
+
+
+def test_halving_by_hand_sees_no_example_twice_in_an_epoch(script):
+    indices = np.asarray(script("halving").batches(jax.random.key(0), 5, 150))  # two batches of 64 an epoch
+    assert indices.shape == (5, 64)
+    assert [len(np.unique(indices[s : s + 2])) for s in (0, 2)] == [128, 128]
+    assert not np.array_equal(indices[:2], indices[2:4])
+
+
+@pytest.mark.slow
+def test_compiles_counts_what_was_promised(tmp_path):
+    first, again, more = rows(run("compiles.py", "--searches", "halving", cwd=tmp_path))
+    assert [r["trials"] for r in (first, again, more)] == ["64", "64", "256"]
+    assert 1 <= number(first["training programs"]) <= 4
+    assert again["training programs"] == "0 (at most 0)"
+    assert more["training programs"] in ("0 (at most 1)", "1 (at most 1)")
+    names = ("spawn", "advance", "evaluate", "move", "decide", "others")
+    assert number(first["programs"]) == sum(number(first[name]) for name in names if first[name])
+
+
+def test_compiles_notices_every_program_once(script):
+    def advance(x):
+        return x + 1
+
+    with script("compiles").Compiles() as compiles:
+        jitted = jax.jit(advance)
+        jitted(np.ones(3))
+        assert len(compiles.take()["advance"]) == 1
+        jitted(np.ones(3))
+        jitted.lower(np.ones(4))  # traced, but not compiled
+        assert compiles.take() == {}
+        jitted(np.ones(4))
+        assert list(compiles.take()) == ["advance"]
+
+
+@pytest.mark.parametrize(("count", "status"), [(4, 0), (5, 1)])
+def test_compiles_fails_where_a_promise_is_broken(script, capsys, count, status):
+    compiles = script("compiles")
+    record = {"search": "halving", "run": "first", "limit": 4, "programs": {"advance": [0.5] * count, "move": [1.0]}}
+    assert compiles.verdict([record]) == status
+    assert ("Broken: halving, first: 5 training programs" in capsys.readouterr().out) == bool(status)
+
+
+@pytest.mark.slow
+def test_memory_sets_lanes_against_what_they_need(tmp_path):
+    text = run("memory.py", cwd=tmp_path)
+    *memory, few, many = rows(text)
+    needed = float(re.search(r"need ([\d.]+) KB", text).group(1))
+    parameters = (64 + 1) * 64 + (64 + 1) * 64 + (64 + 1) * 10
+    assert needed == pytest.approx(4 * 4 * parameters / 1e3, rel=0.01)  # weights, two moments, gradients
+    assert [r["lanes"] for r in memory] == [few["lanes"], many["lanes"]] == ["16", "64"]
+    for r in memory:
+        assert number(r["KB per lane"]) * number(r["lanes"]) / 1e3 == pytest.approx(number(r["MB in all"]), rel=0.05)
+        assert number(r["/ needed"]) == pytest.approx(number(r["KB per lane"]) / needed, rel=0.05)
+    assert number(memory[1]["KB per lane"]) < number(memory[0]["KB per lane"])  # the data count once
+    assert (number(few["/ 16 lanes"]), few["healthy lanes"], many["healthy lanes"]) == (1, "16", "64")
+
+
+def test_memory_counts_reused_arguments_once(script):
+    account = SimpleNamespace(
+        argument_size_in_bytes=10, output_size_in_bytes=7, alias_size_in_bytes=6, temp_size_in_bytes=5
+    )
+    assert script("memory").peak(account) == 16
+
+
+@pytest.mark.slow
+def test_gpu_runs_from_a_copy_that_is_not_installed(tmp_path):
+    for folder in ("jaxtune", "benchmarks"):
+        shutil.copytree(ROOT / folder, tmp_path / folder, ignore=shutil.ignore_patterns("__pycache__"))
+    with (tmp_path / "jaxtune" / "__init__.py").open("a") as file:
+        file.write("\nprint('this is the copy')\n")
+    text = run(
+        "gpu.py", "--models", "small", "--lanes", "1", "2", "4", "--output", "out.json", cwd=tmp_path, root=tmp_path
+    )
+    assert text.startswith("this is the copy")
+    *timed, hand, ours = rows(text)
+    assert [r["lanes"] for r in timed] == ["1", "2", "4"]
+    for r in timed:
+        for side in ("(b)", "jaxtune"):
+            rate = 1e6 * number(r["lanes"]) / number(r[f"{side}, us per step"])
+            assert number(r[f"{side}, lane-steps/s"]) == pytest.approx(rate, rel=0.01)
+    saved = json.loads((tmp_path / "out.json").read_text())
+    (model,) = saved["results"]
+    assert [p["lanes"] for p in model["points"]] == [1, 2, 4]
+    for name, row in (("hand", hand), ("jaxtune", ours)):
+        assert number(row["P* = a/b"]) == pytest.approx(model["fits"][name]["p_star"], rel=0.01, abs=1e-6)
+    assert saved["machine"] in text
+
+
+def points(times):
+    """Records of timings, lanes -> seconds per step."""
+    return [{"lanes": n, "seconds_per_step": {"hand": [t, t, 9 * t]}} for n, t in times.items()]
+
+
+def test_gpu_finds_the_line_that_made_the_timings(script):
+    fitted = script("gpu").fit(points({n: 3e-5 + 2e-6 * n for n in (1, 4, 16, 64, 256)}), "hand")
+    assert fitted == pytest.approx({"a": 3e-5, "b": 2e-6, "r_squared": 1.0, "p_star": 15.0})
+
+
+def test_gpu_fits_relative_errors(script):
+    off = {n: 3e-5 + 2e-6 * n for n in (1, 4, 16, 64, 256, 1024)}
+    off[1024] *= 1.05  # 100 microseconds: least squares of these would lose the 30 of a step without lanes
+    fitted = script("gpu").fit(points(off), "hand")
+    assert fitted["a"] == pytest.approx(3e-5, rel=0.1)
+    assert 0.99 < fitted["r_squared"] < 1
+
+
+def test_gpu_stops_where_memory_or_time_ends(script, monkeypatch, capsys):
+    gpu = script("gpu")
+
+    def point(model, lanes, effort):
+        if lanes > 16:
+            raise MemoryError
+        return {
+            "lanes": lanes,
+            "width": 1,
+            "seconds_per_step": {"hand": [1.0], "jaxtune": [1.0]},
+            "hand_over_jaxtune": 1,
+        }
+
+    monkeypatch.setattr(gpu, "point", point)
+    counts = (1, 2, 4, 8, 16, 32, 64)
+    full = gpu.points(gpu.MODELS["small"], counts, gpu.QUICK, float("inf"))
+    assert [r["lanes"] for r in full] == [1, 2, 4, 8, 16]
+    assert "32 lanes don't fit" in capsys.readouterr().out
+    late = gpu.points(gpu.MODELS["small"], counts, gpu.QUICK, float("-inf"))
+    assert [r["lanes"] for r in late] == [1, 2, 4]  # as many as a fit needs
+    assert "Time is short" in capsys.readouterr().out
+
+
+def test_a_part_that_fails_ends_the_script(script, tmp_path):
+    part = tmp_path / "part.py"
+    part.write_text("import sys\nprint('noise')\nprint('[1]')\nsys.exit(int(sys.argv[1]))\n")
+    fresh = script("fresh").fresh
+    assert fresh(str(part), "0") == [1]
+    with pytest.raises(SystemExit, match="status 3"):
+        fresh(str(part), "3")

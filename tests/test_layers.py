@@ -1,0 +1,96 @@
+"""The architecture: a file imports lower layers only. Reading upwards, each file needs nothing that comes later."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import jaxtune
+
+ROOT = Path(jaxtune.__file__).parent
+
+LAYERS = [
+    # values, words, and functions of arrays that know nothing of the rest
+    {"options", "checks", "weak", "task", "metrics", "schedules", "order", "plots", "progress", "schedulers"},
+    # hyperparameters, and user functions as the engine sees them
+    {"domains", "rate", "text", "explain", "functions"},
+    {"space", "history", "draws", "modules"},
+    # what is searched, how it is ranked, and the population
+    {"samplers", "configurations", "selection", "reads", "record", "trial", "supervised", "population"},
+    {"resolve", "placement", "programs", "result"},
+    {"group"},
+    # the two drivers, which know everything
+    {"tuning", "search"},
+    # what users import, and what is built on that
+    {"__init__"},
+    {"demos"},
+    {"cli"},
+    {"__main__"},
+]
+LAYER = {name: number for number, names in enumerate(LAYERS) for name in names}
+FILES = sorted(path.relative_to(ROOT) for path in ROOT.rglob("*.py"))
+
+
+def unit(path):
+    """The file, or the package in which it lies."""
+    return path.parts[0].removesuffix(".py")
+
+
+def imports(path):
+    """Units of jaxtune that a file imports, at its top or inside its functions."""
+    found = set()
+    for node in ast.walk(ast.parse((ROOT / path).read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path} imports relatively"
+            names = [f"{node.module}.{alias.name}" for alias in node.names]
+        else:
+            continue
+        for package, _, rest in (name.partition(".") for name in names):
+            if package == "jaxtune":
+                first = rest.partition(".")[0]
+                found.add(first if first in LAYER else "__init__")
+    return found
+
+
+def test_every_file_has_a_layer():
+    assert {unit(path) for path in FILES} == set(LAYER)
+
+
+@pytest.mark.parametrize("path", FILES, ids=str)
+def test_imports_lower_layers_only(path):
+    own = unit(path)
+    wrong = {name for name in imports(path) - {own} if LAYER[name] >= LAYER[own]}
+    assert not wrong, f"{path} of layer {LAYER[own]} imports {wrong}"
+
+
+def test_imports_are_found():
+    """The check above sees something."""
+    assert {"samplers", "group", "search"} & imports(Path("tuning.py")) == {"samplers", "group"}
+    assert imports(Path("demos/digits.py")) >= {"__init__"}
+
+
+def run(code):
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+
+
+def test_importing_jaxtune_is_light():
+    slow = ("matplotlib", "pandas", "sklearn", "scipy.stats")
+    code = f"import sys, jaxtune; print([name for name in {slow} if name in sys.modules])"
+    assert run(code).strip() == "[]"
+
+
+def test_importing_jaxtune_changes_no_setting():
+    """JAX is not started either: devices can be chosen afterwards."""
+    code = (
+        "import os, jax, flax, optax\n"
+        "before = dict(jax.config.values), dict(os.environ)\n"
+        "import jaxtune\n"
+        "assert (dict(jax.config.values), dict(os.environ)) == before\n"
+        "jax.config.update('jax_num_cpu_devices', 3)\n"
+        "print(len(jax.devices('cpu')))"
+    )
+    assert run(code).strip() == "3"

@@ -1,0 +1,76 @@
+"""The notebooks run on a small budget, and what is stored in them comes from one complete run."""
+
+import ast
+import os
+from pathlib import Path
+
+import nbformat
+import pytest
+from jupyter_client import AsyncKernelManager
+from jupyter_client.kernelspec import KernelSpecManager
+from nbclient import NotebookClient
+
+NOTEBOOKS = sorted(Path(__file__).parents[1].joinpath("notebooks").glob("*.ipynb"))
+each_notebook = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+
+# What replaces the cell tagged "parameters".
+SMALL = {
+    "01_quickstart": """
+halving = jt.SuccessiveHalving(trials=6, min_steps=5, max_steps=10, eta=2)
+training, curve = 10, 5
+few, replicates = 2, 2
+population, generation = 4, 5
+widths = (16, 64)
+"""
+}
+
+
+def sizes_cell(notebook):
+    (cell,) = [cell for cell in notebook.cells if "parameters" in cell.metadata.get("tags", ())]
+    return cell
+
+
+def assigned(source):
+    """Names that a piece of code assigns."""
+    nodes = ast.walk(ast.parse(source))
+    return {node.id for node in nodes if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)}
+
+
+def own_kernel():
+    """A kernel of the running interpreter, whatever other kernels this user has."""
+    manager = AsyncKernelManager(kernel_name="python3")
+    manager.kernel_spec_manager = KernelSpecManager(kernel_dirs=[])
+    return manager
+
+
+def run(notebook, path):
+    client = NotebookClient(notebook, km=own_kernel(), timeout=300, resources={"metadata": {"path": str(path)}})
+    client.execute(env={"JAX_PLATFORMS": "cpu", **os.environ})
+
+
+def test_there_is_a_notebook():
+    assert set(SMALL) == {path.stem for path in NOTEBOOKS}
+
+
+@pytest.mark.slow
+@each_notebook
+def test_runs_on_a_small_budget(path, tmp_path):
+    notebook = nbformat.read(path, as_version=4)
+    cell = sizes_cell(notebook)
+    assert assigned(cell.source) == assigned(SMALL[path.stem])
+    cell.source = SMALL[path.stem]
+    run(notebook, tmp_path)  # raises where a cell does
+
+
+@each_notebook
+def test_stored_outputs_come_from_one_complete_run(path):
+    notebook = nbformat.read(path, as_version=4)
+    nbformat.validate(notebook)
+    cells = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    assert [cell.execution_count for cell in cells] == list(range(1, len(cells) + 1))
+    outputs = [output for cell in cells for output in cell.outputs]
+    assert not [output for output in outputs if output.output_type == "error" or "Warning" in output.get("text", "")]
+    for cell in cells:
+        if "plot" in cell.source.replace("matplotlib.pyplot", "") or "imshow" in cell.source:
+            assert any("image/png" in output.get("data", {}) for output in cell.outputs), cell.source
+    assert path.stat().st_size < 2**20
