@@ -32,7 +32,7 @@ from jaxtune.space import Space
 
 BATCH = 64
 FULL = jt.SuccessiveHalving(512, 50, 3200, eta=4)
-QUICK, QUICK_STEPS = jt.SuccessiveHalving(16, 5, 80, eta=4), 20  # steps of the program by hand
+QUICK, QUICK_STEPS = jt.SuccessiveHalving(32, 20, 40, eta=2), 10  # steps of the program by hand
 SEEDS = (0, 1)
 
 

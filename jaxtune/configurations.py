@@ -19,7 +19,13 @@ def study_key(key: jax.Array, purpose: int) -> jax.Array:
 
 @partial(jax.jit, static_argnames=("sampler", "space", "num_points"))
 def sample(key: jax.Array, *, sampler: Any, space: Space, num_points: int) -> jax.Array:
-    """Points [T, D] of the unit cube that a sampler proposes for a study."""
+    """Points [T, D] of the unit cube that a sampler proposes for a study.
+
+    Raises:
+        ValueError: There is nothing to choose, or the sampler's points are none of the unit cube.
+    """
+    if space.num_dims == 0 and num_points > 1:
+        raise ValueError(f"The space holds constants only, so {num_points} trials would be equal: set trials=1.")
     points = sampler(study_key(key, SAMPLE), space, None, num_points)
     checks.check_points(points, num_points, space.num_dims)
     return jnp.asarray(points, jnp.float32)

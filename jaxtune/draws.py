@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import jax
-from jax.extend.core import ClosedJaxpr, DropVar, Jaxpr, Literal, jaxpr_as_fun, jaxprs_in_params
+from jax.extend.core import ClosedJaxpr, DebugInfo, DropVar, Jaxpr, Literal, jaxpr_as_fun, jaxprs_in_params
 
 from jaxtune.functions import Traced
 
@@ -111,7 +111,8 @@ class _Walk:
 def _evaluate(equation: Any, inputs: list[Any]) -> list[Any]:
     given = {v: x for v, x in zip(equation.invars, inputs, strict=True) if not isinstance(v, Literal)}
     kept = [var for var in equation.outvars if not isinstance(var, DropVar)]
-    alone = Jaxpr((), list(given), kept, [equation], effects=equation.effects)
+    origin = DebugInfo("jaxtune", equation.primitive.name, ("",) * len(given), ("",) * len(kept))
+    alone = Jaxpr((), list(given), kept, [equation], effects=equation.effects, debug_info=origin)
     results = iter(jaxpr_as_fun(ClosedJaxpr(alone, ()))(*given.values()))
     return [None if isinstance(var, DropVar) else next(results) for var in equation.outvars]
 

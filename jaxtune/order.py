@@ -12,6 +12,9 @@ import jax.numpy as jnp
 from jax import lax
 
 
+_PACKED = 2**12  # examples whose index shares a word with 20 random bits: ties are rare enough not to matter
+
+
 class Window(NamedTuple):
     """Permutations of the epochs that a unit of steps touches, kept for the next unit."""
 
@@ -59,8 +62,13 @@ def _draw(window: Window, key: jax.Array, row: jax.Array, epoch: jax.Array) -> W
     # Sorting random bits once is much faster than jax.random.permutation, which sorts several times.
     num_examples = window.orders.shape[1]
     bits = jax.random.bits(jax.random.fold_in(key, epoch), (num_examples,), jnp.uint32)
-    _, order = lax.sort((bits, jnp.arange(num_examples, dtype=jnp.int32)), num_keys=1)
-    return Window(window.epochs.at[row].set(epoch), window.orders.at[row].set(order))
+    indices = jnp.arange(num_examples, dtype=jnp.uint32)
+    if num_examples <= _PACKED:  # one array sorts in less than half the time of two
+        mask = jnp.uint32(_PACKED - 1)
+        order = lax.sort((bits & ~mask) | indices) & mask
+    else:
+        _, order = lax.sort((bits, indices), num_keys=1)
+    return Window(window.epochs.at[row].set(epoch), window.orders.at[row].set(order.astype(jnp.int32)))
 
 
 def _position(batch: jax.Array, batch_size: int, num_examples: int) -> tuple[jax.Array, jax.Array]:

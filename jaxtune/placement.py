@@ -78,6 +78,10 @@ class Step(NamedTuple):
     width: int  # lanes trained at once
 
 
+_CPU_STEPS = (Step(8, 4), Step(2, 1))
+_ACCELERATOR_STEPS = (Step(512, 512), Step(128, 128), Step(32, 32))  # below a/b lanes a wider step costs little
+
+
 def set_host_device_count(count: int | None = None) -> None:
     """Makes JAX treat the cores of a CPU as devices. Has to be called before JAX starts.
 
@@ -101,26 +105,25 @@ def set_host_device_count(count: int | None = None) -> None:
         ) from None
 
 
-def ladder(lanes: int, widest: int, narrower: Sequence[int]) -> tuple[Step, ...]:
-    """The sizes that a population takes as it shrinks, from the largest down: at most four programs.
+def ladder(lanes: int, widest: int, lower: Sequence[Step]) -> tuple[Step, ...]:
+    """The sizes that a population takes as it shrinks, from the largest down.
 
-    Below the first, sizes don't depend on the number of trials: a larger search compiles one program at most.
+    Only the first depends on the number of trials, so that a larger search compiles one new program at most.
 
     Args:
-        lanes: Lanes per device at the start.
-        widest: Largest width; a power of two.
-        narrower: Widths to go on with, descending; those below `widest` count.
+        lanes: Lanes per device and replicate at the start.
+        widest: Largest width.
+        lower: The sizes that follow, descending; those of a width below `widest` count.
 
     Example:
-        >>> [tuple(step) for step in ladder(128, 8, (4, 2, 1))]
-        [(128, 8), (4, 4), (2, 2), (1, 1)]
+        >>> [tuple(step) for step in ladder(128, 16, (Step(8, 4), Step(2, 1)))]
+        [(128, 16), (8, 4), (2, 1)]
     """
-    steps = [Step(widest * _power_of_two(-(-lanes // widest)), widest)]
-    for width in [width for width in narrower if width < widest]:
-        rows = min(2 * width, widest // 2) if len(steps) == 1 else width
-        if rows < steps[0].rows:
-            steps.append(Step(rows, width))
-    return tuple(steps)
+    steps = tuple(step for step in lower if step.width < widest)
+    if steps and lanes <= steps[0].rows:
+        return steps
+    width = min(widest, _power_of_two(lanes))
+    return Step(width * _power_of_two(-(-lanes // width)), width), *steps
 
 
 def fit(steps: Sequence[Step], lanes: int) -> Step:
@@ -144,7 +147,7 @@ def choose_ladder(
         scratch_bytes: Bytes that a step of one lane needs besides, at most.
     """
     cpu = mesh.devices.flat[0].platform == "cpu"
-    narrower = (4, 2, 1) if cpu else (256, 64, 16)
+    lower = _CPU_STEPS if cpu else _ACCELERATOR_STEPS
     if placement.lanes is not None:
         widest = placement.lanes
     elif cpu:
@@ -153,7 +156,7 @@ def choose_ladder(
         # Of the whole memory, not of what is free just now: equal searches must get equal widths.
         lanes_in_memory = min(map(_device_bytes, mesh.devices.flat)) / 4 / max(1, scratch_bytes)
         widest = min(2 ** int(math.log2(max(1, lanes_in_memory))), 1024)
-    return ladder(lanes, min(widest, _power_of_two(lanes)), narrower)
+    return ladder(lanes, widest, lower)
 
 
 def check_memory(mesh: Mesh, lanes: int, lane_bytes: int) -> None:

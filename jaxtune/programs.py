@@ -6,7 +6,7 @@ later rungs while the first rung is already running.
 
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
@@ -49,12 +49,18 @@ class Programs:
     hp: Mapping[str, Any]
     clock: Clock
 
-    def prefetch(self, layouts: list[Layout]) -> None:
-        """Starts compiling everything that a population on its way through these layouts needs, in that order."""
-        self._start("spawn", layouts[0])
-        for before, layout in zip([None, *layouts], layouts, strict=False):
+    def prefetch(self, path: Sequence[Layout], others: Sequence[Layout]) -> None:
+        """Starts compiling what a population on its way through a path of layouts needs, in that order.
+
+        Then follows what trains in other layouts: a search with a longer schedule will need it.
+        """
+        self._start("spawn", path[0])
+        for before, layout in zip([None, *path], path, strict=False):
             if before is not None:
                 self._start("move", before, layout)
+            self._start("advance", layout)
+            self._start("evaluate", layout)
+        for layout in others:
             self._start("advance", layout)
             self._start("evaluate", layout)
 

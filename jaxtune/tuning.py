@@ -205,9 +205,10 @@ class _Study:
         return self._result(interrupted.is_set(), whole=True)
 
     def _start(self) -> None:
+        prunes = self.plan.population[-1] < self.plan.trials
         for group in self.groups:
-            alone = len(self.groups) == 1
-            group.programs.prefetch(group.path(self.plan.population) if alone else [group.layout])
+            path = group.path(self.plan.population) if len(self.groups) == 1 else [group.layout]
+            group.programs.prefetch(path, [x for x in group.layouts if prunes and x not in path])
         nothing = np.zeros((self.replicates, self.plan.trials))
         for number, row in enumerate(self.plan.rows[:-1]):
             if row.keep is not None:  # asked once in vain, so that it is compiled by the time the first rung comes

@@ -56,9 +56,9 @@ def number(cell):
 def test_halving_says_that_its_quick_times_are_extrapolated(tmp_path):
     text = run("halving.py", cwd=tmp_path)
     ours, hand, ratio = rows(text)
-    assert "only 20 of 80 steps were run. Its times are EXTRAPOLATED" in text
-    # 16 trials to step 5, 4 to step 20, 1 to step 80; by hand 16 x 80
-    assert (ours["lane-steps"], hand["lane-steps"]) == ("200", "1,280")
+    assert "only 10 of 40 steps were run. Its times are EXTRAPOLATED" in text
+    # 32 trials to step 20, 16 to step 40; by hand all 32 to step 40
+    assert (ours["lane-steps"], hand["lane-steps"]) == ("960", "1,280")
     for column in ("first run, s", "second run, s"):
         assert number(ratio[column]) == pytest.approx(number(hand[column]) / number(ours[column]), rel=0.05)
     for side in (ours, hand):

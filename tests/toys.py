@@ -13,7 +13,6 @@ import jaxtune as jt
 
 ONE = jt.Placement(devices=jax.devices()[:1])
 TWO = jt.Placement(devices=jax.devices()[:2])
-needs_eight = len(jax.devices()) >= 8
 
 tune = partial(jt.tune, progress=False, placement=ONE)
 

@@ -44,4 +44,5 @@ class SuccessiveHalving:
             stops.append(stop)
         keep = [max(1, int(self.trials / self.eta ** (k + 1))) for k in range(len(stops))]
         rows = [Row(stop, (n,)) for stop, n in zip(stops, keep, strict=True)]
-        return Plan(brackets=(self.trials,), rows=(*rows, Row(last, keep=(keep[-1] if keep else self.trials,))))
+        rows.append(Row(last, keep=(keep[-1] if keep else self.trials,)))
+        return Plan(brackets=(self.trials,), rows=tuple(rows), multiple=self.min_steps)

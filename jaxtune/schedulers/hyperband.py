@@ -50,7 +50,7 @@ class Hyperband:
                     alive[index] = max(1, int(sizes[index] * self.eta ** -(s - rung + 1) + 1e-9))
             rows.append(Row(round_to(self.max_steps / self.eta**rung, self.min_steps), tuple(alive)))
         last = Row(round_to(self.max_steps, self.min_steps), tuple(alive))
-        return Plan(brackets=tuple(sizes), rows=(*_merge(rows, last.stop), last))
+        return Plan(brackets=tuple(sizes), rows=(*_merge(rows, last.stop), last), multiple=self.min_steps)
 
 
 def _merge(rows: list[Row], last: int) -> list[Row]:

@@ -56,4 +56,6 @@ class PopulationBasedTraining:
         rows = tuple(
             Row(k * self.interval, keep=(self.trials,)) for k in range(1, round(self.steps / self.interval) + 1)
         )
-        return Plan((self.trials,), rows, Exploit(self.quantile, self.resample_probability, self.perturbation))
+        return Plan(
+            (self.trials,), rows, Exploit(self.quantile, self.resample_probability, self.perturbation), self.interval
+        )

@@ -38,11 +38,14 @@ class Plan:
         brackets: Number of trials in each bracket; trials are numbered bracket by bracket.
         rows: Evaluations in the order of their step counts; the last one ends the search.
         exploit: Given for population-based training only.
+        multiple: A divisor of every stop that stays when the schedule gets longer, so that programs do too; by
+            default the greatest common divisor of the stops.
     """
 
     brackets: tuple[int, ...]
     rows: tuple[Row, ...]
     exploit: Exploit | None = None
+    multiple: int | None = None
 
     @property
     def trials(self) -> int:
@@ -78,13 +81,13 @@ class Plan:
     def unit(self) -> int:
         """Steps that are always trained together, a static size of the compiled program.
 
-        It divides every stop. About 100 steps amortise the loop around them and keep a call to the device
-        short; where no divisor between 25 and 100 exists (a prime `min_steps`), the next larger one serves.
+        It divides every stop. About 100 steps amortise the loop around them and keep a call to
+        the device short; where no divisor between 25 and 100 exists (a prime `min_steps`), the next larger serves.
         """
-        gcd = math.gcd(*(row.stop for row in self.rows))
-        divisors = [d for d in range(1, gcd + 1) if gcd % d == 0]
+        whole = self.multiple or math.gcd(*(row.stop for row in self.rows))
+        divisors = [d for d in range(1, whole + 1) if whole % d == 0]
         best = max(d for d in divisors if d <= 100)
-        return best if best >= 25 or best == gcd else min(d for d in divisors if d > 100)
+        return best if best >= 25 or best == whole else min(d for d in divisors if d > 100)
 
     def with_curve(self, evaluate_every: int | None) -> "Plan":
         """The same decisions with further evaluations at every multiple of `evaluate_every` steps."""
@@ -92,7 +95,8 @@ class Plan:
             return self
         rungs = {row.stop: row for row in self.rows}
         stops = sorted({*rungs, *range(evaluate_every, self.steps, evaluate_every)})
-        return replace(self, rows=tuple(rungs.get(stop, Row(stop)) for stop in stops))
+        rows = tuple(rungs.get(stop, Row(stop)) for stop in stops)
+        return replace(self, rows=rows, multiple=math.gcd(self.multiple or 0, *stops))
 
 
 def check_positive_int(owner: str, **values: int) -> None:

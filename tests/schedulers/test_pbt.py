@@ -9,7 +9,7 @@ from jaxtune.schedulers import Exploit, Plan, Row
 def test_table():
     plan = PopulationBasedTraining(4, 30, 10, quantile=0.5, resample_probability=0.1, perturbation=0.2).plan()
     rows = (Row(10, (4,)), Row(20, (4,)), Row(30, (4,)))
-    assert plan == Plan(brackets=(4,), rows=rows, exploit=Exploit(0.5, 0.1, 0.2))
+    assert plan == Plan(brackets=(4,), rows=rows, exploit=Exploit(0.5, 0.1, 0.2), multiple=plan.rows[0].stop)
     assert plan.trial_steps == 120
 
 

@@ -2,6 +2,7 @@
 
 import pytest
 
+from jaxtune.schedulers import Hyperband, PopulationBasedTraining, SuccessiveHalving
 from jaxtune.schedulers.plan import Plan, Row, round_to
 
 TWO_BRACKETS = Plan(brackets=(4, 2), rows=(Row(10, (2, 2)), Row(20, (1, 1)), Row(40, (1, 1))))
@@ -24,7 +25,7 @@ def test_curve_points_change_no_decision():
 
 @pytest.mark.parametrize("evaluate_every", [None, 40, 1000])
 def test_curves_that_add_nothing(evaluate_every):
-    assert TWO_BRACKETS.with_curve(evaluate_every) == TWO_BRACKETS
+    assert TWO_BRACKETS.with_curve(evaluate_every).rows == TWO_BRACKETS.rows
 
 
 @pytest.mark.parametrize(
@@ -56,3 +57,15 @@ def test_curve_points_shorten_the_unit():
 )
 def test_round_to(steps, multiple, rounded):
     assert round_to(steps, multiple) == rounded
+
+
+@pytest.mark.parametrize(
+    ("short", "long"),
+    [
+        (SuccessiveHalving(9, 10, 90), SuccessiveHalving(9, 10, 810)),
+        (Hyperband(10, 810), Hyperband(10, 1620)),  # the gcd of these rungs is 20
+        (PopulationBasedTraining(4, 40, 20), PopulationBasedTraining(4, 80, 20)),
+    ],
+)
+def test_a_longer_schedule_keeps_the_unit(short, long):
+    assert short.plan().unit == long.plan().unit
