@@ -11,7 +11,6 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-
 _PACKED = 2**12  # examples whose index shares a word with 20 random bits: ties are rare enough not to matter
 
 

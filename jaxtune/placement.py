@@ -121,7 +121,7 @@ def ladder(lanes: int, widest: int, lower: Sequence[Step]) -> tuple[Step, ...]:
     """
     steps = tuple(step for step in lower if step.width < widest)
     if steps and lanes <= steps[0].rows:
-        return steps
+        return steps[steps.index(fit(steps, lanes)) :]
     width = min(widest, _power_of_two(lanes))
     return Step(width * _power_of_two(-(-lanes // width)), width), *steps
 

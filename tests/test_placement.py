@@ -13,7 +13,6 @@ import jaxtune as jt
 from jaxtune import placement
 from jaxtune.placement import Placement, Step, check_memory, choose_ladder, fit, ladder
 
-
 CPU, GPU = (Step(8, 4), Step(2, 1)), (Step(512, 512), Step(128, 128), Step(32, 32))
 
 
@@ -71,9 +70,15 @@ def test_chunks_on_a_cpu_stay_in_the_cache(monkeypatch):
     assert width(10**9, monkeypatch=monkeypatch) == 2
 
 
-def test_chunks_are_no_wider_than_the_population(monkeypatch):
-    assert width(10, lanes=3, monkeypatch=monkeypatch) == 4
-    assert width(10, where=Placement(devices=ONE.devices, lanes=8), lanes=2, monkeypatch=monkeypatch) == 2
+def test_chunks_are_no_wider_than_the_population():
+    where = Placement(devices=ONE.devices, lanes=64)
+    assert [choose_ladder(where, where.mesh(), lanes, 1, 1)[0].width for lanes in (1, 8, 9, 17, 100)] == [
+        1,
+        4,
+        16,
+        32,
+        64,
+    ]
 
 
 def test_lanes_can_be_chosen(monkeypatch):
