@@ -29,13 +29,13 @@ schedulers and their defaults:
              goes on, to 3200 steps
   hyperband  98 configurations in four halvings side by side, to 3200 steps;
              --max-steps fixes the number
-  pbt        32 configurations for 3200 steps; every 50 steps the worst quarter
+  pbt        32 configurations for 3200 steps; every 200 steps the worst quarter
              copies the best and explores
   full       32 configurations for 3200 steps, whatever their loss
 
-The first decision falls after 50 steps, or a quarter of --max-steps if that is
-less; --max-steps is rounded to a multiple of it. --seed changes the search, not
-the split of the data."""
+Another --max-steps is rounded to a multiple of the steps before the first decision,
+which are about a quarter of it at most. --seed changes the search, not the split
+of the data."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:

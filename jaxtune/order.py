@@ -74,5 +74,19 @@ def _position(batch: jax.Array, batch_size: int, num_examples: int) -> tuple[jax
     """Epoch and offset in it at which a batch begins, without overflow for any number of batches."""
     divisor = math.gcd(batch_size, num_examples)
     size, examples = batch_size // divisor, num_examples // divisor  # batch * size / examples epochs
-    rest = (batch % examples) * size
-    return batch // examples * size + rest // examples, rest % examples * divisor
+    epoch, offset = _scaled_divmod(batch % examples, size, examples)
+    return batch // examples * size + epoch, offset * divisor
+
+
+def _scaled_divmod(x: jax.Array, factor: int, modulus: int) -> tuple[jax.Array, jax.Array]:
+    """divmod(x * factor, modulus) for x < modulus, digit by digit of the factor where the product leaves int32."""
+    bits = 31 - modulus.bit_length()  # x, and any remainder, times one digit fits
+    places = range(-(-factor.bit_length() // bits) - 1, -1, -1)
+    quotient = remainder = jnp.zeros_like(x)
+    for place in places:
+        digit = factor >> bits * place & (1 << bits) - 1
+        shifted, product = remainder << bits, x * digit
+        remainder = shifted % modulus + product % modulus
+        quotient = (quotient << bits) + shifted // modulus + product // modulus + remainder // modulus
+        remainder = remainder % modulus
+    return quotient, remainder

@@ -301,25 +301,29 @@ def _num_chunks(num_lanes: jax.Array, layout: Layout) -> jax.Array:
     return -(-num_lanes // (layout.devices * layout.width))
 
 
+def _start(x: jax.Array, *first: Any) -> list[jax.Array]:
+    """Indices of one dtype, also where JAX's default is 64 bits."""
+    return [jnp.int32(i) for i in (*first, *[0] * (x.ndim - len(first)))]
+
+
 def _take(tree: Any, replicate: Any, row: Any, width: int) -> Any:
     """[R, rows, 1, ...] -> [width, ...]."""
 
     def slice_of(x: jax.Array) -> jax.Array:
-        start, sizes = (replicate, row, *[0] * (x.ndim - 2)), (1, width, 1, *x.shape[3:])
-        return lax.dynamic_slice(x, start, sizes)[0, :, 0]
+        return lax.dynamic_slice(x, _start(x, replicate, row), (1, width, 1, *x.shape[3:]))[0, :, 0]
 
     return jax.tree.map(slice_of, tree)
 
 
 def _take_hp(hp: Any, row: Any, width: int) -> Any:
     """[rows, 1] -> [width]."""
-    return jax.tree.map(lambda x: lax.dynamic_slice(x, (row, 0), (width, 1))[:, 0], hp)
+    return jax.tree.map(lambda x: lax.dynamic_slice(x, _start(x, row), (width, 1))[:, 0], hp)
 
 
 def _put(tree: Any, part: Any, replicate: Any, row: Any) -> Any:
     """Writes [width, ...] into [R, rows, 1, ...]."""
     return jax.tree.map(
-        lambda x, p: lax.dynamic_update_slice(x, p[None, :, None], (replicate, row, *[0] * (x.ndim - 2))),
+        lambda x, p: lax.dynamic_update_slice(x, p[None, :, None], _start(x, replicate, row)),
         tree,
         part,
     )
@@ -384,7 +388,7 @@ def _book(lanes: Population, states: Any, info: dict[str, jax.Array], steps: jax
         state=states,
         diverged=diverged,
         info_sum={
-            name: lanes.info_sum[name] + jnp.sum(jnp.where(counted[name], values, 0.0), axis=0)
+            name: lanes.info_sum[name] + jnp.sum(jnp.where(counted[name], values, 0.0), axis=0, dtype=jnp.float32)
             for name, values in info.items()
         },
         info_count={
@@ -411,18 +415,28 @@ def _unit_indices(layout: Layout, windows: Any, index: Any, key: jax.Array, firs
 
 
 def _neutral(dtype: Any) -> Any:
-    # x + (-0.0) is x to the last bit, also for x = -0.0.
-    return jnp.asarray(-0.0 if jnp.issubdtype(dtype, jnp.inexact) else 0, dtype)
+    return jnp.zeros((), dtype)
 
 
 def _as_numbers(x: jax.Array) -> jax.Array:
-    """What can be summed over devices: keys and booleans as integers."""
+    """What can be summed over devices and stays as it is to the last bit: integers (sums of floats lose -0.0)."""
     if jnp.issubdtype(x.dtype, jax.dtypes.prng_key):
         return jax.random.key_data(x)
-    return x.astype(jnp.uint8) if x.dtype == jnp.bool_ else x
+    if x.dtype == jnp.bool_:
+        return x.astype(jnp.uint8)
+    if jnp.issubdtype(x.dtype, jnp.complexfloating):
+        x = jnp.stack([x.real, x.imag], axis=-1)
+    if jnp.issubdtype(x.dtype, jnp.inexact):
+        return lax.bitcast_convert_type(x, jnp.dtype(f"uint{8 * x.dtype.itemsize}"))
+    return x
 
 
 def _as_before(x: jax.Array, like: jax.Array) -> jax.Array:
     if jnp.issubdtype(like.dtype, jax.dtypes.prng_key):
         return jax.random.wrap_key_data(x, impl=jax.random.key_impl(like))
+    if jnp.issubdtype(like.dtype, jnp.complexfloating):
+        parts = lax.bitcast_convert_type(x, jnp.finfo(like.dtype).dtype)
+        return lax.complex(parts[..., 0], parts[..., 1])
+    if jnp.issubdtype(like.dtype, jnp.inexact):
+        return lax.bitcast_convert_type(x, like.dtype)
     return x.astype(like.dtype)

@@ -34,8 +34,8 @@ class Outcome:
         metrics: name -> [T], at each trial's last evaluation, mean over replicates; NaN where it diverged.
         steps: [T] int32, steps at that evaluation.
         diverged: [T] int32, the first step with a non-finite loss or metric, or -1.
-        best: int32, index of the best trial; trial 0 if all diverged.
-        state: State of the best trial, leaves [R, ...].
+        best: int32, index of the best trial of those trained to the end, or -1 if all of these diverged.
+        state: State of the best trial, leaves [R, ...]; of a diverged one if there is no best.
     """
 
     hparams: dict[str, jax.Array]
@@ -233,7 +233,7 @@ class _Search:
         carry, values = self._measure(carry, _numbers(row), layout)
         lost = carry.diverged != HEALTHY
         score = jnp.where(carry.training, safe_scores(values, lost, self.problem.mode), jnp.inf)
-        best = jnp.argmin(score).astype(jnp.int32)  # scores are never NaN
+        best = jnp.where(jnp.isinf(score.min()), -1, jnp.argmin(score)).astype(jnp.int32)  # scores are never NaN
         slot = jnp.argmax(carry.lanes == best).astype(jnp.int32)
         one = layout._replace(rows=1, width=1)
         alone = engine.move(layout, one, carry.population, jnp.full(one.slots, slot), jnp.int32(one.slots))

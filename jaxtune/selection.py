@@ -130,7 +130,7 @@ def _ensure_change(
     """
     traced = [(i, name, domain) for i, (name, domain) in enumerate(space.domains) if name in space.traced]
     discrete = [(i, name, domain) for i, name, domain in traced if domain.num_options and domain.num_options > 1]
-    if not discrete or len(discrete) < len(traced):
+    if not discrete or any(domain.num_options is None for _, _, domain in traced):
         return after  # a continuous value always moves
     old, new = space.decode(before), space.decode(after)
     stuck = jnp.all(jnp.stack([old[name] == new[name] for _, name, _ in traced]), axis=0)

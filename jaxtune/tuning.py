@@ -180,7 +180,9 @@ class _Study:
     def run(self, view: Progress, interrupted: threading.Event, callback: Callable | None) -> Result:
         """Runs the plan, as far as it gets."""
         self._start()
-        start = 0
+        if interrupted.is_set():
+            raise KeyboardInterrupt
+        start = generation = 0
         for number, row in enumerate(self.plan.rows):
             stop = self._train(start, row, view, interrupted)
             if stop > start:
@@ -189,10 +191,11 @@ class _Study:
                 break
             last = number == len(self.plan.rows) - 1
             if row.keep is not None and not last:
-                self._decide(number, row)
+                self._decide(generation, row)  # counts decisions: curve points must not change the noise
+                generation += 1
             start = row.stop
-            stopped = callback is not None and callback(self._result(interrupted=False, whole=last)) is True
-            if stopped and not last:
+            answer = callback is not None and callback(self._result(interrupted=False, whole=last))
+            if isinstance(answer, (bool, np.bool_)) and answer and not last:
                 interrupted.set()
                 break
         if interrupted.is_set():
@@ -221,10 +224,11 @@ class _Study:
         """Trains all groups towards a row; returns the step count reached, a common one even after Ctrl-C."""
         spent = self.record.lane_steps[-1] if self.record.step else 0
         stop = row.stop
+        leader = next(group for group in self.groups if group.count)
         for group in self.groups:
             self._show(view, spent, row)
             for done in group.train(self.hp, start, stop):
-                if interrupted.is_set() and done < stop and group is self.groups[0]:
+                if interrupted.is_set() and done < stop and group is leader:
                     stop = done  # the other groups go as far, so that all can be compared
                 self._show(view, spent + group.count * (done - start) * self.replicates, row)
                 if done >= stop:

@@ -107,7 +107,7 @@ def test_default_schedulers():
     assert default("halving") == jt.SuccessiveHalving(512, min_steps=50, max_steps=3200, eta=4)
     assert default("hyperband") == jt.Hyperband(min_steps=50, max_steps=3200, eta=4)
     assert default("hyperband").plan().trials == 98  # as --help says
-    assert default("pbt") == jt.PopulationBasedTraining(32, 3200, interval=50)
+    assert default("pbt") == jt.PopulationBasedTraining(32, 3200, interval=200)
     assert default("full") == jt.FullBudget(32, 3200)
 
 
@@ -124,7 +124,9 @@ def test_all_evaluations_lie_on_the_curve(name):
         trials = None if name == "hyperband" else 8
         plan = digits.scheduler(name, trials, max_steps).plan()
         assert all(row.stop % every == 0 for row in plan.rows)
-        assert abs(plan.steps - max_steps) <= every / 2
+        first = every if name == "full" else plan.rows[0].stop
+        assert first <= plan.steps / 4 + every / 2 or max_steps < 4  # Hyperband rounds its rungs
+        assert abs(plan.steps - max_steps) <= first / 2
         assert len(plan.with_curve(every).rows) >= min(4, max_steps)
 
 

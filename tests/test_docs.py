@@ -137,15 +137,28 @@ def test_contributed_sampler_and_scheduler_search(contributed):
     assert max(lrs[:3]) < min(lrs[3:])  # on this task more is better
 
 
-# docs/halving_vs_random.md
+# Scripts in docs/
+
+
+def script(name):
+    spec = importlib.util.spec_from_file_location(name, ROOT / "docs" / f"{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_picture_shows_the_search():
+    picture = script("picture")
+    scheduler = jt.SuccessiveHalving(trials=6, min_steps=10, max_steps=40, eta=2)
+    result = tune(DESCENT, DESCENT_SPACE, scheduler=scheduler, evaluate_every=picture.EVERY)
+    ax = picture.draw(result)
+    assert {text.get_text() for text in ax.get_legend().get_texts()} >= {"pruned (5)", "finished (1)"}
+    np.testing.assert_allclose(ax.get_lines()[-1].get_ydata()[-1], result.best.metrics["loss"])
 
 
 @pytest.fixture(scope="module")
 def study():
-    spec = importlib.util.spec_from_file_location("halving_vs_random", ROOT / "docs" / "halving_vs_random.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return script("halving_vs_random")
 
 
 def test_study_page_shows_the_code_that_runs(study):
@@ -171,7 +184,7 @@ def test_study_interval_of_a_mean(study):
 
 
 @pytest.mark.slow
-def test_study_on_few_seeds(study, monkeypatch):
+def test_study_on_few_seeds(study, monkeypatch, tmp_path):
     """Searches under vmap keep apart, each finds a network that works, and none of the halvings fails."""
     few = {name: scheduler for name, scheduler in study.SEARCHES.items() if scheduler.plan().trial_steps < 3000}
     monkeypatch.setattr(study, "SEARCHES", few)
@@ -183,6 +196,8 @@ def test_study_on_few_seeds(study, monkeypatch):
         assert ((values > 0) & (values < 0.9)).all()
     assert errors[study.HALVING].max() < 0.1
     assert study.table(errors).count("\n") == 1 + len(few)
+    study.draw(errors, tmp_path / "drawn.png")
+    assert (tmp_path / "drawn.png").read_bytes().startswith(b"\x89PNG")
     keys = jax.vmap(jax.random.key)(jnp.arange(6)[::-1])
     backwards = study.many_searches(keys, study.digits_task(), few[study.HALVING])
     np.testing.assert_allclose(backwards[::-1], errors[study.HALVING], atol=0.01)  # 5 of 497 digits

@@ -100,7 +100,6 @@ def test_large_batch_numbers_do_not_overflow(num_examples, batch_size):
             assert tuple(map(int, position(jnp.int32(batch), batch_size, num_examples))) == (epoch, offset)
 
 
-@pytest.mark.xfail(strict=True, reason="bug: (batch % examples) * size leaves int32 where N * B / gcd > 2^31")
 def test_large_data_and_large_batches_do_not_overflow():
     for batch in LATE[:4]:
         expected = divmod(batch * 4096, 1_281_167)

@@ -136,7 +136,7 @@ def test_the_rest_of_the_population_changes_no_trial(everyone):
     np.testing.assert_allclose(losses[-1, 1:], everyone[-1, chosen], rtol=1e-3)
 
 
-ODD_LANES = pytest.param(jt.Placement(devices=ONE.devices, lanes=12), 10, marks=pytest.mark.xfail(strict=True))
+ODD_LANES = (jt.Placement(devices=ONE.devices, lanes=12), 10)
 
 
 @pytest.mark.parametrize(("placement", "trials"), [(ONE, 30), (TWO, 30), (ALL, 60), ODD_LANES])
@@ -149,7 +149,6 @@ def test_lanes_keep_their_hyperparameters_wherever_they_move(placement, trials):
         assert trial.metrics["count"] == trial.steps
 
 
-@pytest.mark.xfail(strict=True, reason="bug: with jax_enable_x64 indices and logs change their dtypes")
 def test_in_double_precision_over_200_steps():
     """Rounding grows with the steps; in float64 it has far to go. A process of its own, since this is a setting."""
     code = (
@@ -489,7 +488,6 @@ def test_copies_are_made_bit_for_bit(monkeypatch, num_devices, move_bytes):
     _check_move(layout, layout, _exploit_sources(layout.slots), layout.slots)
 
 
-@pytest.mark.xfail(strict=True, reason="bug: on CPU the sum over devices makes -0.0 and denormals 0.0")
 @each_number_of_devices
 def test_bits_that_arithmetic_loses_are_moved(num_devices):
     layout = _layout(num_devices, rows=4, replicates=2)

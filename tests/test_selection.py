@@ -245,7 +245,6 @@ def test_at_least_one_decoded_value_always_changes(name, exploit):
     assert ((after >= 0) & (after <= 1)).all()
 
 
-@pytest.mark.xfail(strict=True, reason="bug: a traced Choice of one option counts as continuous")
 def test_a_value_changes_next_to_a_choice_of_one():
     space = Space.of({"size": Choice((32, 64)), "factor": Choice((2,))})
     before, after = explored(space, exploit=RESAMPLE)

@@ -123,10 +123,7 @@ def test_replicates_count_as_lane_steps():
     "scheduler",
     [
         HALVING,
-        pytest.param(
-            PBT,
-            marks=pytest.mark.xfail(strict=True, reason="bug: explore noise is keyed by the row's number"),
-        ),
+        PBT,
     ],
     ids=["halving", "pbt"],
 )
@@ -180,7 +177,6 @@ def test_true_stops(scheduler):
     assert_holds_what_is_known(result)
 
 
-@pytest.mark.xfail(strict=True, reason="bug: the answer is compared with `is True`, which numpy's is not")
 def test_the_true_of_numpy_stops():
     assert tune(DESCENT, DESCENT_SPACE, scheduler=HALVING, callback=lambda result: np.True_).interrupted
 
@@ -267,7 +263,6 @@ def test_ctrl_c_stops_all_groups_at_the_same_step(own_handler):
     assert len({t.metrics["count"] for t in result.trials}) == 1
 
 
-@pytest.mark.xfail(strict=True, reason="bug: Ctrl-C is looked at in the first group only, which has no trials left")
 def test_ctrl_c_where_the_first_group_was_pruned(own_handler):
     sampler = Listed.of(*({"lr": lr, "size": size} for lr, size in ((1e-4, 2), (2e-4, 2), (1e-2, 3), (9e-3, 3))))
     result = tune(
@@ -288,7 +283,6 @@ def _sized_init(key, hp):
 _SIZED = DESCENT.replace(init=_sized_init)
 
 
-@pytest.mark.xfail(strict=True, reason="contract: Ctrl-C raises if nothing is finished; here it trains a unit first")
 def test_ctrl_c_before_anything_is_finished(monkeypatch):
     spawn = group.Group.spawn
 

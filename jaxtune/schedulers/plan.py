@@ -82,12 +82,13 @@ class Plan:
         """Steps that are always trained together, a static size of the compiled program.
 
         It divides every stop. About 100 steps amortise the loop around them and keep a call to
-        the device short; where no divisor between 25 and 100 exists (a prime `min_steps`), the next larger serves.
+        the device short; where no divisor between 25 and 100 exists (a prime `min_steps`), the next up to 1,000
+        serves.
         """
         whole = self.multiple or math.gcd(*(row.stop for row in self.rows))
-        divisors = [d for d in range(1, whole + 1) if whole % d == 0]
+        divisors = [d for d in range(1, 1001) if whole % d == 0]
         best = max(d for d in divisors if d <= 100)
-        return best if best >= 25 or best == whole else min(d for d in divisors if d > 100)
+        return best if best >= 25 or best == whole else min((d for d in divisors if d > 100), default=best)
 
     def with_curve(self, evaluate_every: int | None) -> "Plan":
         """The same decisions with further evaluations at every multiple of `evaluate_every` steps."""

@@ -38,7 +38,8 @@ def test_curves_that_add_nothing(evaluate_every):
         ((97 * 2, 97 * 4), 97),
         ((101, 404), 101),  # prime: a unit of 1 would cost more than a long one
         ((2 * 103, 6 * 103), 103),
-        ((1009 * 3,), 1009),  # no divisor from 25 to 100: the next larger one
+        ((151 * 3,), 151),  # no divisor from 25 to 100: the next larger one
+        ((1009 * 3,), 3),  # but not a very large one
         ((13 * 7 * 2,), 91),
     ],
 )
