@@ -40,7 +40,7 @@ def _advice(frames: traceback.StackSummary, name: str, read: str, num_options: i
     if any("/flax/" in path and "rate" in (f.line or "") for path, f in places):
         return "a Flax dropout layer", f"use jt.rate({read})"
     if num_options is not None:
-        return "the task", f"declare it static, as in jt.Integer(..., static=True), or keep {read} out of it"
+        return "the task", f"declare it static (static=True in its domain), or keep {read} out of it"
     if name == read:
         return "the task", f"keep {read} out of it, jnp.where decides between traced values"
     return "the task", f"declare it static, as in jt.Choice([...], static=True), or keep {read} out of it"

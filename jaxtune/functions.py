@@ -15,6 +15,7 @@ import jax.numpy as jnp
 from jax.extend.core import ClosedJaxpr, jaxpr_as_fun
 
 from jaxtune import checks
+from jaxtune.options import typed
 from jaxtune.task import Task
 from jaxtune.weak import weaken
 
@@ -216,6 +217,7 @@ def trace_anew(task: Task, static: Mapping[str, Any], order: tuple[str, ...], in
 
 _CACHE: dict[Any, Functions] = {}
 _CACHE_SIZE = 256
+_SETTINGS = ("jax_default_matmul_precision", "jax_enable_x64", "jax_default_prng_impl")  # decide what a trace holds
 
 
 def trace(task: Task, static: Mapping[str, Any], order: tuple[str, ...], inputs: Inputs) -> Functions:
@@ -226,9 +228,9 @@ def trace(task: Task, static: Mapping[str, Any], order: tuple[str, ...], inputs:
     """
     leaves, tree = jax.tree.flatten(inputs)
     shapes = tuple((leaf.shape, leaf.dtype) for leaf in leaves)
-    values = tuple((name, type(value), value) for name, value in sorted(static.items()))
-    precision = jax.config.jax_default_matmul_precision  # type: ignore[attr-defined] # made at run time
-    key = (task.functions, values, order, tree, shapes, precision)
+    values = tuple((name, typed(value)) for name, value in sorted(static.items()))
+    settings = tuple(getattr(jax.config, name) for name in _SETTINGS)
+    key = (task.functions, values, order, tree, shapes, settings)
     if key in _CACHE:
         _CACHE[key] = _CACHE.pop(key)  # most recently used last
         return _CACHE[key]

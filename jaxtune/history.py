@@ -104,10 +104,9 @@ class History:
 def rank_trials(history: History, metric: str, mode: str) -> list[int]:
     """Trial ids, best first.
 
-    First the trials in training at the last rung decided, by their values there; a value from an earlier rung
-    is not comparable, so the others follow by how far they got, then by value. Diverged trials and those
-    without a finite value come last. Ties go to the lower id. Before any decision the last evaluation stands
-    for the rung.
+    By how far they were evaluated, then by the value there: values at different step counts are not comparable.
+    So those in training at the end come first. Diverged trials and those without a finite value come last.
+    Ties go to the lower id.
 
     Args:
         history: the record of the search.
@@ -125,11 +124,9 @@ def rank_trials(history: History, metric: str, mode: str) -> list[int]:
     if metric not in history.metrics:
         raise ValueError(f"metric={metric!r} was not recorded; there are {listing(history.metrics)}.")
     ids = np.arange(history.num_trials)
-    rungs = np.flatnonzero(history.decided)
-    rung = rungs[-1] if len(rungs) else len(history.step) - 1
-    where = np.minimum(history.last, rung)  # [T]
-    cost = history.mean(metric)[where, ids] * (1 if mode == "min" else -1)
+    # Single precision, as at the rungs: ties are common, and both have to see the same ones.
+    cost = history.at_last(metric).astype(np.float32).mean(axis=1) * (1 if mode == "min" else -1)
     bad = history.failed | ~np.isfinite(cost)
-    reach = np.where(bad, -1, history.step[where])
-    # lexsort goes by its last key first. Nobody reaches further than the trials at the last rung do.
+    reach = np.where(bad, -1, history.step[history.last])
+    # lexsort goes by its last key first.
     return np.lexsort((ids, np.where(bad, 0.0, cost), -reach, bad)).tolist()

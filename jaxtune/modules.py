@@ -35,6 +35,12 @@ class LinenModel:
 
     module: nn.Module | Callable[..., nn.Module]
 
+    def __hash__(self) -> int:
+        try:
+            return hash(self.module)
+        except TypeError:  # a module with a list among its attributes, such as nn.Sequential
+            return hash(type(self.module))
+
     def build(self, hp: dict) -> nn.Module:
         """The module for these hyperparameters."""
         if isinstance(self.module, nn.Module):

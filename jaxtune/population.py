@@ -248,25 +248,21 @@ def move(before: Layout, after: Layout, population: Population, source: jax.Arra
 
         def fetch(x: jax.Array, slots: jax.Array) -> jax.Array:
             rows, devices = slots // before.devices, slots % before.devices
-            mine = (devices == here).reshape(1, -1, *[1] * (x.ndim - 3))
-            part = jnp.where(mine, x[:, rows, 0], _neutral(x.dtype))
-            part = part.reshape(x.shape[0], block, before.devices, *x.shape[3:])
-            return lax.psum_scatter(part, AXIS, scatter_dimension=2, tiled=True)
+            part = _as_integers(x[:, rows, 0])
+            mine = (devices == here).reshape(1, -1, *[1] * (part.ndim - 2))
+            part = jnp.where(mine, part, jnp.zeros((), part.dtype))
+            part = part.reshape(part.shape[0], block, before.devices, *part.shape[2:])
+            return _as_before(lax.psum_scatter(part, AXIS, scatter_dimension=2, tiled=True), x)
 
         def step(number: Any, target: Any) -> Any:
             slots = lax.dynamic_slice_in_dim(source, number * block * before.devices, block * before.devices)
-            origin = target if before.rows == after.rows else data
+            origin = target if before.rows == after.rows else population
             return jax.tree.map(
-                lambda t, x: lax.dynamic_update_slice_in_dim(t, fetch(x, slots), number * block, 1),
-                target,
-                origin,
+                lambda t, x: lax.dynamic_update_slice_in_dim(t, fetch(x, slots), number * block, 1), target, origin
             )
 
-        data = jax.tree.map(_as_numbers, population)
-        cut = (lambda x: x) if before.rows == after.rows else (lambda x: x[:, : after.rows])
-        blocks = -(-num_lanes // (block * before.devices))
-        moved = lax.fori_loop(0, blocks, step, jax.tree.map(cut, data))
-        return jax.tree.map(_as_before, moved, population)
+        start = population if before.rows == after.rows else jax.tree.map(lambda x: x[:, : after.rows], population)
+        return lax.fori_loop(0, -(-num_lanes // (block * before.devices)), step, start)
 
     return _per_device(before, body, population, source, num_lanes)
 
@@ -414,12 +410,8 @@ def _unit_indices(layout: Layout, windows: Any, index: Any, key: jax.Array, firs
     return indices, windows
 
 
-def _neutral(dtype: Any) -> Any:
-    return jnp.zeros((), dtype)
-
-
-def _as_numbers(x: jax.Array) -> jax.Array:
-    """What can be summed over devices and stays as it is to the last bit: integers (sums of floats lose -0.0)."""
+def _as_integers(x: jax.Array) -> jax.Array:
+    """What stays as it is to the last bit when zeros are added: sums of floats lose -0.0 and denormals."""
     if jnp.issubdtype(x.dtype, jax.dtypes.prng_key):
         return jax.random.key_data(x)
     if x.dtype == jnp.bool_:

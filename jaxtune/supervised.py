@@ -266,7 +266,7 @@ class Evaluate:
         return asks_for(self.recipe.loss, "hp")
 
     def __call__(
-        self, key: jax.Array, state: dict, data: Any, hp: dict, *, step: Any, total_steps: Any
+        self, key: jax.Array, state: dict, data: Any, hp: dict, *, step: Any = 0, total_steps: Any = 1
     ) -> dict[str, jax.Array]:
         """See `Task.evaluate`."""
         recipe = self.recipe

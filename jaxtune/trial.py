@@ -194,16 +194,16 @@ def _explored(history: History, trial: int) -> dict[str, PiecewiseConstant]:
         initial = [history.hparams[slots[i]][name] for i in at]
         courses[name] = PiecewiseConstant(
             boundaries=tuple(starts[at[1:]].tolist()),
-            values=tuple(_like(old, value) for old, value in zip(initial, values[at].tolist(), strict=True)),
+            values=tuple(_like(old, value) for old, value in zip(initial, values[at], strict=True)),
         )
     return courses
 
 
-def _like(initial: Any, value: float) -> Any:
-    """`value` as the Python type that the hyperparameter has; an unchanged one is returned as it was."""
+def _like(initial: Any, value: Any) -> Any:
+    """A value of the table as a Python number; an unchanged one is returned as the user wrote it."""
     if np.float32(initial) == np.float32(value):
         return initial
-    return round(value) if isinstance(initial, int) else value
+    return int(value) if np.issubdtype(np.asarray(value).dtype, np.integer) else float(str(np.float32(value)))
 
 
 def standard_error(values: np.ndarray) -> np.ndarray:

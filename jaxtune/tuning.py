@@ -166,6 +166,12 @@ class _Study:
             functions = problem.functions(dict(zip(problem.space.static, key.tolist(), strict=False)))
             trials = np.flatnonzero(members.reshape(-1) == number)
             groups.append(Group.of(setting, functions, data, trials, self.hp, self.clock, self.plan.trials))
+        reported = {(group.programs.functions.metrics, group.programs.functions.info) for group in groups}
+        if len(reported) > 1:
+            raise ValueError(
+                "All trials need the same metrics and logs, but with other static hyperparameters the task reports "
+                f"others: {' or '.join(str(metrics + info) for metrics, info in sorted(reported))}."
+            )
         return groups
 
     def _brackets(self) -> tuple[np.ndarray, int]:
@@ -198,14 +204,13 @@ class _Study:
             if isinstance(answer, (bool, np.bool_)) and answer and not last:
                 interrupted.set()
                 break
-        if interrupted.is_set():
-            if not self.record.step:
-                raise KeyboardInterrupt
+        stopped = interrupted.is_set() and self.record.step[-1] < self.plan.steps
+        if stopped:
             view.message(
                 f"Interrupted at step {self.record.step[-1]} of {self.plan.steps}: "
                 "the result holds what is known by then."
             )
-        return self._result(interrupted.is_set(), whole=True)
+        return self._result(stopped, whole=True)
 
     def _start(self) -> None:
         prunes = self.plan.population[-1] < self.plan.trials
@@ -226,7 +231,7 @@ class _Study:
         stop = row.stop
         leader = next(group for group in self.groups if group.count)
         for group in self.groups:
-            self._show(view, spent, row)
+            self._show(view, spent, row, note="" if self.record.step else "compiling")
             for done in group.train(self.hp, start, stop):
                 if interrupted.is_set() and done < stop and group is leader:
                     stop = done  # the other groups go as far, so that all can be compared
@@ -236,11 +241,11 @@ class _Study:
             spent += group.count * (stop - start) * self.replicates
         return stop
 
-    def _show(self, view: Progress, spent: int, row: Row) -> None:
+    def _show(self, view: Progress, spent: int, row: Row, note: str = "") -> None:
         rungs = [r.stop for r in self.plan.rows if r.keep is not None]  # without the points of curves
         best = self.record.best(self.problem.metric, self.problem.mode)
         rung = f"{sum(stop < row.stop for stop in rungs) + 1}/{len(rungs)}"
-        view.update(spent, rung, int(np.sum(self.training)), best, self.problem.metric)
+        view.update(spent, rung, int(np.sum(self.training)), best, self.problem.metric, note)
 
     def _evaluate(self, stop: int, decided: bool) -> None:
         shape = (self.replicates, self.plan.trials)
@@ -297,7 +302,7 @@ class _Study:
         history = self.record.history(
             hparams=tuple(space.row(self.decoded, t) for t in range(self.plan.trials)),
             log_names=tuple(name for name, domain in space.domains if domain.log),
-            bracket=np.asarray(self.plan.bracket_of),
+            bracket=self.bracket,
             total_steps=self.plan.steps,
             pruned=self.pruned,
             diverged=self.diverged,
@@ -311,7 +316,7 @@ class _Study:
             hp = {name: values[best] for name, values in self.hp.items()}
             static = static_values(space, {name: int(self.decoded[name][best]) for name in space.static})
             extras = Extras(np.int32(self.record.step[-1]), np.int32(self.plan.steps), group.programs.shared.stats)
-            extra = _best(self.problem, self.key, group.state(best), hp, static, extras)
+            extra = _best(self.problem, self.key, self.replicates, group.state(best), hp, static, extras)
         return Result(
             history,
             metric=self.problem.metric,
@@ -328,13 +333,14 @@ def _decoded(unit: np.ndarray, space: Space) -> dict[str, np.ndarray]:
 
 
 def _best(
-    problem: Problem, study_seed_key: jax.Array, state: Any, hp: dict, static: dict, extras: Extras
+    problem: Problem, study_seed_key: jax.Array, replicates: int, state: Any, hp: dict, static: dict, extras: Extras
 ) -> dict[str, Any]:
     """What `Result` needs to know about the best trial.
 
     Args:
         problem: Task and space.
         study_seed_key: Key of the study.
+        replicates: R.
         state: Leaves [R, ...].
         hp: Its traced hyperparameters.
         static: Its other ones.
@@ -349,7 +355,7 @@ def _best(
             number, state = replicate
             return evaluate(replicate_key(key, number, EVALUATE), state, data, hp, extras)
 
-        return jax.lax.map(one, (np.arange(jax.tree.leaves(states)[0].shape[0]), states))
+        return jax.lax.map(one, (np.arange(replicates), states))
 
     def test() -> dict[str, np.ndarray]:
         return {name: np.asarray(values) for name, values in on_data(state, task.test).items()}

@@ -251,3 +251,18 @@ def test_the_oldest_traces_are_dropped(monkeypatch):
 
 def test_trace_anew_traces_anew():
     assert trace_of(again=trace_anew) is not trace_of(again=trace_anew)
+
+
+def test_equal_containers_of_other_types_are_traced_anew():
+    """(1, 2) == (1.0, 2.0), but a program may differ."""
+
+    def evaluate(key, state, data, hp):
+        return {"loss": jnp.float32(sum(1 if isinstance(v, float) else 2 for v in hp["c"]))}
+
+    def step(key, state, batch, hp):
+        return state, {}
+
+    task = Task(init=lambda key, hp: jnp.zeros(()), step=step, evaluate=evaluate)
+    traces = [trace(task, {"c": c}, ("c",), inputs_of(task, {})) for c in ((1, 2), (1.0, 2.0), (1, 2))]
+    assert traces[0] is traces[2]
+    assert traces[0] is not traces[1]

@@ -43,10 +43,10 @@ def test_ranking_puts_diverged_last_even_if_they_got_further():
     assert rank_trials(history, "accuracy", "max") == [0, 1]
 
 
-def test_ranking_uses_the_last_rung_and_not_evaluations_after_it():
-    values = [[0.5, 0.6], [0.9, 0.2]]
-    assert rank_trials(make_history(values, [10, 20], decided=[True, False]), "accuracy", "max") == [1, 0]
-    assert rank_trials(make_history(values, [10, 20], decided=[False, False]), "accuracy", "max") == [0, 1]
+def test_survivors_rank_by_their_last_evaluation_even_after_the_last_rung():
+    values = [[0.5, 0.6, 0.95], [0.9, 0.2, NAN]]  # the last is pruned at the rung at 10
+    history = make_history(values, [10, 20], decided=[True, False], pruned=np.array([-1, -1, 10]))
+    assert rank_trials(history, "accuracy", "max") == [0, 1, 2]
 
 
 def test_ranking_averages_replicates():

@@ -245,3 +245,11 @@ def test_an_nnx_module_is_built_anew_in_every_trace():
 )
 def test_models_are_told_apart(model, kind):
     assert type(flax_model(model)) is kind
+
+
+def test_models_with_lists_can_be_compared_and_hashed():
+    """nn.Sequential holds a list, which has no hash."""
+    first, second = (LinenModel(nn.Sequential([nn.Dense(2), nn.relu])) for _ in range(2))
+    assert first == second
+    assert hash(first) == hash(second)
+    assert first != LinenModel(nn.Sequential([nn.Dense(3), nn.relu]))

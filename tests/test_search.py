@@ -88,7 +88,7 @@ def test_there_is_no_best_where_all_finalists_diverge():
 def test_where_all_diverge_nothing_is_finite():
     task = DESCENT.replace(step=lambda key, state, batch, hp: (state, {"loss": hp["lr"] * jnp.nan}))
     outcome = compiled(DESCENT_SPACE, scheduler=jt.FullBudget(4, 10))(jax.random.key(0), task)
-    assert outcome.best == 0
+    assert outcome.best == -1
     assert (outcome.diverged == 0).all()
     assert np.isnan(outcome.metrics["loss"]).all()
 

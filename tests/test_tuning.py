@@ -399,3 +399,42 @@ def test_every_lineage_in_closed_form():
         for start, slot in trial.lineage:
             e = start // 10
             assert result.history.schedule["lr"][e, slot] == pytest.approx(rates[start])
+
+
+def test_mixed_numbers_of_a_choice_are_reported_as_they_were_used():
+    """PBT over 1, 0.5, 2.5: an int among floats must not round what is reported."""
+    task = DESCENT.replace(
+        step=lambda key, state, batch, hp: (state, {}), evaluate=lambda key, state, data, hp: {"lr": hp["lr"] * 1.0}
+    )
+    scheduler = jt.PopulationBasedTraining(8, 40, 10)
+    result = tune(task, {"lr": jt.Choice((1, 0.5, 2.5, 1.5))}, scheduler=scheduler, metric="lr", mode="max")
+    assert [t.hparams["lr"] for t in result.trials] == [t.metrics["lr"] for t in result.trials]
+
+
+def test_groups_must_report_the_same_metrics():
+    def evaluate(key, state, data, hp):
+        return {"loss": hp["lr"] * 1.0} | ({"extra": hp["lr"] * 2.0} if hp["k"] == "a" else {})
+
+    space = DESCENT_SPACE | {"k": jt.Choice(("a", "b"))}
+    with pytest.raises(ValueError, match="same metrics and logs.*extra"):
+        tune(DESCENT.replace(evaluate=evaluate), space, scheduler=jt.FullBudget(8, 10))
+
+
+def test_brackets_of_groups_under_exploits_are_the_groups():
+    def evaluate(key, state, data, hp):
+        return {"loss": hp["lr"] * (1.0 if hp["k"] == "a" else 2.0)}
+
+    space = DESCENT_SPACE | {"k": jt.Choice(("a", "b"))}
+    result = tune(DESCENT.replace(evaluate=evaluate), space, scheduler=jt.PopulationBasedTraining(8, 20, 10))
+    assert {(t.hparams["k"], t.bracket) for t in result.trials} == {("a", 0), ("b", 1)}
+
+
+def test_a_state_without_arrays_can_be_tested():
+    task = DESCENT.replace(
+        init=lambda key, hp: {},
+        step=lambda key, state, batch, hp: (state, {"loss": hp["lr"] * 1.0}),
+        evaluate=lambda key, state, data, hp: {"loss": hp["lr"] * 1.0},
+        test=np.zeros(3, np.float32),
+    )
+    result = tune(task, DESCENT_SPACE, scheduler=jt.FullBudget(4, 10), replicates=2)
+    assert result.test()["loss"] == pytest.approx(result.best.hparams["lr"], rel=1e-6)
