@@ -151,7 +151,10 @@ def choose_ladder(
     if placement.lanes is not None:
         widest = placement.lanes
     elif cpu:
-        widest = min(max(_nearest_power(_l2_bytes() / 4 / max(1, state_bytes)), 2), 64)
+        widest = max(_nearest_power(_l2_bytes() / 4 / max(1, state_bytes)), 2)
+        if widest >= 16 and mesh.devices.size == 1:
+            widest *= 4  # XLA shares the operations of many small lanes among the cores of a lone device
+        widest = min(widest, 128)
     else:
         # Of the whole memory, not of what is free just now: equal searches must get equal widths.
         lanes_in_memory = min(map(_device_bytes, mesh.devices.flat)) / 4 / max(1, scratch_bytes)

@@ -56,7 +56,7 @@ def test_fit_is_the_narrowest_that_holds_them():
     assert [fit(steps, lanes).rows for lanes in (64, 9, 8, 3, 2, 1)] == [64, 64, 8, 8, 2, 2]
 
 
-def width(state_bytes, *, where=ONE, lanes=1000, l2=2**20, monkeypatch):
+def width(state_bytes, *, where=TWO, lanes=1000, l2=2**20, monkeypatch):
     monkeypatch.setattr(placement, "_l2_bytes", lambda: l2)
     return choose_ladder(where, where.mesh(), lanes, state_bytes, 1)[0].width
 
@@ -66,8 +66,13 @@ def test_chunks_on_a_cpu_stay_in_the_cache(monkeypatch):
     widths = [width(2**14, l2=2**k, monkeypatch=monkeypatch) for k in (19, 20, 21)]
     assert widths == [8, 16, 32]
     assert widths == [width(2**k, monkeypatch=monkeypatch) for k in (15, 14, 13)]
-    assert width(1, monkeypatch=monkeypatch) == width(2, monkeypatch=monkeypatch) <= 64
+    assert width(1, monkeypatch=monkeypatch) == width(2, monkeypatch=monkeypatch) <= 128
     assert width(10**9, monkeypatch=monkeypatch) == 2
+
+
+def test_small_lanes_share_the_cores_of_a_lone_device(monkeypatch):
+    assert width(2**14, where=ONE, monkeypatch=monkeypatch) == 64
+    assert width(2**16, where=ONE, monkeypatch=monkeypatch) == width(2**16, monkeypatch=monkeypatch) == 4
 
 
 def test_chunks_are_no_wider_than_the_population():
