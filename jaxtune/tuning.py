@@ -13,7 +13,7 @@ import numpy as np
 
 from jaxtune import checks
 from jaxtune.configurations import EXPLORE, TRAIN, decode, sample, study_key
-from jaxtune.functions import Extras, seamed
+from jaxtune.functions import Extras, Functions, seamed
 from jaxtune.group import Group, Setting, data_on_devices
 from jaxtune.history import rank_trials
 from jaxtune.placement import Placement
@@ -141,38 +141,31 @@ class _Study:
 
     def _groups(self, placement: Placement) -> list[Group]:
         problem = self.problem
-        indices = np.stack([self.decoded[n] for n in problem.space.static] or [np.zeros(self.plan.trials, int)], axis=1)
-        keys, members = np.unique(indices, axis=0, return_inverse=True)
-        if len(keys) > placement.max_programs:
-            options = {n: len(np.unique(self.decoded[n])) for n in problem.space.static}
-            worst = max(options, key=lambda name: options[name])
-            raise ValueError(
-                f"The space has {len(keys)} combinations of static hyperparameters, one program each, but "
-                f"Placement(max_programs={placement.max_programs}); {worst!r} alone has {options[worst]}."
-            )
-        mesh = placement.mesh()
-        setting = Setting(
-            problem,
-            mesh,
-            placement,
-            self.replicates,
-            self.plan.unit,
-            self.plan.steps,
-            study_key(self.key, TRAIN),
-        )
+        options, group_of = self._static_options(placement.max_programs)
+        mesh, train_key = placement.mesh(), study_key(self.key, TRAIN)
+        setting = Setting(problem, mesh, placement, self.replicates, self.plan.unit, self.plan.steps, train_key)
         data = data_on_devices(problem.task, mesh)
         groups = []
-        for number, key in enumerate(keys):
-            functions = problem.functions(dict(zip(problem.space.static, key.tolist(), strict=False)))
-            trials = np.flatnonzero(members.reshape(-1) == number)
+        for number, indices in enumerate(options):
+            functions = problem.functions(indices)
+            trials = np.flatnonzero(group_of == number)
             groups.append(Group.of(setting, functions, data, trials, self.hp, self.clock, self.plan.trials))
-        reported = {(group.programs.functions.metrics, group.programs.functions.info) for group in groups}
-        if len(reported) > 1:
-            raise ValueError(
-                "All trials need the same metrics and logs, but with other static hyperparameters the task reports "
-                f"others: {' or '.join(str(metrics + info) for metrics, info in sorted(reported))}."
-            )
+        _check_same_reports([group.programs.functions for group in groups])
         return groups
+
+    def _static_options(self, max_programs: int) -> tuple[list[dict[str, int]], np.ndarray]:
+        """The combinations of static options that occur, and which of them each trial has, [T]."""
+        names = self.problem.space.static
+        columns = [self.decoded[name] for name in names] or [np.zeros(self.plan.trials, int)]
+        keys, group_of = np.unique(np.stack(columns, axis=1), axis=0, return_inverse=True)
+        if len(keys) > max_programs:
+            values = {name: len(np.unique(self.decoded[name])) for name in names}
+            worst = max(values, key=lambda name: values[name])
+            raise ValueError(
+                f"The space has {len(keys)} combinations of static hyperparameters, one program each, but "
+                f"Placement(max_programs={max_programs}); {worst!r} alone has {values[worst]}."
+            )
+        return [dict(zip(names, key.tolist(), strict=False)) for key in keys], group_of.reshape(-1)
 
     def _brackets(self) -> tuple[np.ndarray, int]:
         """The bracket of each trial. With exploits each group is one: weights can't cross shapes."""
@@ -325,6 +318,15 @@ class _Study:
             interrupted=interrupted,
             timing=timing,
             **extra,
+        )
+
+
+def _check_same_reports(functions: list[Functions]) -> None:
+    reported = {(one.metrics, one.info) for one in functions}
+    if len(reported) > 1:
+        raise ValueError(
+            "All trials need the same metrics and logs, but with other static hyperparameters the task reports "
+            f"others: {' or '.join(str(metrics + info) for metrics, info in sorted(reported))}."
         )
 
 
