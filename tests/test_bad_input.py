@@ -909,8 +909,11 @@ test_tasks = refused(
 
 def both(error, *parts, **arguments):
     """Rows for `tune` and `search` with these arguments."""
-    name = "{}(" + ", ".join(f"{k}={v}" for k, v in arguments.items()) + ")"
-    return {name.format(run.__name__): (partial(run, **arguments), error, *parts) for run in (tune, search)}
+    given = re.sub(
+        " at 0x[0-9a-f]+", "", ", ".join(f"{k}={v}" for k, v in arguments.items())
+    )  # the same in every process
+    rows = {f"{run.__name__}({given}): {parts[-1]}": run for run in (tune, search)}
+    return {name: (partial(run, **arguments), error, *parts) for name, run in rows.items()}
 
 
 def sampling(points):
