@@ -134,21 +134,21 @@ def attention(hp):
 
 
 RATE = LR | {"rate": UNIT}
-STATIC = "declare it static, as in jt."
+STATIC = "declare it static"
 test_traced_values_in_python = refused(
     {
         "if on a float": (
             lambda: tune(supervised(optimizer=branch), LR | {"x": UNIT}),
             TypeError,
             "'x' is a traced number, but the task needs a Python value",
-            STATIC + "Choice([...], static=True)",
+            STATIC + ", as in jt.Choice([...], static=True)",
             "keep hp['x'] out of it",
         ),
         "if on an Integer that is declared traced": (
             lambda: tune(supervised(optimizer=branch), LR | {"x": jt.Integer(-1, 1, static=False)}),
             TypeError,
             "'x' is a traced number",
-            STATIC + "Integer(..., static=True)",
+            STATIC + " (static=True in its domain)",
         ),
         "range": (
             lambda: tune(supervised(optimizer=loop), LR | {"n": jt.Integer(1, 3, static=False)}),
