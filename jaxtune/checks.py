@@ -245,6 +245,26 @@ def check_host(seed: Any, evaluate_every: Any, callback: Any, placement: Any) ->
         raise TypeError(f"placement must be a jt.Placement(...), got {_kind(placement)}.")
 
 
+def check_keeping(keep: Any, patience: Any, scheduler: Any) -> None:
+    """Checks what `tune` is told about checkpoints and early stopping."""
+    if keep not in ("last", "best"):
+        raise ValueError(f"keep must be 'last' or 'best', got {keep!r}.")
+    if patience is not None:
+        check_whole("patience", patience)
+    if scheduler.plan().exploit is not None and (keep == "best" or patience is not None):
+        given = "keep='best'" if keep == "best" else f"patience={patience}"
+        raise ValueError(
+            f"{type(scheduler).__name__} replaces the weights of trials that fall behind by those of better ones, "
+            f"so it takes no {given}."
+        )
+
+
+def check_task(task: Any) -> None:
+    """Raises TypeError unless `task` is a Task."""
+    if isinstance(task, type) or not hasattr(task, "functions"):
+        raise TypeError(f"task must be a jaxtune Task, got {type(task).__name__}.")
+
+
 def as_key(key: Any) -> jax.Array:
     """A typed key, from one or from the older `uint32[2]`.
 

@@ -1,15 +1,26 @@
 """The configurations of a study: the sampler's points, decoded. One compiled function for `tune` and `search`."""
 
+import itertools
+import warnings
+from collections.abc import Hashable, Iterable, Iterator, Mapping
 from functools import partial
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from jaxtune import checks
+from jaxtune.enumeration import combinations, num_configurations
+from jaxtune.observed import Observed
+from jaxtune.options import typed
 from jaxtune.space import Space
 
 SAMPLE, EXPLORE, TRAIN = range(3)  # what keys of a study are for
+
+_MAX_ENUMERATED = 2**16  # configurations of a space that are looked at one by one
+_MAX_POINTS = 4096  # asked of a sampler in vain
+_MAX_FACTOR = 64  # the same, as a multiple of the trials
 
 
 def study_key(key: jax.Array, purpose: int) -> jax.Array:
@@ -18,7 +29,9 @@ def study_key(key: jax.Array, purpose: int) -> jax.Array:
 
 
 @partial(jax.jit, static_argnames=("sampler", "space", "num_points"))
-def sample(key: jax.Array, *, sampler: Any, space: Space, num_points: int) -> jax.Array:
+def sample(
+    key: jax.Array, *, sampler: Any, space: Space, num_points: int, history: Observed | None = None
+) -> jax.Array:
     """Points [T, D] of the unit cube that a sampler proposes for a study.
 
     Raises:
@@ -26,12 +39,134 @@ def sample(key: jax.Array, *, sampler: Any, space: Space, num_points: int) -> ja
     """
     if space.num_dims == 0 and num_points > 1:
         raise ValueError(f"The space holds constants only, so {num_points} trials would be equal: set trials=1.")
-    points = sampler(study_key(key, SAMPLE), space, None, num_points)
+    points = sampler(study_key(key, SAMPLE), space, history, num_points)
     checks.check_points(points, num_points, space.num_dims)
     return jnp.asarray(points, jnp.float32)
 
 
 @partial(jax.jit, static_argnames="space")
 def decode(unit: jax.Array, *, space: Space) -> dict[str, jax.Array]:
-    """Hyperparameters, name -> [T], of points [T, D] of the unit cube; option indices of the static ones."""
+    """Hyperparameters, key -> [T], of points [T, D] of the unit cube; option indices of the static ones."""
     return space.decode(unit)
+
+
+def propose(
+    key: jax.Array,
+    *,
+    sampler: Any,
+    space: Space,
+    history: Observed | None = None,
+    num_points: int,
+    previous_hparams: Iterable[Mapping[str, Any]] = (),
+) -> np.ndarray:
+    """Points of a study that are allowed and different from one another.
+
+    Those of `sample`, but for configurations that violate a constraint of the space or occurred before; the sampler
+    is asked for twice as many points until enough are left. If a space has too few configurations, all of them are
+    taken and then repeated in order, with a warning.
+
+    Args:
+        key: Key of the study.
+        sampler: The sampler.
+        space: The space, everything pinned.
+        history: Trials trained before, or None.
+        num_points: T.
+        previous_hparams: Configurations trained before, as `Space.row` returns them; not proposed again.
+
+    Returns:
+        [T, D] float32 in [0, 1].
+
+    Raises:
+        ValueError: The constraints accept too few points, or the sampler's points are none of the unit cube.
+
+    Example:
+        >>> import jax
+        >>> from jaxtune.configurations import propose
+        >>> from jaxtune.domains import Integer
+        >>> from jaxtune.samplers import Random
+        >>> from jaxtune.space import Space, constrain
+        >>> space = constrain({"width": Integer(1, 6)}, lambda hp: hp["width"] % 2 == 0)
+        >>> points = propose(jax.random.key(0), sampler=Random(), space=space, num_points=3)
+        >>> sorted(space.decode(points)["width"].tolist())
+        [2, 4, 6]
+    """
+    before = {_value(hparams) for hparams in previous_hparams}
+    for num_asked in _numbers_to_ask(sampler, space, num_points):
+        points = np.asarray(sample(key, sampler=sampler, space=space, num_points=num_asked, history=history))
+        checks.check_points(points, num_asked, space.num_dims)
+        found, num_accepted = _different(points, space)
+        new = [point for value, point in found.items() if value not in before]
+        if len(new) >= num_points:
+            return np.stack(new[:num_points])
+    if _is_small(space) and not _is_exhaustive(sampler):
+        everything, _ = _different(_all_points(key, space), space)
+        found |= {value: point for value, point in everything.items() if value not in found}
+        if not found:
+            raise ValueError(f"The constraint accepts none of the {num_configurations(space)} configurations.")
+        what = f"The space has only {len(found)} different configurations"
+    elif num_accepted < num_points:
+        raise ValueError(
+            f"The constraint accepted {num_accepted} of {num_asked} points ({num_accepted / num_asked:.2%}), too few "
+            f"for {num_points} trials: narrow the domains to where it holds."
+        )
+    else:
+        what = f"{sampler} proposed only {len(found)} different configurations"
+    return _repeated(found, before, num_points, what)
+
+
+def _numbers_to_ask(sampler: Any, space: Space, num_points: int) -> Iterator[int]:
+    """How many points to ask a sampler for, one number after the other until enough of them are left."""
+    most, size = max(_MAX_POINTS, _MAX_FACTOR * num_points), num_configurations(space)
+    if _is_exhaustive(sampler) or (size is not None and size <= num_points):
+        most = num_points  # more would bring nothing
+    elif size is not None:
+        most = min(most, 4 * size)
+    num_asked = num_points
+    while num_asked <= most:
+        yield num_asked
+        num_asked *= 2
+
+
+def _is_exhaustive(sampler: Any) -> bool:
+    return getattr(sampler, "exhaustive", False)
+
+
+def _is_small(space: Space) -> bool:
+    """Whether all configurations can be looked at."""
+    size = num_configurations(space)
+    return size is not None and size <= _MAX_ENUMERATED
+
+
+def _all_points(key: jax.Array, space: Space) -> np.ndarray:
+    """All configurations of a small space, in random order."""
+    points = combinations(space, lambda entry: entry.value.grid_units(None))
+    return points[np.asarray(jax.random.permutation(study_key(key, SAMPLE), len(points)))]
+
+
+def _different(points: np.ndarray, space: Space) -> tuple[dict[Hashable, np.ndarray], int]:
+    """The allowed points by configuration, the first of equal ones; and how many of the points were allowed."""
+    decoded = {name: np.asarray(values) for name, values in decode(points, space=space).items()}
+    rows = [space.row(decoded, t) for t in range(len(points))]
+    allowed = [t for t, row in enumerate(rows) if space.allows(row)]
+    found: dict[Hashable, np.ndarray] = {}
+    for t in allowed:
+        found.setdefault(_value(rows[t]), points[t])
+    return found, len(allowed)
+
+
+def _value(hparams: Mapping[str, Any]) -> Hashable:
+    """A configuration as a value: 1, 1.0 and True are different."""
+    return frozenset((name, typed(value)) for name, value in hparams.items())
+
+
+def _repeated(found: dict[Hashable, np.ndarray], before: set[Hashable], num_points: int, what: str) -> np.ndarray:
+    """What is new, and then everything again in order; with a warning."""
+    new = [point for value, point in found.items() if value not in before][:num_points]
+    if len(new) < num_points:
+        num_before = sum(value in before for value in found)
+        trained = f", {num_before} of them trained before," if num_before else ""
+        again = num_points - len(new)
+        warnings.warn(f"{what}{trained} for {num_points} trials: {again} are trained again.", stacklevel=3)
+        old = [point for value, point in found.items() if value in before]
+        new += itertools.islice(itertools.cycle(new + old), again)
+    return np.stack(new)

@@ -31,12 +31,8 @@ def explain(name: str, read: str, num_options: int | None, error: BaseException)
 def _advice(frames: traceback.StackSummary, name: str, read: str, num_options: int | None) -> tuple[str, str]:
     """Which code it is that needs a Python value, and what to write instead."""
     places = [(frame.filename.replace("\\", "/"), frame) for frame in frames]
-    used = [f.name for path, f in places if "/optax/" in path and f.name in _SCHEDULES]
-    if used and used[0] in schedules.__all__:
-        return f"optax.{used[0]}", f"use jt.schedules.{used[0]}, which accepts traced arguments"
-    if used:
-        known = " and ".join(schedules.__all__)
-        return f"optax.{used[0]}", f"take one of jt.schedules ({known}), which accept traced arguments"
+    if (optax_s := _optax_advice(places, read)) is not None:
+        return optax_s
     if any("/flax/" in path and "rate" in (f.line or "") for path, f in places):
         return "a Flax dropout layer", f"use jt.rate({read})"
     if num_options is not None:
@@ -44,3 +40,19 @@ def _advice(frames: traceback.StackSummary, name: str, read: str, num_options: i
     if name == read:
         return "the task", f"keep {read} out of it, jnp.where decides between traced values"
     return "the task", f"declare it static, as in jt.Choice([...], static=True), or keep {read} out of it"
+
+
+def _optax_advice(places: list[tuple[str, traceback.FrameSummary]], read: str) -> tuple[str, str] | None:
+    """What jaxtune has in place of the part of Optax that failed."""
+    accepts = "which accepts traced numbers"
+    for path, frame in places:
+        if "/optax/" in path and frame.name in _SCHEDULES:
+            # A newer Optax may have schedules that we lack.
+            found = f"use jt.schedules.{frame.name}" if frame.name in schedules.__all__ else "take one of jt.schedules"
+            return f"optax.{frame.name}", f"{found}, {accepts}"
+        if path.endswith("/optax/contrib/_reduce_on_plateau.py"):
+            found = "chain jt.reduce_on_plateau after the optimizer"
+            return "optax.contrib.reduce_on_plateau", f"{found}, {accepts} and follows the validation score"
+        if path.endswith("/optax/transforms/_accumulation.py") and "every_k_schedule" in (frame.line or ""):
+            return "optax.MultiSteps", f"use jt.accumulate(optimizer, {read}), {accepts}"
+    return None

@@ -92,12 +92,19 @@ class Functions:
     init: Traced  # (key, hp, extras) -> state
     step: Traced  # (key, state, batch, hp, extras) -> (state, info)
     evaluate: Traced  # (key, state, data, hp, extras) -> metrics
+    observe: Traced | None  # (state, score, hp, extras) -> state; None where that changes nothing
     executables: dict = field(default_factory=dict)  # filled by programs.py; dropped together with the trace
+
+    @property
+    def parts(self) -> tuple[Traced, ...]:
+        """All functions that there are."""
+        return tuple(part for part in (self.init, self.step, self.evaluate, self.observe) if part is not None)
 
     @property
     def consts(self) -> dict[str, tuple[Any, ...]]:
         """The closed-over arrays: an argument of every program."""
-        return {"init": self.init.consts, "step": self.step.consts, "evaluate": self.evaluate.consts}
+        parts = {"init": self.init, "step": self.step, "evaluate": self.evaluate, "observe": self.observe}
+        return {name: () if part is None else part.consts for name, part in parts.items()}
 
     @property
     def state(self) -> Any:
@@ -142,7 +149,12 @@ def _metrics_result(metrics: Any) -> Any:
     return dict(metrics)
 
 
-_RESULTS = {"init": _init_result, "step": _step_result, "evaluate": _metrics_result}
+def _observe_result(state: Any) -> Any:
+    checks.check_arrays(state, "observe", "state", _ARRAYS_ONLY)
+    return _strong(state)
+
+
+_RESULTS = {"init": _init_result, "step": _step_result, "evaluate": _metrics_result, "observe": _observe_result}
 
 
 def seamed(task: Task, role: str, static: Mapping[str, Any], order: tuple[str, ...]) -> Callable:
@@ -212,7 +224,18 @@ def trace_anew(task: Task, static: Mapping[str, Any], order: tuple[str, ...], in
     state = traced_init.out
     traced_step = _trace_one(step, key, state, inputs.batch, inputs.hp, extras)
     checks.check_same_state(state, traced_step.out[0], "step")
-    return Functions(traced_init, traced_step, _trace_one(evaluate, key, state, inputs.validation, inputs.hp, extras))
+    traced_evaluate = _trace_one(evaluate, key, state, inputs.validation, inputs.hp, extras)
+    observe = None
+    if task.observe is not None:
+        score = jax.ShapeDtypeStruct((), jnp.float32)
+        observe = _trace_one(seamed(task, "observe", static, order), state, score, inputs.hp, extras)
+        checks.check_same_state(state, observe.out, "observe")
+    return Functions(traced_init, traced_step, traced_evaluate, None if _is_identity(observe) else observe)
+
+
+def _is_identity(observe: Traced | None) -> bool:
+    """Whether a traced `observe` returns its state as it is."""
+    return observe is not None and observe.jaxpr.outvars == observe.jaxpr.invars[: len(observe.jaxpr.outvars)]
 
 
 _CACHE: dict[Any, Functions] = {}

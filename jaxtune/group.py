@@ -1,22 +1,24 @@
 """A group on the host: trials that share their static hyperparameters, hence one set of programs and one population."""
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from jax.sharding import Mesh
 
+from jaxtune.data import Data
 from jaxtune.functions import Functions
+from jaxtune.pace import Pace
 from jaxtune.placement import Placement, Step, check_memory, choose_ladder, fit
 from jaxtune.population import Layout, Population, Shared
 from jaxtune.programs import Clock, Programs
 from jaxtune.resolve import Problem
+from jaxtune.schedulers.plan import Plan
 from jaxtune.selection import survivors
-from jaxtune.task import Task
 
 _SECONDS_PER_CALL = 0.7  # how late Ctrl-C may be seen, and how often the progress bar moves
 
@@ -28,38 +30,43 @@ class Setting:
     problem: Problem
     mesh: Mesh
     placement: Placement
+    plan: Plan
     replicates: int
-    unit: int
-    total_steps: int
+    folds: int
+    fewest: int | None  # examples in the smallest training part
     key: jax.Array
+    keeps_best: bool = False
 
-    def layouts(self, functions: Functions, num_trials: int) -> tuple[Layout, ...]:
-        """The sizes that a population of these trials takes as it shrinks.
+    @property
+    def runs(self) -> int:
+        """Runs of each trial: replicates times folds."""
+        return self.replicates * self.folds
 
-        Raises:
-            MemoryError: It can't fit.
-        """
-        task, devices = self.problem.task, self.mesh.devices.size
+    def pace(self, indices: Mapping[str, int]) -> Pace:
+        """How many updates the group with these static options makes in a step of the scheduler."""
+        return Pace(self.problem.task.batch_size or 1, self.problem.task_of(indices).batch_size or 1)
+
+    def lane_bytes(self, functions: Functions) -> int:
+        """Bytes of one lane's state, and of its checkpoint where one is kept."""
         state = sum(x.size * x.dtype.itemsize for x in jax.tree.leaves(functions.state))
-        check_memory(self.mesh, num_trials * self.replicates, state)
-        ladder = choose_ladder(self.placement, self.mesh, -(-num_trials // devices), state, _scratch(functions))
+        return state * (2 if self.keeps_best else 1)
+
+    def layouts(self, functions: Functions, indices: Mapping[str, int], num_trials: int) -> tuple[Layout, ...]:
+        """The sizes that a population of these trials takes as it shrinks."""
+        devices, lane_bytes = self.mesh.devices.size, self.lane_bytes(functions)
+        ladder = choose_ladder(self.placement, self.mesh, -(-num_trials // devices), lane_bytes, _scratch(functions))
+        batch_size = self.problem.task_of(indices).batch_size
+        unit, fewest = self.pace(indices).unit(self.plan), self.fewest if batch_size else None
         return tuple(
-            Layout(self.mesh, rows, width, self.replicates, self.unit, task.batch_size, task.num_examples)
+            Layout(self.mesh, rows, width, self.runs, unit, batch_size, fewest, self.keeps_best)
             for rows, width in ladder
         )
 
-    def shared(self, functions: Functions, data: Any) -> Shared:
+    def shared(self, functions: Functions, indices: Mapping[str, int], data: Data) -> Shared:
         """What all lanes of a group share."""
-        train, validation, stats = data
-        return Shared(self.key, functions.consts, train, validation, stats, jnp.int32(self.total_steps))
-
-
-def data_on_devices(task: Task, mesh: Mesh) -> tuple[Any, Any, Any]:
-    """Training data, validation data and stats, a copy on each device."""
-    train, validation = jax.device_put(
-        jax.tree.map(jnp.asarray, (task.train, task.validation)), NamedSharding(mesh, PartitionSpec())
-    )
-    return train, validation, None if task.prepare is None else jax.jit(task.prepare)(train)
+        replicate, fold = jnp.divmod(jnp.arange(self.runs, dtype=jnp.int32), self.folds)
+        total_steps = jnp.int32(self.pace(indices).updates(self.plan.steps))
+        return Shared(self.key, functions.consts, data, replicate, fold, total_steps)
 
 
 def fitting(layouts: Sequence[Layout], num_trials: int) -> Layout:
@@ -87,12 +94,18 @@ class Group:
     Attributes:
         programs: The compiled programs.
         layouts: Sizes that the population may take.
+        pace: Its updates against the scheduler's steps.
+        indices: Option indices of its static hyperparameters.
+        keys: Name -> key in the space of its traced hyperparameters.
         trials: [n] ids of the group's trials.
         num_trials: T, over all groups.
     """
 
     programs: Programs
     layouts: tuple[Layout, ...]
+    pace: Pace
+    indices: Mapping[str, int]
+    keys: Mapping[str, str]
     trials: np.ndarray
     num_trials: int
     layout: Layout = field(init=False)
@@ -103,32 +116,47 @@ class Group:
     def of(
         cls,
         setting: Setting,
-        functions: Functions,
-        data: Any,
+        indices: Mapping[str, int],
+        data: Data,
         trials: np.ndarray,
-        hp: dict,
         clock: Clock,
         num_trials: int,
+        layouts: Sequence[Layout] | None = None,
     ) -> "Group":
         """A group with nothing compiled yet.
 
         Args:
             setting: What all groups have in common.
-            functions: The traced functions of the group.
-            data: (train, validation, stats), on the devices.
+            indices: Option indices of its static hyperparameters.
+            data: On the devices.
             trials: [n] ids.
-            hp: name -> [T], the traced hyperparameters of all trials.
             clock: Where compile time is booked.
             num_trials: T.
+            layouts: Sizes that the population may take; chosen for the number of trials if None.
+
+        Raises:
+            MemoryError: Its population can't fit.
         """
-        layouts = setting.layouts(functions, len(trials))
-        shared = jax.device_put(setting.shared(functions, data), layouts[0].everywhere)
-        dtypes = {name: values.dtype for name, values in hp.items()}
-        group = cls(Programs(functions, shared, dtypes, clock), layouts, trials, num_trials)
-        group.layout = layouts[0]
-        free = np.full(group.layout.slots - len(trials), group.num_trials)
-        group.lanes = np.concatenate([trials, free]).astype(np.int32)
-        return group
+        functions, space = setting.problem.functions(indices), setting.problem.space
+        check_memory(setting.mesh, len(trials) * setting.runs, setting.lane_bytes(functions))
+        layouts = layouts or setting.layouts(functions, indices, len(trials))
+        shared = jax.device_put(setting.shared(functions, indices, data), layouts[0].everywhere)
+        keys = {name: key for name, key in space.active(indices).items() if key in space.traced}
+        dtypes = {name: x.dtype for name, x in setting.problem.traced_structs(indices).items()}
+        return cls(
+            programs=Programs(functions, shared, dtypes, clock),
+            layouts=tuple(layouts),
+            pace=setting.pace(indices),
+            indices=indices,
+            keys=keys,
+            trials=trials,
+            num_trials=num_trials,
+        )
+
+    def __post_init__(self) -> None:
+        self.layout = self.layouts[0]
+        free = np.full(self.layout.slots - len(self.trials), self.num_trials)
+        self.lanes = np.concatenate([self.trials, free]).astype(np.int32)
 
     @property
     def count(self) -> int:
@@ -139,38 +167,50 @@ class Group:
         """The layouts that a population takes as it shrinks through these numbers of trials."""
         return list(dict.fromkeys([self.layout, *(fitting(self.layouts, n) for n in counts if n)]))
 
+    def prefetch(self, path: Sequence[Layout], others: Sequence[Layout], stops: Sequence[int]) -> None:
+        """Starts compiling what training in these layouts, with evaluations at these steps, is going to need."""
+        self.programs.prefetch(path, others)
+        if any(self.pace.updates(stop) % self.layout.unit for stop in stops):
+            self.programs.prefetch_remainders(path)
+
     def spawn(self, hp: dict) -> None:
-        """Starts all trials."""
+        """Starts all trials; `hp` is key -> [T], here and below."""
         self.population = self.programs.spawn(self.layout, self._of_slots(hp))
 
-    def train(self, hp: dict, start: int, stop: int) -> Iterator[int]:
+    def train(self, hp: dict, start: int, stop: int) -> Iterator[float]:
         """Trains from one step count to another, in calls of less than a second; yields the steps done so far."""
-        unit, done, at_once = self.layout.unit, start, 1
+        done, last, at_once = self.pace.updates(start), self.pace.updates(stop), 1
         hp = self._of_slots(hp)
-        while self.count and done < stop:
-            units = min(at_once, (stop - done) // unit)
-            self.programs.ready("advance", self.layout)
+        while self.count and done < last:
+            layout = self.layout if last - done >= self.layout.unit else self.layout._replace(unit=1)
+            units = min(at_once, (last - done) // layout.unit)
+            self.programs.ready("advance", layout)
             begin = time.monotonic()
-            self.population = self.programs.advance(self.layout, self.population, hp, self.count, done, units)
+            self.population = self.programs.advance(layout, self.population, hp, self.count, done, units)
             jax.block_until_ready(self.population.diverged)
             at_once = max(1, int(units * _SECONDS_PER_CALL / max(time.monotonic() - begin, 1e-6)))
-            done += units * unit
-            yield done
+            done += units * layout.unit
+            yield stop if done == last else self.pace.steps(done)
 
-    def evaluate(self, hp: dict, stop: int, metric: str) -> tuple[dict[str, np.ndarray], np.ndarray]:
+    def evaluate(self, hp: dict, stop: int, metric: str, mode: str) -> tuple[dict[str, np.ndarray], np.ndarray]:
         """Evaluates all trials in training.
 
         Returns:
             name -> [R, T] of metrics, NaN for trials not in training; and [R, T] steps of divergence, or -1.
         """
-        names = self.programs.functions.metrics
-        hp = self._of_slots(hp)
+        index, sign = self.programs.functions.metrics.index(metric), 1.0 if mode == "min" else -1.0
         self.population, record = self.programs.evaluate(
-            self.layout, self.population, hp, self.count, stop, names.index(metric)
+            self.layout, self.population, self._of_slots(hp), self.count, self.pace.updates(stop), index, sign
         )
-        return {name: self._of_trials(x, np.nan) for name, x in record.items()}, self._of_trials(
-            self.population.diverged, -1
-        )
+        diverged = self._of_trials(self.population.diverged, -1)
+        steps = self.pace.steps(diverged).astype(np.int32)  # type: ignore[arg-type]
+        return {name: self._of_trials(x, np.nan) for name, x in record.items()}, np.where(diverged < 0, -1, steps)
+
+    def keep(self, improved: np.ndarray) -> None:
+        """Makes the states of the trials of `improved` [T] their checkpoints."""
+        if self.count:
+            table = np.append(improved, False)[self.lanes]
+            self.population = self.programs.keep(self.layout, self.population, table)
 
     def decide(self, training: np.ndarray, source: np.ndarray) -> None:
         """Lets the trials of `training` [T] go on, each from the weights of trial `source` [T]."""
@@ -181,8 +221,31 @@ class Group:
             self.population = self.programs.move(self.layout, after, self.population, slots, kept)
         self.lanes, self.layout = lanes, after
 
+    def alone(self, course: Sequence[tuple[int, dict]]) -> Any:
+        """Trains the group's first trial alone, in the smallest arrays that have programs.
+
+        Args:
+            course: (stop, hp) pairs: hyperparameters, key -> [T], that hold up to a step count.
+
+        Returns:
+            Its states, leaves [R, ...] on the host.
+        """
+        self.spawn(course[0][1])
+        for after in self.layouts[1:]:
+            if self.programs.has("move", self.layout, after) and self.programs.has("advance", after):
+                slots = np.zeros(after.slots, np.int32)
+                self.population = self.programs.move(self.layout, after, self.population, slots, 1)
+                self.layout, self.lanes = after, self.lanes[: after.slots]
+        start = 0
+        for stop, hp in course:
+            for _ in self.train(hp, start, stop):
+                pass
+            start = stop
+        self.population = self.population.replace(kept=self.population.state)
+        return self.state(int(self.trials[0]))
+
     def state(self, trial: int) -> Any:
-        """The state of a trial in training, leaves [R, ...] on the host."""
+        """The checkpoint of a trial in training, or else its last state; leaves [R, ...] on the host."""
         slot = int(np.flatnonzero(self.lanes == trial)[0])
         row, device = slot // self.layout.devices, slot % self.layout.devices
         where = self.layout.mesh.devices.flat[device]
@@ -191,16 +254,18 @@ class Group:
             # Indexing the sharded array would gather the whole population onto every device.
             return next(s.data for s in x.addressable_shards if s.device == where)
 
-        return jax.device_get(_pick(jax.tree.map(shard, self.population.state), np.int32(row)))
+        states = self.population.kept if self.layout.keeps_best else self.population.state
+        return jax.device_get(_pick(jax.tree.map(shard, states), np.int32(row)))
 
     def _of_slots(self, table: dict) -> dict[str, np.ndarray]:
-        """Name -> [T] to name -> [slots]; free slots repeat a trial."""
-        return {name: values[np.minimum(self.lanes, self.num_trials - 1)] for name, values in table.items()}
+        """Key -> [T] to name -> [slots]; free slots repeat a trial of the group."""
+        trials = np.where(self.lanes < self.num_trials, self.lanes, self.trials[0])
+        return {name: table[key][trials] for name, key in self.keys.items()}
 
     def _of_trials(self, record: jax.Array, missing: float) -> np.ndarray:
         """[R, rows, D] to [R, T]."""
-        values = np.asarray(record).reshape(self.layout.replicates, -1)
+        values = np.asarray(record).reshape(self.layout.runs, -1)
         used = self.lanes < self.num_trials
-        table = np.full((self.layout.replicates, self.num_trials), missing, values.dtype)
+        table = np.full((self.layout.runs, self.num_trials), missing, values.dtype)
         table[:, self.lanes[used]] = values[:, used]
         return table

@@ -30,6 +30,10 @@ class History:
         active: bool [E, T], the trial was in training at that evaluation; all trials are at the first.
         decided: bool [E], the scheduler decided there; true for the last row of a search that finishes.
         pruned: int [T], step count of the rung that pruned the trial, or -1.
+        stopped: int [T], step count of the evaluation at which the trial ran out of patience, or -1.
+        kept: int [T], index of the evaluation that counts: each trial's last one, or the one of its best checkpoint.
+        reach: int [T], step count up to which the trial competed: its last evaluation or, if it stopped early, that
+            of the others.
         diverged: int [T], 0-based step of the first non-finite loss in any replicate, or -1; for a metric
             that is non-finite at an evaluation, the last step before it: `step[e] - 1`. A trial that PBT
             overwrites with a healthy one is back at -1 from its next evaluation on.
@@ -37,7 +41,7 @@ class History:
         schedule: name -> float [E, T], value of an explored hyperparameter during the interval that *ends* at
             e; empty when the scheduler never explores.
         lane_steps: int [E], lane-steps spent so far.
-        total_steps: step count at which the search ends.
+        total_steps: int [T], step count at which the trial's search ends.
     """
 
     hparams: tuple[dict[str, Any], ...]
@@ -48,11 +52,14 @@ class History:
     active: np.ndarray  # bool [E, T]
     decided: np.ndarray  # bool [E]
     pruned: np.ndarray  # int [T]
+    stopped: np.ndarray  # int [T]
+    kept: np.ndarray  # int [T]
+    reach: np.ndarray  # int [T]
     diverged: np.ndarray  # int [T]
     source: np.ndarray  # int [E, T]
     schedule: dict[str, np.ndarray]  # float [E, T]
     lane_steps: np.ndarray  # int [E]
-    total_steps: int
+    total_steps: np.ndarray  # int [T]
 
     @property
     def num_trials(self) -> int:
@@ -63,6 +70,11 @@ class History:
     def last(self) -> np.ndarray:
         """Int [T]: index of each trial's last evaluation."""
         return len(self.step) - 1 - np.argmax(self.active[::-1], axis=0)
+
+    @cached_property
+    def first(self) -> np.ndarray:
+        """Int [T]: index of each trial's first evaluation."""
+        return np.argmax(self.active, axis=0)
 
     @cached_property
     def failed(self) -> np.ndarray:
@@ -79,11 +91,11 @@ class History:
         keep = self.active & ~(self.failed & (self.step[:, None] > self.diverged))
         return np.where(keep[:, None, :], np.asarray(self.metrics[name], dtype=np.float64), np.nan)
 
-    def at_last(self, name: str) -> np.ndarray:
-        """Float64 [T, R] of one metric at each trial's last evaluation; NaN if it has diverged."""
-        last = self.values(name)[self.last, :, np.arange(self.num_trials)]
+    def at_kept(self, name: str) -> np.ndarray:
+        """Float64 [T, R] of one metric at the evaluation of each trial that counts; NaN if it has diverged."""
+        kept = self.values(name)[self.kept, :, np.arange(self.num_trials)]
         # A trial may diverge after it looked good; sorting a table must not bring it to the top.
-        return np.where(self.failed[:, None], np.nan, last)
+        return np.where(self.failed[:, None], np.nan, kept)
 
     def mean(self, name: str) -> np.ndarray:
         """Float64 [E, T]: mean over the replicates; one non-finite replicate makes the mean non-finite."""
@@ -101,10 +113,41 @@ class History:
         return slots
 
 
+def joined(before: History, after: History) -> History:
+    """The record of a search that continued another one: its evaluations and trials follow those of the other."""
+    num_before, num_after = before.num_trials, after.num_trials
+    evaluations = len(before.step)
+
+    def diagonal(a: np.ndarray, b: np.ndarray, fill: Any) -> np.ndarray:
+        """[E1, ..., T1] and [E2, ..., T2] to [E1 + E2, ..., T1 + T2]."""
+        a = np.concatenate([a, np.full((*a.shape[:-1], num_after), fill, a.dtype)], axis=-1)
+        b = np.concatenate([np.full((*b.shape[:-1], num_before), fill, b.dtype), b], axis=-1)
+        return np.concatenate([a, b])
+
+    each = {
+        name: np.concatenate([getattr(before, name), getattr(after, name)])
+        for name in ("pruned", "stopped", "reach", "diverged", "total_steps", "step", "decided")
+    }
+    own = np.arange(num_before + num_after)
+    source = diagonal(before.source, after.source + num_before, -1)
+    return History(
+        hparams=before.hparams + after.hparams,
+        log_names=tuple(dict.fromkeys(before.log_names + after.log_names)),
+        bracket=np.concatenate([before.bracket, after.bracket + before.bracket.max() + 1]),
+        metrics={name: diagonal(before.metrics[name], after.metrics[name], np.nan) for name in after.metrics},
+        active=diagonal(before.active, after.active, False),
+        kept=np.concatenate([before.kept, after.kept + evaluations]),
+        source=np.where(source < 0, own, source),
+        schedule={name: diagonal(before.schedule[name], after.schedule[name], np.nan) for name in after.schedule},
+        lane_steps=np.concatenate([before.lane_steps, after.lane_steps + before.lane_steps[-1]]),
+        **each,
+    )
+
+
 def rank_trials(history: History, metric: str, mode: str) -> list[int]:
     """Trial ids, best first.
 
-    By how far they were evaluated, then by the value there: values at different step counts are not comparable.
+    By how far they competed, then by the value that counts: values at different step counts are not comparable.
     So those in training at the end come first. Diverged trials and those without a finite value come last.
     Ties go to the lower id.
 
@@ -125,8 +168,8 @@ def rank_trials(history: History, metric: str, mode: str) -> list[int]:
         raise ValueError(f"metric={metric!r} was not recorded; there are {listing(history.metrics)}.")
     ids = np.arange(history.num_trials)
     # Single precision, as at the rungs: ties are common, and both have to see the same ones.
-    cost = history.at_last(metric).astype(np.float32).mean(axis=1) * (1 if mode == "min" else -1)
+    cost = history.at_kept(metric).astype(np.float32).mean(axis=1) * (1 if mode == "min" else -1)
     bad = history.failed | ~np.isfinite(cost)
-    reach = np.where(bad, -1, history.step[history.last])
+    reach = np.where(bad, -1, history.reach)
     # lexsort goes by its last key first.
     return np.lexsort((ids, np.where(bad, 0.0, cost), -reach, bad)).tolist()

@@ -1,7 +1,7 @@
 """Flax modules as pure functions: one view of linen and nnx."""
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +12,8 @@ from flax import nnx
 from jaxtune import checks
 from jaxtune.functions import asks_for, call, parameters
 
+# A model factory may ask for these extras by name; all methods of a model below pass them on.
+EXTRAS = ("step", "total_steps")
 _FLAGS = {"train": True, "training": True, "is_training": True, "deterministic": False}  # value in training
 
 
@@ -31,7 +33,7 @@ def train_flags(module: Any, train: bool) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class LinenModel:
-    """A linen module, or a function of `hp` that makes one."""
+    """A linen module, or a function `(hp[, step, total_steps])` that makes one."""
 
     module: nn.Module | Callable[..., nn.Module]
 
@@ -41,29 +43,29 @@ class LinenModel:
         except TypeError:  # a module with a list among its attributes, such as nn.Sequential
             return hash(type(self.module))
 
-    def build(self, hp: dict) -> nn.Module:
+    def build(self, hp: dict, **extras: Any) -> nn.Module:
         """The module for these hyperparameters."""
         if isinstance(self.module, nn.Module):
             return self.module
-        module = call("model", self.module, hp)
+        module = call("model", self.module, hp, **extras)
         if isinstance(module, nnx.Module):
             raise TypeError("model returned an nnx module; a function that makes one has to ask for rngs: (hp, rngs).")
         if not isinstance(module, nn.Module):
             raise TypeError(f"model must return a Flax module, got {_named(module)}.")
         return module
 
-    def init(self, key: jax.Array, hp: dict, inputs: Any) -> tuple[Any, Any]:
+    def init(self, key: jax.Array, hp: dict, inputs: Any, **extras: Any) -> tuple[Any, Any]:
         """Fresh parameters and other variables."""
-        module = self.build(hp)
+        module = self.build(hp, **extras)
         # One stream named "params" serves every other stream of linen too.
         variables = dict(module.init({"params": key}, inputs, **train_flags(module, False)))
         params = variables.pop("params", {})
         variables.pop("intermediates", None)
         return params, variables
 
-    def train(self, key: jax.Array, hp: dict, params: Any, other: Any, inputs: Any) -> tuple[Any, Any]:
+    def train(self, key: jax.Array, hp: dict, params: Any, other: Any, inputs: Any, **extras: Any) -> tuple[Any, Any]:
         """Outputs in training mode, and the other variables after it."""
-        module = self.build(hp)
+        module = self.build(hp, **extras)
         return module.apply(
             {"params": params, **other},
             inputs,
@@ -72,24 +74,34 @@ class LinenModel:
             **train_flags(module, True),
         )
 
-    def predict(self, key: jax.Array, hp: dict, params: Any, other: Any, inputs: Any) -> Any:
+    def predict(self, key: jax.Array, hp: dict, params: Any, other: Any, inputs: Any, **extras: Any) -> Any:
         """Outputs in evaluation mode."""
-        module = self.build(hp)
+        module = self.build(hp, **extras)
         return module.apply({"params": params, **other}, inputs, rngs={"params": key}, **train_flags(module, False))
 
     def variables(self, params: Any, other: Any) -> Any:
         """Variables as `module.apply` takes them."""
         return {"params": params, **other}
 
-    def model(self, hp: dict, params: Any, other: Any) -> nn.Module:
+    def model(self, hp: dict, params: Any, other: Any, **extras: Any) -> nn.Module:
         """What a user gets to keep: the module with concrete hyperparameters."""
         del params, other
-        return self.build(hp)
+        return self.build(hp, **extras)
+
+    def split(self, variables: Any) -> tuple[Any, Any]:
+        """Parameters and other variables, of variables as `module.init` returns them."""
+        if not isinstance(variables, Mapping):
+            raise TypeError(
+                "variables must be a nested dict as module.init returns it, {'params': ...}, "
+                f"got {_named(variables)}."
+            )
+        other = dict(variables)
+        return other.pop("params", {}), other
 
 
 @dataclass(frozen=True)
 class NnxModel:
-    """An nnx module class or a function `(hp, rngs)` that makes one.
+    """An nnx module class or a function `(hp, rngs[, step, total_steps])` that makes one.
 
     The module is built anew in every trace: a graph definition kept from another trace would leak the tracers
     in its attributes. Its random streams are seeded from the step's key and never carried, so that draws stay
@@ -98,9 +110,9 @@ class NnxModel:
 
     factory: Callable[..., nnx.Module]
 
-    def build(self, key: jax.Array, hp: dict) -> tuple[Any, Any, Any, Any]:
+    def build(self, key: jax.Array, hp: dict, **extras: Any) -> tuple[Any, Any, Any, Any]:
         """Graph definition, parameters, other variables, and random streams."""
-        module = self.factory(hp, rngs=nnx.Rngs(key))
+        module = call("model", self.factory, hp, rngs=nnx.Rngs(key), **extras)
         if isinstance(module, nn.Module):
             raise TypeError("model returned a linen module; a function that makes one takes hp alone.")
         if not isinstance(module, nnx.Module):
@@ -109,29 +121,29 @@ class NnxModel:
         graph, streams, params, other = parts
         return graph, params, other, streams
 
-    def init(self, key: jax.Array, hp: dict, inputs: Any) -> tuple[Any, Any]:
+    def init(self, key: jax.Array, hp: dict, inputs: Any, **extras: Any) -> tuple[Any, Any]:
         """Fresh parameters and other variables."""
         del inputs
-        _, params, other, _ = self.build(key, hp)
+        _, params, other, _ = self.build(key, hp, **extras)
         return nnx.to_pure_dict(params), nnx.to_pure_dict(other)
 
-    def _merge(self, key: jax.Array, hp: dict, params: Any, other: Any) -> nnx.Module:
-        graph, fresh_params, fresh_other, streams = self.build(key, hp)
+    def _merge(self, key: jax.Array, hp: dict, params: Any, other: Any, **extras: Any) -> nnx.Module:
+        graph, fresh_params, fresh_other, streams = self.build(key, hp, **extras)
         nnx.replace_by_pure_dict(fresh_params, params)
         nnx.replace_by_pure_dict(fresh_other, other)
         return nnx.merge(graph, fresh_params, fresh_other, streams)
 
-    def train(self, key: jax.Array, hp: dict, params: Any, other: Any, inputs: Any) -> tuple[Any, Any]:
+    def train(self, key: jax.Array, hp: dict, params: Any, other: Any, inputs: Any, **extras: Any) -> tuple[Any, Any]:
         """Outputs in training mode, and the other variables after it."""
-        module = self._merge(key, hp, params, other)
+        module = self._merge(key, hp, params, other, **extras)
         module.train()
         outputs = module(inputs, **train_flags(module, True))
         changed = nnx.state(module, nnx.Not(nnx.Any(nnx.RngState, nnx.Param)))
         return outputs, nnx.to_pure_dict(changed)
 
-    def predict(self, key: jax.Array, hp: dict, params: Any, other: Any, inputs: Any) -> Any:
+    def predict(self, key: jax.Array, hp: dict, params: Any, other: Any, inputs: Any, **extras: Any) -> Any:
         """Outputs in evaluation mode."""
-        module = self._merge(key, hp, params, other)
+        module = self._merge(key, hp, params, other, **extras)
         module.eval()
         return module(inputs, **train_flags(module, False))
 
@@ -139,11 +151,23 @@ class NnxModel:
         """Parameters and other variables as nested dicts."""
         return {"params": params, "other": other}
 
-    def model(self, hp: dict, params: Any, other: Any) -> nnx.Module:
+    def model(self, hp: dict, params: Any, other: Any, **extras: Any) -> nnx.Module:
         """What a user gets to keep: the trained module in evaluation mode."""
-        module = self._merge(jax.random.key(0), hp, params, other)
+        module = self._merge(jax.random.key(0), hp, params, other, **extras)
         module.eval()
         return module
+
+    def split(self, variables: Any) -> tuple[Any, Any]:
+        """Parameters and other variables, of what `self.variables` returns, of a State, or of a dict of parameters."""
+        if isinstance(variables, nnx.State):
+            _, params, other = nnx.split_state(variables, nnx.RngState, nnx.Param, ...)
+            return nnx.to_pure_dict(params), nnx.to_pure_dict(other)
+        if not isinstance(variables, Mapping):
+            advice = "; pass nnx.state(module)" if isinstance(variables, nnx.Module) else ""
+            raise TypeError(f"variables must be an nnx.State or a nested dict, got {_named(variables)}{advice}.")
+        if variables.keys() <= {"params", "other"}:
+            return variables.get("params", {}), variables.get("other", {})
+        return variables, {}
 
 
 def flax_model(model: Any) -> LinenModel | NnxModel:
@@ -171,8 +195,8 @@ def flax_model(model: Any) -> LinenModel | NnxModel:
 
 
 def _check_takes_hp(factory: Callable) -> None:
-    """Raises TypeError unless an nnx class or function can be called with (hp, rngs=rngs)."""
-    others = [p for p in parameters(factory) if p.name != "rngs"]
+    """Raises TypeError unless an nnx class or function can be called with (hp, rngs=rngs) and what it asks for."""
+    others = [p for p in parameters(factory) if p.name not in ("rngs", *EXTRAS)]
     positional = [p for p in others if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD, p.VAR_POSITIONAL)]
     required = [p for p in others if p.default is p.empty and p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
     if len(required) > 1 or not positional:

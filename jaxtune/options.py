@@ -5,13 +5,14 @@ For Python 1 == 1.0 == True; for a program they are three different things.
 
 import difflib
 import math
-from collections.abc import Hashable, Iterable, Mapping
+from collections.abc import Hashable, Iterable
 from typing import Any
 
 import jax
 import numpy as np
 
 FLOAT32_MAX = float(np.finfo(np.float32).max)
+FLOAT32_TINY = float(np.finfo(np.float32).tiny)  # the least normal one
 INT32 = np.iinfo(np.int32)
 
 
@@ -52,8 +53,6 @@ def is_hashable(value: Any) -> bool:
 
 def as_options(options: Any) -> tuple:
     """Checks the options of a Choice and returns them as a tuple of plain values."""
-    if isinstance(options, Mapping):
-        raise TypeError(f"Choice doesn't take a dict yet: list the options, as in Choice({tuple(options)}).")
     if isinstance(options, str) or not isinstance(options, Iterable):
         raise TypeError(f"Choice needs a sequence of options, got {options!r}: write ({options!r},).")
     if isinstance(options, set | frozenset):

@@ -2,7 +2,7 @@
 
 import math
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -50,6 +50,23 @@ class Placement:
                 continue
             if isinstance(value, bool) or not isinstance(value, int) or value < 1:
                 raise ValueError(f"Placement needs {name} to be a whole number >= 1, got {value!r}.")
+
+    def check_programs(self, combinations: Sequence[Mapping[str, int]], name_of: Callable[[str], str]) -> None:
+        """Raises ValueError if there are too many combinations of static options, and names who is responsible.
+
+        Args:
+            combinations: Option indices, by key.
+            name_of: From a key to the name of its hyperparameter.
+        """
+        if len(combinations) <= self.max_programs:
+            return
+        keys = dict.fromkeys(key for indices in combinations for key in indices)
+        values = {key: len({indices[key] for indices in combinations if key in indices}) for key in keys}
+        worst = max(values, key=lambda key: values[key])
+        raise ValueError(
+            f"The space has {len(combinations)} combinations of static hyperparameters, one program each, but "
+            f"Placement(max_programs={self.max_programs}); {name_of(worst)!r} alone has {values[worst]}."
+        )
 
     def mesh(self) -> Mesh:
         """A mesh with one axis over the devices."""

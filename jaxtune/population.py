@@ -1,9 +1,9 @@
 """The population: all lanes in training, and the four programs that act on it.
 
-Shapes: R replicates x rows x D devices make the lanes; slot s = row * D + device holds one trial, the same one in every
-replicate. Leaves are sharded over the device axis, and `shard_map` gives each device its own rows. Randomness is
-shared: keys derive from the replicate, the purpose and the step, never from the trial, so keys, batches and random
-draws have no lane axis under vmap.
+Shapes: R runs x rows x D devices make the lanes; a run is one replicate on one fold. Slot s = row * D + device holds
+one trial, the same one in every run. Leaves are sharded over the device axis, and `shard_map` gives each device its own
+rows. Randomness is shared: keys derive from the replicate, the purpose and the step, never from the trial, so keys,
+batches and random draws have no lane axis under vmap.
 """
 
 from collections.abc import Callable
@@ -17,6 +17,7 @@ from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
 from jaxtune import draws
+from jaxtune.data import Data
 from jaxtune.functions import Extras, Functions
 from jaxtune.order import Window, batch_indices, empty_window
 
@@ -32,12 +33,13 @@ class Layout(NamedTuple):
     """How lanes lie on devices: with the traced functions, the static key of a program."""
 
     mesh: Mesh
-    rows: int  # lanes per device and replicate that the arrays hold
+    rows: int  # lanes per device and run that the arrays hold
     width: int  # lanes that a device trains at once; divides rows
-    replicates: int
+    runs: int
     unit: int  # steps of the innermost loop
     batch_size: int | None
-    num_examples: int | None
+    fewest: int | None  # examples in the smallest fold's training part, if they come in batches
+    keeps_best: bool  # whether the population holds a checkpoint of each lane
 
     @property
     def devices(self) -> int:
@@ -65,6 +67,7 @@ class Population:
     """State of all lanes."""
 
     state: Any  # the trials' states; leaves [R, rows, D, ...]
+    kept: Any  # their best states so far, likewise; None if these are not kept
     diverged: jax.Array  # [R, rows, D] int32: step of the first non-finite loss or metric, or HEALTHY
     info_sum: dict[str, jax.Array]  # [R, rows, D] float: sums of what steps log since the last evaluation
     info_count: dict[str, jax.Array]  # [R, rows, D] int32: how many of these were numbers
@@ -76,10 +79,14 @@ class Shared:
 
     key: jax.Array  # key of the study
     consts: Any  # arrays that user functions close over
-    train: Any  # leaves [N, ...], or None
-    validation: Any  # leaves [V, ...], or None
-    stats: Any  # what Task.prepare returned, or None
+    data: Data
+    replicate: jax.Array  # [R] int32: which replicate each run is
+    fold: jax.Array  # [R] int32: and on which fold
     total_steps: jax.Array  # int32
+
+    def extras(self, step: Any, fold: Any) -> Extras:
+        """What task functions may ask for by name, in one fold."""
+        return Extras(step, self.total_steps, self.data.of_fold(self.data.stats, fold))
 
 
 def replicate_key(key: jax.Array, replicate: Any, purpose: int) -> jax.Array:
@@ -98,17 +105,19 @@ def spawn(functions: Functions, layout: Layout, hp: Any, shared: Shared) -> Popu
     """
 
     def body(hp: Any, shared: Shared) -> Population:
-        def replicate(index: jax.Array) -> Any:
-            key = replicate_key(shared.key, index, INIT)
-            extras = Extras(jnp.int32(0), shared.total_steps, shared.stats)
+        def run(index: jax.Array) -> Any:
+            fold = shared.fold[index]
+            key = replicate_key(shared.key, shared.replicate[index], INIT)
             init = jax.vmap(functions.init, in_axes=(None, None, 0, None), axis_size=layout.rows)
-            return init(shared.consts["init"], key, hp, extras)
+            lanes_hp = _take_hp(hp, 0, layout.rows)
+            return init(shared.consts["init"], key, lanes_hp, shared.extras(jnp.int32(0), fold))
 
-        state = jax.tree.map(lambda x: jnp.expand_dims(x, 2), lax.map(replicate, jnp.arange(layout.replicates)))
-        shape = (layout.replicates, layout.rows, 1)
+        state = jax.tree.map(lambda x: jnp.expand_dims(x, 2), lax.map(run, jnp.arange(layout.runs)))
+        shape = (layout.runs, layout.rows, 1)
         zeros = {name: jnp.zeros(shape, jnp.float32) for name in functions.info}
         counts = {name: jnp.zeros(shape, jnp.int32) for name in functions.info}
-        return Population(state, jnp.full(shape, HEALTHY, jnp.int32), zeros, counts)
+        kept = jax.tree.map(jnp.copy, state) if layout.keeps_best else None
+        return Population(state, kept, jnp.full(shape, HEALTHY, jnp.int32), zeros, counts)
 
     return _per_device(layout, body, hp, shared)
 
@@ -123,25 +132,27 @@ def advance(
     start: jax.Array,
     num_units: jax.Array,
 ) -> Population:
-    """Trains the first `num_lanes` slots of every replicate for `num_units` units from step `start` on.
+    """Trains the first `num_lanes` slots of every run for `num_units` units from step `start` on.
 
-    Units are the outer loop, then replicates, then chunks of `width` lanes: batch order and keys are made once per
-    unit and replicate, and the weights of a chunk stay in the cache for a whole unit.
+    Units are the outer loop, then runs, then chunks of `width` lanes: batch order and keys are made once per
+    unit and run, and the weights of a chunk stay in the cache for a whole unit.
     """
 
     def body(population: Population, hp: Any, shared: Shared, num_lanes: Any, start: Any, num_units: Any) -> Any:
         chunks = _num_chunks(num_lanes, layout)
+        kept, population = population.kept, population.replace(kept=None)  # no loop carries what it doesn't change
 
         def unit(index: Any, carry: Any) -> Any:
             first = start + index * layout.unit
-            return lax.fori_loop(0, layout.replicates, lambda r, c: replicate(r, first, c), carry)
+            return lax.fori_loop(0, layout.runs, lambda r, c: run(r, first, c), carry)
 
-        def replicate(index: Any, first: Any, carry: tuple[Population, Any]) -> Any:
+        def run(index: Any, first: Any, carry: tuple[Population, Any]) -> Any:
             population, windows = carry
-            order_key = replicate_key(shared.key, index, ORDER)
-            indices, windows = _unit_indices(layout, windows, index, order_key, first)
+            replicate, fold = shared.replicate[index], shared.fold[index]
+            order_key = replicate_key(shared.key, replicate, ORDER)
+            indices, windows = _unit_indices(layout, windows, shared.data, index, fold, order_key, first)
             steps = first + jnp.arange(layout.unit, dtype=jnp.int32)
-            step = _Step(functions, layout, shared, replicate_key(shared.key, index, STEP))
+            step = _Step(functions, layout, shared, replicate_key(shared.key, replicate, STEP), fold)
             drawn = step.draws(hp, steps, indices)
 
             def chunk(number: Any, population: Population) -> Population:
@@ -155,8 +166,8 @@ def advance(
 
             return lax.fori_loop(0, chunks, chunk, population), windows
 
-        windows = _empty_windows(layout)
-        return lax.fori_loop(0, num_units, unit, (population, windows))[0]
+        windows = _empty_windows(layout, shared.data)
+        return lax.fori_loop(0, num_units, unit, (population, windows))[0].replace(kept=kept)
 
     return _per_device(layout, body, population, hp, shared, num_lanes, start, num_units)
 
@@ -170,6 +181,7 @@ def evaluate(
     num_lanes: jax.Array,
     stop: jax.Array,
     metric: jax.Array,
+    sign: jax.Array,
 ) -> tuple[Population, dict[str, jax.Array]]:
     """Evaluates the first `num_lanes` slots on the validation data.
 
@@ -181,34 +193,44 @@ def evaluate(
         shared: What all lanes share.
         num_lanes: How many slots are in training.
         stop: Step count of the population.
-        metric: Index into `functions.metrics` of the metric whose non-finite values count as divergence.
+        metric: Index into `functions.metrics` of the metric whose non-finite values count as divergence, and which
+            states may observe.
+        sign: 1.0 if a low metric is good, -1.0 if a high one is.
 
     Returns:
         The population with divergence brought up to date and logs reset, and a record: name -> [R, rows, D] of all
         metrics and of `train_<name>` averages; NaN for diverged lanes.
     """
     names = functions.metrics
+    axes = (None, None, 0, None, 0, None)  # of (consts, key, state, data, hp, extras)
 
-    def body(population: Population, hp: Any, shared: Shared, num_lanes: Any, stop: Any, metric: Any) -> Any:
-        extras = Extras(stop, shared.total_steps, shared.stats)
+    def body(population: Population, hp: Any, shared: Shared, num_lanes: Any, stop: Any, metric: Any, sign: Any) -> Any:
+        def run(index: Any, carry: tuple[Any, jax.Array]) -> tuple[Any, jax.Array]:
+            fold = shared.fold[index]
+            key, extras = replicate_key(shared.key, shared.replicate[index], EVALUATE), shared.extras(stop, fold)
+            data = shared.data.of_fold(shared.data.validation, fold)
 
-        def lanes_metrics(index: Any, row: Any) -> Any:
-            key = replicate_key(shared.key, index, EVALUATE)
-            state = _take(population.state, index, row, layout.width)
-            hp_chunk = _take_hp(hp, row, layout.width)
-            one = jax.vmap(functions.evaluate, in_axes=(None, None, 0, None, 0, None), axis_size=layout.width)
-            values = one(shared.consts["evaluate"], key, state, shared.validation, hp_chunk, extras)
-            return jnp.stack([values[name].astype(jnp.float32) for name in names], axis=1)  # [width, M]
-
-        def replicate(index: Any, record: jax.Array) -> jax.Array:
-            def chunk(number: Any, record: jax.Array) -> jax.Array:
+            def chunk(number: Any, carry: tuple[Any, jax.Array]) -> tuple[Any, jax.Array]:
+                states, record = carry
                 row = number * layout.width
-                return _put(record, lanes_metrics(index, row), index, row)
+                state = _take(states if observes else population.state, index, row, layout.width)
+                hp_chunk = _take_hp(hp, row, layout.width)
+                one = jax.vmap(functions.evaluate, in_axes=axes, axis_size=layout.width)
+                values = one(shared.consts["evaluate"], key, state, data, hp_chunk, extras)
+                values = jnp.stack([values[name].astype(jnp.float32) for name in names], axis=1)  # [width, M]
+                if functions.observe is not None:
+                    observe = jax.vmap(functions.observe, in_axes=(None, 0, 0, 0, None), axis_size=layout.width)
+                    score = sign * jnp.take(values, metric, axis=1)
+                    changed = observe(shared.consts["observe"], state, score, hp_chunk, extras)
+                    states = _put(states, changed, index, row)
+                return states, _put(record, values, index, row)
 
-            return lax.fori_loop(0, _num_chunks(num_lanes, layout), chunk, record)
+            return lax.fori_loop(0, _num_chunks(num_lanes, layout), chunk, carry)
 
-        empty = jnp.zeros((layout.replicates, layout.rows, 1, len(names)), jnp.float32)
-        record = lax.fori_loop(0, layout.replicates, replicate, empty)
+        observes = functions.observe is not None
+        empty = jnp.zeros((layout.runs, layout.rows, 1, len(names)), jnp.float32)
+        states, record = lax.fori_loop(0, layout.runs, run, (population.state if observes else None, empty))
+        states = states if observes else population.state
         finite = jnp.isfinite(jnp.take(record, metric, axis=-1))
         if "loss" in names:
             finite &= jnp.isfinite(record[..., names.index("loss")])
@@ -219,9 +241,29 @@ def evaluate(
             count = population.info_count[name]
             values[f"train_{name}"] = jnp.where(count > 0, total / jnp.maximum(count, 1), jnp.nan)
         fresh = jax.tree.map(jnp.zeros_like, (population.info_sum, population.info_count))
-        return Population(population.state, diverged, *fresh), values
+        return Population(states, population.kept, diverged, *fresh), values
 
-    return _per_device(layout, body, population, hp, shared, num_lanes, stop, metric)
+    return _per_device(layout, body, population, hp, shared, num_lanes, stop, metric, sign)
+
+
+def keep(layout: Layout, population: Population, improved: jax.Array) -> Population:
+    """Makes the states of some slots their checkpoints.
+
+    Args:
+        layout: Where lanes lie.
+        population: The population, with checkpoints.
+        improved: [slots] bool.
+    """
+
+    def body(population: Population, tables: dict[str, jax.Array]) -> Population:
+        better = tables["improved"]  # [rows, 1]
+
+        def chosen(new: jax.Array, old: jax.Array) -> jax.Array:
+            return jnp.where(better.reshape(1, *better.shape, *[1] * (new.ndim - 3)), new, old)
+
+        return population.replace(kept=jax.tree.map(chosen, population.state, population.kept))
+
+    return _per_device(layout, body, population, {"improved": improved})
 
 
 def move(before: Layout, after: Layout, population: Population, source: jax.Array, num_lanes: jax.Array) -> Population:
@@ -326,12 +368,13 @@ def _put(tree: Any, part: Any, replicate: Any, row: Any) -> Any:
 
 
 class _Step(NamedTuple):
-    """The training step of one replicate: what lanes share is drawn for a whole unit, the rest is vmapped."""
+    """The training step of one run: what lanes share is drawn for a whole unit, the rest is vmapped."""
 
     functions: Functions
     layout: Layout
     shared: Shared
     key: jax.Array
+    fold: Any
 
     def draws(self, hp: Any, steps: jax.Array, indices: Any) -> list[jax.Array]:
         """Random numbers [unit, ...] that the steps of a unit share; each device draws those of some steps."""
@@ -361,10 +404,12 @@ class _Step(NamedTuple):
         return jax.vmap(one, axis_size=self.layout.width)(states, hp)
 
     def _args(self, state: Any, hp: Any, count: jax.Array, indices: Any) -> tuple[Any, ...]:
-        train = self.shared.train
-        batch = train if indices is None else jax.tree.map(lambda x: x[indices], train)
-        extras = Extras(count, self.shared.total_steps, self.shared.stats)
-        return jax.random.fold_in(self.key, count), state, batch, hp, extras
+        data = self.shared.data
+        if indices is None:
+            batch = data.of_fold(data.train, self.fold)
+        else:
+            batch = jax.tree.map(lambda x: x[indices], data.train)
+        return jax.random.fold_in(self.key, count), state, batch, hp, self.shared.extras(count, self.fold)
 
 
 def _book(lanes: Population, states: Any, info: dict[str, jax.Array], steps: jax.Array) -> Population:
@@ -380,7 +425,7 @@ def _book(lanes: Population, states: Any, info: dict[str, jax.Array], steps: jax
         first = steps[0] + jnp.sum(alive, axis=0, dtype=jnp.int32)
         diverged = jnp.where((diverged == HEALTHY) & ~alive[-1], first, diverged)
     counted = {name: alive & ~jnp.isnan(values) for name, values in info.items()}
-    return Population(
+    return lanes.replace(
         state=states,
         diverged=diverged,
         info_sum={
@@ -393,21 +438,24 @@ def _book(lanes: Population, states: Any, info: dict[str, jax.Array], steps: jax
     )
 
 
-def _empty_windows(layout: Layout) -> Window | None:
-    if layout.batch_size is None or layout.num_examples is None:
+def _empty_windows(layout: Layout, data: Data) -> Window | None:
+    if layout.batch_size is None or layout.fewest is None:
         return None
-    window = empty_window(layout.num_examples, layout.batch_size, layout.unit)
-    return jax.tree.map(lambda x: jnp.broadcast_to(x, (layout.replicates, *x.shape)), window)
+    window = empty_window(data.rows.shape[1], layout.fewest, layout.batch_size, layout.unit)
+    return jax.tree.map(lambda x: jnp.broadcast_to(x, (layout.runs, *x.shape)), window)
 
 
-def _unit_indices(layout: Layout, windows: Any, index: Any, key: jax.Array, first: Any) -> tuple[Any, Any]:
-    """Indices [unit, B] of a unit's batches in one replicate, and the windows of all replicates."""
+def _unit_indices(
+    layout: Layout, windows: Any, data: Data, index: Any, fold: Any, key: jax.Array, first: Any
+) -> tuple[Any, Any]:
+    """Indices [unit, B] of a unit's batches in one run, and the windows of all runs."""
     if windows is None or layout.batch_size is None:
         return None, None
     window = jax.tree.map(lambda x: lax.dynamic_index_in_dim(x, index, keepdims=False), windows)
-    indices, window = batch_indices(window, key, first, layout.batch_size, layout.unit)
+    rows, count = data.of_fold((data.rows, data.count), fold)
+    indices, window = batch_indices(window, key, first, count, layout.batch_size, layout.unit)
     windows = jax.tree.map(lambda x, w: lax.dynamic_update_index_in_dim(x, w, index, 0), windows, window)
-    return indices, windows
+    return rows[indices], windows
 
 
 def _as_integers(x: jax.Array) -> jax.Array:

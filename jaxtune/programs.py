@@ -21,6 +21,7 @@ from jaxtune.functions import Functions
 from jaxtune.population import Layout, Population, Shared
 
 _COUNT = jax.ShapeDtypeStruct((), jnp.int32)
+_SIGN = jax.ShapeDtypeStruct((), jnp.float32)
 COMPILERS = ThreadPoolExecutor(os.cpu_count() or 1, thread_name_prefix="jaxtune-compile")
 
 
@@ -58,15 +59,26 @@ class Programs:
         for before, layout in zip([None, *path], path, strict=False):
             if before is not None:
                 self._start("move", before, layout)
-            self._start("advance", layout)
-            self._start("evaluate", layout)
+            self._start_rungs(layout)
         for layout in others:
-            self._start("advance", layout)
-            self._start("evaluate", layout)
+            self._start_rungs(layout)
+
+    def prefetch_remainders(self, path: Sequence[Layout]) -> None:
+        """Starts compiling the programs that make single updates, where whole units don't come out even."""
+        for layout in path:
+            self._start("advance", layout._replace(unit=1))
+
+    def _start_rungs(self, layout: Layout) -> None:
+        for name in ("advance", "evaluate", "keep") if layout.keeps_best else ("advance", "evaluate"):
+            self._start(name, layout)
 
     def ready(self, name: str, *layouts: Layout) -> None:
         """Waits until a program is compiled."""
         self._get(name, *layouts)
+
+    def has(self, name: str, *layouts: Layout) -> bool:
+        """Whether a program is compiled, or about to be."""
+        return (name, *layouts) in self.functions.executables
 
     def spawn(self, layout: Layout, hp: Any) -> Population:
         """See `population.spawn`."""
@@ -77,10 +89,15 @@ class Programs:
         return self._get("advance", layout)(lanes, hp, self.shared, np.int32(count), np.int32(start), np.int32(units))
 
     def evaluate(
-        self, layout: Layout, lanes: Population, hp: Any, count: int, stop: int, metric: int
+        self, layout: Layout, lanes: Population, hp: Any, count: int, stop: int, metric: int, sign: float
     ) -> tuple[Population, dict[str, jax.Array]]:
         """See `population.evaluate`; consumes the population."""
-        return self._get("evaluate", layout)(lanes, hp, self.shared, np.int32(count), np.int32(stop), np.int32(metric))
+        numbers = np.int32(count), np.int32(stop), np.int32(metric), np.float32(sign)
+        return self._get("evaluate", layout)(lanes, hp, self.shared, *numbers)
+
+    def keep(self, layout: Layout, lanes: Population, improved: Any) -> Population:
+        """See `population.keep`; consumes the population."""
+        return self._get("keep", layout)(lanes, improved)
 
     def move(self, before: Layout, after: Layout, lanes: Population, source: Any, count: int) -> Population:
         """See `population.move`; consumes the population."""
@@ -136,7 +153,16 @@ def _lower_evaluate(functions: Functions, layout: Layout, hp: Any, shared: Any) 
         return engine.evaluate(functions, layout, lanes, *rest)
 
     jitted = jax.jit(evaluate, donate_argnums=0, out_shardings=(layout.lanes, layout.everywhere))
-    return jitted.lower(_lanes(functions, layout, hp, shared), hp, shared, _COUNT, _COUNT, _COUNT)
+    return jitted.lower(_lanes(functions, layout, hp, shared), hp, shared, _COUNT, _COUNT, _COUNT, _SIGN)
+
+
+def _lower_keep(functions: Functions, layout: Layout, hp: Any, shared: Any) -> Any:
+    def keep(lanes: Population, improved: Any) -> Population:
+        return engine.keep(layout, lanes, improved)
+
+    jitted = jax.jit(keep, donate_argnums=0, out_shardings=layout.lanes)
+    improved = jax.ShapeDtypeStruct((layout.slots,), jnp.bool_, sharding=layout.everywhere)
+    return jitted.lower(_lanes(functions, layout, hp, shared), improved)
 
 
 def _lower_move(functions: Functions, before: Layout, after: Layout, hp: Any, shared: Any) -> Any:
@@ -153,6 +179,7 @@ _LOWER: dict[str, Callable[..., Any]] = {
     "spawn": _lower_spawn,
     "advance": _lower_advance,
     "evaluate": _lower_evaluate,
+    "keep": _lower_keep,
     "move": _lower_move,
 }
 

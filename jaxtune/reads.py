@@ -1,7 +1,7 @@
 """Hyperparameters that nothing reads: a search over them would only add noise to its report."""
 
 import itertools
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import jax
@@ -12,6 +12,7 @@ from jax.interpreters.partial_eval import dce_jaxpr
 from jaxtune.functions import Functions
 from jaxtune.space import Space
 
+_MAX_LISTED = 4096
 _MAX_COMBINATIONS = 64  # of static options that are looked at for one that reads a hyperparameter
 
 
@@ -34,9 +35,9 @@ def check_all_read(space: Space, functions_of: Callable[[Mapping[str, int]], Fun
         space: The space, everything pinned.
         functions_of: From option indices of the static hyperparameters to the traced functions.
     """
-    unread = {name for name in space.names if name in space.traced or space.domain(name).num_options != 1}
+    unread = {key for key in space.names if key in space.traced or space.domain(key).num_options != 1}
     seen: list[_Look] = []
-    for indices in _combinations(space):
+    for indices in _few_changes_first(space):
         look = _look(space, indices, functions_of(indices))
         unread -= look.read
         unread -= {name for other in seen for name in _proves_read(look, other)}
@@ -45,42 +46,39 @@ def check_all_read(space: Space, functions_of: Callable[[Mapping[str, int]], Fun
         seen.append(look)
         if len(seen) == _MAX_COMBINATIONS:
             return  # the benefit of the doubt
-    names = [name for name in space.names if name in unread]
-    raise ValueError(f"The space has {names[0]!r}, which no function of the task reads.")
+    name = space.hp_name(next(key for key in space.names if key in unread))
+    raise ValueError(f"The space has {name!r}, which no function of the task reads.")
 
 
-def _combinations(space: Space) -> Iterator[dict[str, int]]:
+def _few_changes_first(space: Space) -> list[dict[str, int]]:
     """Options of the static hyperparameters: the first ones, then those with one change, then all others."""
-    numbers = {name: space.domain(name).num_options or 1 for name in space.static}
-    first = dict.fromkeys(numbers, 0)
-    changes = sorted((i, name) for name, number in numbers.items() for i in range(1, number))
-    yield first
-    for index, name in changes:
-        yield {**first, name: index}
-    for indices in itertools.product(*map(range, numbers.values())):
-        if sum(index > 0 for index in indices) > 1:
-            yield dict(zip(numbers, indices, strict=True))
+    combinations = list(itertools.islice(space.static_combinations(), _MAX_LISTED))
+    return sorted(combinations, key=lambda indices: sum(index > 0 for index in indices.values()))
 
 
 def _look(space: Space, indices: dict[str, int], functions: Functions) -> _Look:
-    parts = (functions.init, functions.step, functions.evaluate)
+    parts = functions.parts
     text = tuple((str(part.jaxpr), part.out_tree) for part in parts)
-    read = _inputs_read(functions, sorted(space.traced))
+    traced = {name: key for name, key in space.active(indices).items() if key in space.traced}
+    read = _inputs_read(functions, [traced[name] for name in sorted(traced)])
     return _Look(indices, text, jax.tree.leaves(functions.consts), read)
 
 
 def _inputs_read(functions: Functions, names: list[str]) -> set[str]:
-    """Traced hyperparameters that the results of init, step or evaluate depend on."""
+    """Keys of the traced hyperparameters that the results of some function depend on."""
     read = set()
-    for traced in (functions.init, functions.step, functions.evaluate):
+    for traced in functions.parts:
         _, used = dce_jaxpr(traced.jaxpr, [True] * len(traced.jaxpr.outvars))
         read |= {name for name, is_used in zip(names, used[traced.hp], strict=True) if is_used}
     return read
 
 
 def _proves_read(a: _Look, b: _Look) -> set[str]:
-    """The static hyperparameter in which two looks differ, if it is one only and the programs differ."""
-    changed = {name for name, index in a.indices.items() if index != b.indices[name]}
+    """The static hyperparameter in which two looks differ, if it is one only and the programs differ.
+
+    What exists in one branch of a choice only differs together with that choice.
+    """
+    changed = {key for key, index in a.indices.items() if key in b.indices and index != b.indices[key]}
     if len(changed) != 1:
         return set()
     same = a.text == b.text and all(map(_same_array, a.consts, b.consts))

@@ -21,7 +21,7 @@ class Record:
     lane_steps: list[int] = field(default_factory=list)
 
     def append(
-        self, step: int, metrics: dict, active: np.ndarray, decided: bool, cost: int, hp: dict, explores: bool
+        self, step: int, metrics: dict, active: np.ndarray, decided: bool, cost: int, explored: dict
     ) -> None:
         """Adds an evaluation, after which every trial goes on with its own weights until `source` is changed."""
         self.step.append(step)
@@ -29,7 +29,7 @@ class Record:
         self.active.append(active)
         self.decided.append(decided)
         self.source.append(np.arange(len(active)))
-        self.schedule.append(hp if explores else {})
+        self.schedule.append(explored)
         self.lane_steps.append(cost + (self.lane_steps[-1] if self.lane_steps else 0))
 
     def best(self, metric: str, mode: str) -> float | None:

@@ -5,6 +5,7 @@ to say which of them is at fault and what to do about it.
 """
 
 from collections.abc import Callable, Mapping
+from itertools import islice
 from typing import Any, NamedTuple
 
 import jax
@@ -14,7 +15,7 @@ import numpy as np
 from jaxtune import checks
 from jaxtune.configurations import decode
 from jaxtune.explain import explain
-from jaxtune.functions import Functions, Inputs, call, inputs_of, trace, trace_anew
+from jaxtune.functions import Functions, call, inputs_of, trace, trace_anew
 from jaxtune.options import did_you_mean
 from jaxtune.reads import check_all_read
 from jaxtune.space import Space
@@ -25,7 +26,11 @@ _ROLES = {
     "step": ("key", "state", "batch", "hp"),
     "evaluate": ("key", "state", "data", "hp"),
     "prepare": ("train",),
+    "observe": ("state", "score", "hp"),
 }
+_MAX_COMBINATIONS = 1024  # of static options that are looked through for those with one change
+_OPTIONAL = ("prepare", "observe")
+BATCH_SIZE = "batch_size"  # the hyperparameter that takes the place of the task's batch size
 
 
 class Problem(NamedTuple):
@@ -40,18 +45,35 @@ class Problem(NamedTuple):
         """The traced functions of the group with these options of the static hyperparameters."""
         return _traced(self.task, self.space, indices)
 
-    @property
-    def inputs(self) -> Inputs:
-        """Shapes and dtypes that the task's functions are called with."""
-        return inputs_of(self.task, _traced_structs(self.space))
+    def task_of(self, indices: Mapping[str, int]) -> Task:
+        """The task of a group: with the batch size that the space gives, where it gives one."""
+        return _task_of(self.task, self.space, indices)
+
+    def traced_structs(self, indices: Mapping[str, int]) -> dict[str, jax.ShapeDtypeStruct]:
+        """Shapes and dtypes of a group's traced hyperparameters."""
+        return _traced_structs(self.space, indices)
 
 
 def static_values(space: Space, indices: Mapping[str, int]) -> dict[str, Any]:
     """What is a Python value in one group: constants, and the options of static hyperparameters."""
-    return {
-        **dict(space.constants),
-        **{name: space.static_value(name, indices[name]) for name in space.static},
-    }
+    traced = _traced_names(space, indices)
+    values = space.assemble(dict.fromkeys(traced), indices)
+    return {name: value for name, value in values.items() if name not in traced}
+
+
+def _traced_names(space: Space, indices: Mapping[str, int]) -> dict[str, str]:
+    """Name -> key of the traced hyperparameters of a group."""
+    return {name: key for name, key in space.active(indices).items() if key in space.traced}
+
+
+def _task_of(task: Task, space: Space, indices: Mapping[str, int]) -> Task:
+    if task.batch_size is None or BATCH_SIZE not in space.hp_names:
+        return task
+    values = static_values(space, indices)
+    if BATCH_SIZE not in values:
+        return task
+    checks.check_batch_size(values[BATCH_SIZE], task.num_examples)
+    return task.replace(batch_size=values[BATCH_SIZE])
 
 
 def resolve(task: Task, space: Space, metric: str, mode: str | None) -> Problem:
@@ -62,10 +84,9 @@ def resolve(task: Task, space: Space, metric: str, mode: str | None) -> Problem:
         ValueError: Something has a wrong value.
         KeyError: The task reads a hyperparameter that the space lacks.
     """
-    if not isinstance(task, Task):
-        raise TypeError(f"task must be a jaxtune Task, got {type(task).__name__}.")
+    checks.check_task(task)
     for role, arguments in _ROLES.items():
-        if role != "prepare" or task.prepare is not None:
+        if role not in _OPTIONAL or getattr(task, role) is not None:
             checks.check_function(role, getattr(task, role), arguments)
     checks.check_task_data(task)
     mode = _check_mode(metric, mode)
@@ -75,7 +96,7 @@ def resolve(task: Task, space: Space, metric: str, mode: str | None) -> Problem:
             "model: name a metric."
         )
     if task.validation is None and task.train is not None:
-        raise ValueError("Selection needs validation data: pass validation=.")
+        raise ValueError("Selection needs validation data: pass validation= or folds=.")
     space, functions = _pin(task, space)
     if metric not in functions.metrics:
         hint = did_you_mean(metric, functions.metrics)
@@ -90,6 +111,9 @@ def resolve(task: Task, space: Space, metric: str, mode: str | None) -> Problem:
     check_all_read(space, lambda indices: _traced(task, space, indices))
     if hasattr(task.evaluate, "check_data"):
         task.evaluate.check_data(task, _values(space, _first(space)))
+    if BATCH_SIZE in space.hp_names:
+        for indices in islice(space.static_combinations(), _MAX_COMBINATIONS):
+            _task_of(task, space, indices)
     return Problem(task, space, metric, mode)
 
 
@@ -103,27 +127,25 @@ def _check_mode(metric: str, mode: str | None) -> str:
     return "min"
 
 
-def _traced_structs(space: Space) -> dict[str, jax.ShapeDtypeStruct]:
+def _traced_structs(space: Space, indices: Mapping[str, int]) -> dict[str, jax.ShapeDtypeStruct]:
     shapes = jax.eval_shape(space.decode, jax.ShapeDtypeStruct((space.num_dims,), jnp.float32))
-    return {name: shapes[name] for name in space.traced}
-
-
-def _examples(space: Space) -> dict[str, Any]:
-    """A Python value of each traced hyperparameter."""
-    with jax.ensure_compile_time_eval():  # `search` is called under jit
-        middle = space.row(decode(np.full((1, space.num_dims), 0.5, np.float32), space=space), 0)
-    return {name: middle[name] for name in space.traced}
+    return {name: shapes[key] for name, key in _traced_names(space, indices).items()}
 
 
 def _values(space: Space, indices: Mapping[str, int]) -> dict[str, Any]:
-    """A Python value of every hyperparameter, in the order of the user's own dict."""
-    values = {**static_values(space, indices), **_examples(space)}
-    return {name: values[name] for name in space.order}
+    """A Python value of every hyperparameter of a group, in the order of the user's own dict."""
+    with jax.ensure_compile_time_eval():  # `search` is called under jit
+        middle = decode(np.full((1, space.num_dims), 0.5, np.float32), space=space)
+        traced = {
+            name: space.domain(key).to_python(np.asarray(middle[key])[0])
+            for name, key in _traced_names(space, indices).items()
+        }
+    return space.assemble(traced, indices)
 
 
 def _first(space: Space) -> dict[str, int]:
     """The first option of every static hyperparameter."""
-    return dict.fromkeys(space.static, 0)
+    return next(iter(space.static_combinations()))
 
 
 # Traced or static.
@@ -131,19 +153,42 @@ def _first(space: Space) -> dict[str, int]:
 
 def _pin(task: Task, space: Space) -> tuple[Space, Functions]:
     """Traces whatever can be traced; the undecided that can't become static."""
-    pinned = space.pin(dict.fromkeys(space.undecided, False))
-    try:
-        return pinned, _trace(task, pinned, _first(pinned))
-    except Exception:
-        pass  # outside of this block errors are reported without a long chain of other errors
-    _check_concrete(task, space, _first(space))
-    static = {name: _failure(_trace_only, task, space, _first(space), (name,)) is not None for name in space.undecided}
-    pinned = space.pin(static)
-    return pinned, _traced(task, pinned, _first(pinned))
+    sizes = [key for key in space.names if space.hp_name(key) == BATCH_SIZE] if task.batch_size is not None else []
+    space = space.pin(dict.fromkeys(sizes, True))
+    undecided, static = set(space.undecided), set[str]()
+    while True:
+        pinned = space.pin({key: key in static for key in undecided})
+        found = _untraceable(task, pinned, undecided - static)
+        if not found:
+            return pinned, _traced(task, pinned, _first(pinned))
+        static |= found
+
+
+def _untraceable(task: Task, space: Space, undecided: set[str]) -> set[str]:
+    """Some of the undecided that a group needs as Python values; nothing if all groups looked at can be traced.
+
+    Looks at the first options of static hyperparameters and at those with one change: a shape may matter in one
+    branch only.
+    """
+    for indices in islice(space.static_combinations(), _MAX_COMBINATIONS) if undecided else ():
+        if sum(index > 0 for index in indices.values()) > 1 or _failure(_trace, task, space, indices) is None:
+            continue
+        _check_concrete(task, space, indices)
+        active = {key: name for name, key in _traced_names(space, indices).items() if key in undecided}
+        found = {
+            key
+            for key, name in active.items()
+            if _failure(_trace_only, task, space, indices, (name,)) is not None
+        }
+        if found:
+            return found
+    return set()
 
 
 def _trace(task: Task, space: Space, indices: Mapping[str, int]) -> Functions:
-    return trace(task, static_values(space, indices), space.order, inputs_of(task, _traced_structs(space)))
+    task = _task_of(task, space, indices)
+    inputs = inputs_of(task, _traced_structs(space, indices))
+    return trace(task, static_values(space, indices), tuple(space.active(indices)), inputs)
 
 
 def _traced(task: Task, space: Space, indices: Mapping[str, int]) -> Functions:
@@ -159,10 +204,10 @@ def _traced(task: Task, space: Space, indices: Mapping[str, int]) -> Functions:
     except Exception as error:
         failure = error
     _check_concrete(task, space, indices)
-    for name in space.traced:
+    for name, key in _traced_names(space, indices).items():
         cause = _failure(_trace_only, task, space, indices, (name,))
         if cause is not None:
-            raise explain(name, f"hp[{name!r}]", space.domain(name).num_options, cause) from cause
+            raise explain(name, f"hp[{name!r}]", space.domain(key).num_options, cause) from cause
     raise failure
 
 
@@ -175,11 +220,12 @@ def _trace_only(
 ) -> None:
     """Traces with some hyperparameters as arrays, all others and these counters as plain Python values."""
     values = _values(space, indices)
-    structs = {name: struct for name, struct in _traced_structs(space).items() if name in traced}
+    structs = {name: struct for name, struct in _traced_structs(space, indices).items() if name in traced}
     static = {name: value for name, value in values.items() if name not in traced}
+    task = _task_of(task, space, indices)
     if counters:
         task = _with_values(task, counters)
-    trace_anew(task, static, space.order, inputs_of(task, structs))
+    trace_anew(task, static, tuple(values), inputs_of(task, structs))
 
 
 def _failure(function: Callable, *args: Any) -> Exception | None:
@@ -201,7 +247,8 @@ def _with_values(task: Task, extras: Mapping[str, Any], hp: dict | None = None) 
 
         return function
 
-    return task.replace(**{role: bind(role) for role in ("init", "step", "evaluate")})
+    roles = [role for role in ("init", "step", "evaluate", "observe") if getattr(task, role) is not None]
+    return task.replace(**{role: bind(role) for role in roles})
 
 
 # Saying what is wrong.

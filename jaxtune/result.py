@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import csv
 import html
+import math
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 
 from jaxtune import plots
+from jaxtune.checks import check_whole
+from jaxtune.gap import Gap
 from jaxtune.history import History, rank_trials
 from jaxtune.options import is_number
+from jaxtune.refit import Refit
 from jaxtune.text import csv_cell, listing, short, with_error
-from jaxtune.trial import Trial, make_trials, standard_error
+from jaxtune.trial import Trial, make_trials, with_errors
 
 
 class Result:
@@ -28,11 +32,8 @@ class Result:
         seed: the seed of the search.
         interrupted: the search was stopped early (Ctrl-C or a callback).
         timing: seconds by part, such as "compile", "run" and "total".
-        best_state: state of the trial that `rank_trials` puts first, leaves with a leading replicate axis;
-            None where that trial is not in training any more.
-        test_fn: evaluates the test split for that trial: () -> name -> [R]. None where there is no test data.
-        variables_of: one replicate's state -> its weights.
-        model_of: (one replicate's state, hparams) -> a model ready for prediction.
+        winner: the trial that `rank_trials` puts first, with its weights; None where these are not at hand.
+        num_folds: of a cross-validation, else None.
 
     Attributes:
         num_tests: how often `test()` has looked at the test split.
@@ -47,10 +48,8 @@ class Result:
         seed: int,
         interrupted: bool = False,
         timing: Mapping[str, float] | None = None,
-        best_state: Any = None,
-        test_fn: Callable[[], Mapping[str, Any]] | None = None,
-        variables_of: Callable[[Any], Any] | None = None,
-        model_of: Callable[[Any, dict[str, Any]], Any] | None = None,
+        winner: Any = None,
+        num_folds: int | None = None,
     ):
         self.history = history
         self.metric = metric
@@ -59,16 +58,23 @@ class Result:
         self.interrupted = interrupted
         self.timing = dict(timing or {})
         self.num_tests = 0
+        self.winner = winner
+        self.num_folds = num_folds
         self._order = rank_trials(history, metric, mode)
-        self._best = {"states": best_state, "_variables_of": variables_of, "_model_of": model_of}
-        self._test_fn = test_fn
+        self._tested: dict[str, np.ndarray] | None = None
 
     # The trials
 
     @cached_property
     def trials(self) -> list[Trial]:
         """All trials, by id."""
-        return make_trials(self.history, self.interrupted, self._order[0] if self._has_best else -1, self._best)
+        best = self._order[0] if self._has_best else -1
+        known = {} if self.winner is None else self._known(self.winner)
+        return make_trials(self.history, self.interrupted, best, known, self.num_folds)
+
+    @staticmethod
+    def _known(winner: Any) -> dict[str, Any]:
+        return {"states": winner.states, "_variables_of": winner.variables_of, "_model_of": winner.model_of}
 
     @cached_property
     def ranking(self) -> list[Trial]:
@@ -94,32 +100,92 @@ class Result:
     @cached_property
     def _has_best(self) -> bool:
         first = self._order[0]
-        value = self.history.mean(self.metric)[self.history.last[first], first]
+        value = self.history.mean(self.metric)[self.history.kept[first], first]
         return bool(not self.history.failed[first] and np.isfinite(value))
 
     def test(self) -> dict[str, float]:
         """Evaluate the best trial on the test split, which selection never saw. Calls count in `num_tests`.
 
         Returns:
-            The mean over replicates under each metric's name and, with several replicates, its standard error
+            The mean over replicates (and folds) under each metric's name and, with several, its standard error
             under `<name>_se`.
 
         Raises:
             ValueError: the task has no test data, there is no best trial, or its weights are gone.
         """
+        self._tested = self._testable("test()").metrics("test")
+        self.num_tests += 1
+        return with_errors(self._tested)
+
+    def gap(self) -> Gap:
+        """How much worse the best trial is on the test split than on the validation data that selected it.
+
+        Takes the values of the last `test()`, or calls it. See `Gap` for what is reported beside the difference.
+
+        Raises:
+            ValueError: as `test`.
+        """
+        winner = self._testable("gap()")
+        if self._tested is None:
+            self.test()
+        finalists = [t for t in self._order if self.history.reach[t] == self.history.reach[self._order[0]]]
+        values = np.array([self.trials[t].metrics[self.metric] for t in finalists])
+        return Gap.of(
+            self.metric,
+            self.mode,
+            validation=np.ravel(self.best.replicates[self.metric]),
+            test=self._tested[self.metric],  # type: ignore[index]
+            errors={split: winner.sampling_error(split)[self.metric] for split in ("validation", "test")},
+            finalists=values[np.isfinite(values)],
+        )
+
+    def refit(self, steps: int | None = None, replicates: int = 1) -> Refit:
+        """Train the best configuration again, on training and validation data together.
+
+        The programs are those of the search, so this compiles nothing as a rule. There are no validation data left to
+        watch; `Refit.test` evaluates the test split.
+
+        Args:
+            steps: how long; None for as long as the weights of the best trial were trained, on the same schedule.
+            replicates: seeds, of initial weights and batch order.
+
+        Returns:
+            The new weights.
+
+        Raises:
+            ValueError: there is no best trial, its search is not at hand, or a number is below 1.
+        """
+        winner = self._searched("refit()")
+        check_whole("replicates", replicates)
+        if steps is not None:
+            check_whole("steps", steps)
+        best, total = self.best, int(self.history.total_steps[self._order[0]])
+        given = best.best_step if steps is None else steps
+        course = best.course(given)
+        states = winner.retrain(course, total if steps is None else steps, replicates)
+
+        def test() -> dict[str, np.ndarray]:
+            if winner.task.test is None:
+                raise ValueError("test() needs test data: give the task test=.")
+            self.num_tests += 1
+            return winner.test_of(states, given, total if steps is None else steps)
+
+        return Refit(best.hparams, given, replicates, states, winner.variables_of, winner.model_of, test)
+
+    def _searched(self, who: str) -> Any:
         best = self.best  # raises where nothing won
-        if best.states is None:
+        if self.winner is None:
             raise ValueError(
-                f"test() needs the weights of the best trial, and trial {best.id} ({best.status}) has none "
+                f"{who} needs the weights of the best trial, and trial {best.id} ({best.status}) has none "
                 "here: only the result that tune() returns holds them, and only of trials never pruned."
             )
-        if self._test_fn is None:
-            raise ValueError("test() needs test data: give the task test=.")
-        values = {name: np.atleast_1d(np.asarray(v, np.float64)) for name, v in self._test_fn().items()}
-        self.num_tests += 1
-        means = {name: float(v.mean()) for name, v in values.items()}
-        errors = {f"{name}_se": float(standard_error(v)) for name, v in values.items() if len(v) > 1}
-        return means | errors
+        return self.winner
+
+    def _testable(self, who: str) -> Any:
+        winner = self._searched(who)
+        if winner.task.test is None:
+            raise ValueError(f"{who} needs test data: give the task test=.")
+        return winner
 
     # As tables
 
@@ -130,7 +196,7 @@ class Result:
         trial doesn't have is None; one that is named like another column gets the prefix `hp_`.
         """
         metrics = list(self.history.metrics)
-        error = [f"{self.metric}_se"] if self._num_replicates > 1 else []
+        error = [f"{self.metric}_se"] if self.num_runs > 1 else []
         columns = self._hparam_columns({"id", "steps", "status", "bracket", *metrics, *error})
         return [
             {"id": trial.id}
@@ -270,7 +336,8 @@ class Result:
     # As text
 
     @property
-    def _num_replicates(self) -> int:
+    def num_runs(self) -> int:
+        """Values per trial of each metric: replicates times folds."""
         return self.history.metrics[self.metric].shape[1]
 
     def _mode_of(self, name: str) -> str | None:
@@ -294,6 +361,10 @@ class Result:
             lines.append("    " + ", ".join(f"{name}={short(v)}" for name, v in best.hparams.items()))
         else:
             lines.append(f"  best: none, no trial has a finite {self.metric}")
+        if self._tested is not None:
+            value = with_errors(self._tested)
+            error = value.get(f"{self.metric}_se", math.nan)
+            lines.append(f"  test: {self.metric} {with_error(value[self.metric], error)} (looked at {self.num_tests}x)")
         if self.timing:
             lines.append("  time: " + ", ".join(f"{part} {s:.1f} s" for part, s in self.timing.items()))
         return "\n".join(lines)
@@ -310,7 +381,7 @@ class Result:
 
     def _counts(self) -> str:
         kinds = [trial.status.split(" at ")[0] for trial in self.trials]
-        order = ("finished", "pruned", "diverged", "in training", "interrupted")
+        order = ("finished", "stopped early", "pruned", "diverged", "in training", "interrupted")
         return ", ".join(f"{kinds.count(kind)} {kind}" for kind in order if kind in kinds)
 
 

@@ -13,6 +13,7 @@ from jax import lax
 from jaxtune import checks
 from jaxtune import population as engine
 from jaxtune.configurations import EXPLORE, TRAIN, decode, sample, study_key
+from jaxtune.data import task_data
 from jaxtune.functions import Functions
 from jaxtune.group import Setting, fitting
 from jaxtune.placement import Placement
@@ -108,9 +109,12 @@ def search(
     checks.check_search(scheduler, sampler, metric, replicates)
     key = checks.as_key(key)
     problem = resolve(task, Space.of(space), metric, mode)
+    if problem.space.constraints:
+        raise ValueError("search can't draw again what a constraint refuses, since it is compiled: use tune.")
     if problem.space.static:
         raise ValueError(
-            f"search compiles one program, and {problem.space.static[0]!r} is static: make it a constant, or use tune."
+            f"search compiles one program, and {problem.space.hp_name(problem.space.static[0])!r} is static: make it a "
+            "constant, or use tune."
         )
     return _Search(problem, scheduler.plan(), sampler, replicates, key).run()
 
@@ -122,14 +126,25 @@ class _Search:
         self.problem, self.plan, self.key, self.replicates = problem, plan, key, replicates
         self.functions: Functions = problem.functions({})
         placement = Placement()
-        self.setting = Setting(
-            problem, placement.mesh(), placement, replicates, plan.unit, plan.steps, study_key(key, TRAIN)
-        )
-        self.layouts = self.setting.layouts(self.functions, plan.trials)
         task = problem.task
-        data = jax.tree.map(jnp.asarray, (task.train, task.validation))
-        stats = None if task.prepare is None else task.prepare(data[0])
-        self.shared: Shared = _barrier(self.setting.shared(self.functions, (*data, stats)))
+        self.setting = Setting(
+            problem=problem,
+            mesh=placement.mesh(),
+            placement=placement,
+            plan=plan,
+            replicates=replicates,
+            folds=1,
+            fewest=task.num_examples,
+            key=study_key(key, TRAIN),
+        )
+        self.pace = self.setting.pace({})
+        self.layouts = self.setting.layouts(self.functions, {}, plan.trials)
+        if any(self.pace.updates(row.stop) % self.layouts[0].unit for row in plan.rows):
+            raise ValueError(
+                f"search makes whole units of updates, and batch_size={self.pace.size} against the task's "
+                f"{self.pace.base} does not come out even: change one of them, or use tune."
+            )
+        self.shared: Shared = _barrier(self.setting.shared(self.functions, {}, task_data(task)))
         self.unit = sample(key, sampler=sampler, space=problem.space, num_points=plan.trials)
         self.bracket = jnp.asarray(plan.bracket_of, jnp.int32)
 
@@ -147,13 +162,13 @@ class _Search:
         return self._finish(carry, last, layout)
 
     def _rounds(self) -> list["_Round"]:
-        plan = self.plan
-        starts = [0, *(row.stop for row in plan.rows[:-1])]
+        plan, stops = self.plan, [self.pace.updates(row.stop) for row in self.plan.rows]
+        starts = [0, *stops[:-1]]
         kept = [*plan.population[1:], plan.population[-1]]
         return [
-            _Round(number, start, row.stop, row.keep, count, after)
-            for number, (row, start, count, after) in enumerate(
-                zip(plan.rows, starts, plan.population, kept, strict=True)
+            _Round(number, start, stop, row.keep, count, after)
+            for number, (row, start, stop, count, after) in enumerate(
+                zip(plan.rows, starts, stops, plan.population, kept, strict=True)
             )
         ]
 
@@ -182,7 +197,8 @@ class _Search:
         common = (self.functions, layout)
         population = engine.advance(*common, carry.population, hp, self.shared, row.count, row.start, units)
         index = jnp.int32(self.functions.metrics.index(self.problem.metric))
-        population, record = engine.evaluate(*common, population, hp, self.shared, row.count, row.stop, index)
+        sign = _barrier(jnp.float32(1.0 if self.problem.mode == "min" else -1.0))
+        population, record = engine.evaluate(*common, population, hp, self.shared, row.count, row.stop, index, sign)
 
         def of_trials(values: jax.Array, before: jax.Array) -> jax.Array:
             return before.at[:, carry.lanes].set(values.reshape(self.replicates, -1), mode="drop")
@@ -241,8 +257,8 @@ class _Search:
         return Outcome(
             hparams=decode(carry.unit, space=self.problem.space),
             metrics=carry.metrics,
-            steps=carry.steps,
-            diverged=jnp.where(lost.any(axis=0), first, HEALTHY),
+            steps=carry.steps * self.pace.size // self.pace.base,
+            diverged=jnp.where(lost.any(axis=0), first * self.pace.size // self.pace.base, HEALTHY),
             best=best,
             state=jax.tree.map(lambda x: x[:, 0, 0], alone.state),
         )

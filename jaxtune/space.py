@@ -1,7 +1,8 @@
 """Search spaces: names with domains, and the map between the unit cube and hyperparameters.
 
 Samplers and PBT work in the unit cube, networks work with hyperparameters; a `Space` converts between the two
-and knows which hyperparameters are traced and which are static.
+and knows which hyperparameters are traced, which are static, and which exist for which options of conditional
+choices.
 
 Shapes: T trials, D domains of a space. `unit` is a float32 array in [0, 1].
 """
@@ -9,7 +10,8 @@ Shapes: T trials, D domains of a space. `unit` is a float32 array in [0, 1].
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Mapping, Sequence
+import functools
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,8 +19,54 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxtune.domains import Domain
-from jaxtune.options import did_you_mean, hashable_hint, is_hashable, plain, typed
+from jaxtune.domains import Choice, Domain
+from jaxtune.domains.entries import as_entries
+from jaxtune.options import did_you_mean, is_hashable, plain, typed
+
+
+@dataclass(frozen=True)
+class Condition:
+    """That a conditional choice has a certain option."""
+
+    key: str
+    index: int
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A hyperparameter of a space.
+
+    Attributes:
+        key: what it is called within the space: no two entries have the same. The name itself at the top level,
+            `"optimizer=sgd.lr"` for the `lr` in the branch `"sgd"` of the choice `"optimizer"`.
+        name: what it is called in `hp`; entries that never exist at the same time may share it.
+        value: a domain, or a constant as a plain Python value.
+        condition: what must hold for it to exist, if it is in a branch.
+    """
+
+    key: str
+    name: str
+    value: Any = field(compare=False)
+    condition: Condition | None
+    _typed: Any = field(init=False, repr=False)  # 1, 1.0 and True are different constants
+
+    def __post_init__(self):
+        object.__setattr__(self, "_typed", typed(self.value))
+
+    @property
+    def is_domain(self) -> bool:
+        """Whether it is searched, not constant."""
+        return isinstance(self.value, Domain)
+
+    @property
+    def is_conditional(self) -> bool:
+        """Whether it is a choice whose options bring hyperparameters of their own."""
+        return isinstance(self.value, Choice) and self.value.branches is not None
+
+    @property
+    def conditions(self) -> tuple[Condition, ...]:
+        """The conditions of its branches, if it is conditional."""
+        return tuple(Condition(self.key, index) for index in range(len(self.value.options)))
 
 
 @dataclass(frozen=True)
@@ -27,14 +75,15 @@ class Space:
 
     Made by `Space.of` from the user's plain dict. Frozen and hashable, so it can be a static argument of
     `jax.jit`; the order of the dict is part of it, because dimension i of the unit cube is the i-th domain.
+    The entries of a conditional choice's branches are dimensions like all others; where another option is chosen,
+    they are *inactive* and their values mean nothing.
 
     Attributes:
-        domains: (name, domain) pairs in the order of the dict; D of them.
-        constants: (name, value) pairs in the order of the dict, values as the user wrote them.
-        order: all names in the order of the dict.
+        entries: the hyperparameters in the order of the dict, those of branches right after their choice.
+        constraints: predicates that a configuration must fulfil, see `constrain`.
 
     Example:
-        >>> from jaxtune.domains import Choice, LogUniform
+        >>> from jaxtune.domains import Choice, LogUniform, Uniform
         >>> from jaxtune.space import Space
         >>> width = Choice((64, 128), static=True)
         >>> space = Space.of({"lr": LogUniform(1e-4, 1.0), "width": width, "layers": 2})
@@ -43,16 +92,23 @@ class Space:
         >>> decoded = space.decode(space.encode({"lr": 0.01, "width": 128})[None])
         >>> space.row(decoded, 0)
         {'lr': 0.01, 'width': 128, 'layers': 2}
+
+        >>> optimizer = Choice({"sgd": {"lr": Uniform(0.0, 1.0), "momentum": 0.9}, "none": {}})
+        >>> space = Space.of({"optimizer": optimizer})
+        >>> space.names
+        ('optimizer', 'optimizer=sgd.lr')
+        >>> space.row(space.decode(space.encode({"optimizer": "sgd", "lr": 0.25})[None]), 0)
+        {'optimizer': 'sgd', 'lr': 0.25, 'momentum': 0.9}
+        >>> space.row(space.decode(space.encode({"optimizer": "none"})[None]), 0)
+        {'optimizer': 'none'}
     """
 
-    domains: tuple[tuple[str, Domain], ...]
-    constants: tuple[tuple[str, Any], ...] = field(compare=False)
-    order: tuple[str, ...]
-    _typed_constants: tuple = field(init=False, repr=False)  # 1, 1.0 and True are different constants
+    entries: tuple[Entry, ...]
+    constraints: tuple[Callable[[dict[str, Any]], bool], ...] = ()
 
     def __post_init__(self):
-        pairs = tuple((name, typed(value)) for name, value in self.constants)
-        object.__setattr__(self, "_typed_constants", pairs)
+        _check_keys(self.entries)
+        _check_names_differ(self.entries)
 
     @classmethod
     def of(cls, space: Space | Mapping[str, Any]) -> Space:
@@ -63,6 +119,7 @@ class Space:
 
         Raises:
             TypeError: if `space` is not a dict, a name not a string, or a constant an array or not hashable.
+            ValueError: if a name could exist twice at the same time.
 
         Example:
             >>> from jaxtune.domains import Uniform
@@ -72,57 +129,86 @@ class Space:
         """
         if isinstance(space, Space):
             return space
-        if not isinstance(space, Mapping):
-            raise TypeError(f"A space is a dict from names to domains or constants, got {space!r}.")
-        for name, value in space.items():
-            _check_entry(name, value)
-        return cls(
-            domains=tuple((name, value) for name, value in space.items() if isinstance(value, Domain)),
-            constants=tuple((name, plain(value)) for name, value in space.items() if not isinstance(value, Domain)),
-            order=tuple(space),
-        )
+        return cls(tuple(_flat(as_entries(space, "A space"), "", None)))
+
+    @functools.cached_property
+    def _by_key(self) -> dict[str, Entry]:
+        return {entry.key: entry for entry in self.entries}
+
+    @functools.cached_property
+    def _domains(self) -> dict[str, Domain]:
+        return dict(self.domains)
+
+    @functools.cached_property
+    def domains(self) -> tuple[tuple[str, Domain], ...]:
+        """(key, domain) pairs in the order of the unit cube's dimensions; D of them."""
+        return tuple((entry.key, entry.value) for entry in self.entries if entry.is_domain)
+
+    @functools.cached_property
+    def constants(self) -> tuple[tuple[str, Any], ...]:
+        """(key, value) pairs of the constants."""
+        return tuple((entry.key, entry.value) for entry in self.entries if not entry.is_domain)
+
+    @functools.cached_property
+    def names(self) -> tuple[str, ...]:
+        """Keys of the D domains, in the order of the unit cube's dimensions; without conditions simply names."""
+        return tuple(key for key, _ in self.domains)
+
+    @functools.cached_property
+    def hp_names(self) -> tuple[str, ...]:
+        """All names that `hp` can have, constants included, in the order of the dict."""
+        return tuple(dict.fromkeys(entry.name for entry in self.entries))
 
     @property
-    def names(self) -> tuple[str, ...]:
-        """Names of the D domains, in the order of the unit cube's dimensions."""
-        return tuple(name for name, _ in self.domains)
+    def order(self) -> tuple[str, ...]:
+        """The same as `hp_names`."""
+        return self.hp_names
+
+    @property
+    def log_names(self) -> tuple[str, ...]:
+        """Names in `hp` whose domains, some of them at least, are logarithmic."""
+        return tuple(dict.fromkeys(self.hp_name(key) for key, domain in self.domains if domain.log))
 
     @property
     def num_dims(self) -> int:
         """D, the number of domains; 0 for a space of constants."""
         return len(self.domains)
 
-    @property
+    @functools.cached_property
     def static(self) -> tuple[str, ...]:
-        """Names of the domains that decode to option indices."""
-        return tuple(name for name, domain in self.domains if domain.static)
+        """Keys of the domains that decode to option indices."""
+        return tuple(key for key, domain in self.domains if domain.static)
 
-    @property
+    @functools.cached_property
     def traced(self) -> tuple[str, ...]:
-        """Names of the domains that decode to values, those not yet decided among them."""
-        return tuple(name for name, domain in self.domains if not domain.static)
+        """Keys of the domains that decode to values, those not yet decided among them."""
+        return tuple(key for key, domain in self.domains if not domain.static)
 
     @property
     def undecided(self) -> tuple[str, ...]:
-        """Names of the domains whose `static` is None: to be found out and pinned."""
-        return tuple(name for name, domain in self.domains if domain.static is None)
+        """Keys of the domains whose `static` is None: to be found out and pinned."""
+        return tuple(key for key, domain in self.domains if domain.static is None)
 
-    def domain(self, name: str) -> Domain:
-        """Returns the domain of a name.
+    def domain(self, key: str) -> Domain:
+        """Returns the domain of a key.
 
         Raises:
-            KeyError: if no domain has this name.
+            KeyError: if no domain has this key.
         """
-        return dict(self.domains)[name]
+        return self._domains[key]
+
+    def hp_name(self, key: str) -> str:
+        """Returns the name in `hp` of a domain or constant."""
+        return self._by_key[key].name
 
     def pin(self, static: Mapping[str, bool]) -> Space:
-        """Returns a Space in which the named domains are pinned to static (True) or traced (False).
+        """Returns a Space in which some domains are pinned to static (True) or traced (False).
 
         Args:
-            static: a bool for each name to pin.
+            static: a bool for each key to pin.
 
         Raises:
-            ValueError: if a name has no domain, or its domain can't be what is asked.
+            ValueError: if a key has no domain, or its domain can't be what is asked.
 
         Example:
             >>> from jaxtune.domains import Integer
@@ -131,66 +217,137 @@ class Space:
             ('width',)
         """
         _check_names(static, self.names)
-        return dataclasses.replace(
-            self,
-            domains=tuple(
-                (name, _pinned(name, domain, static[name]) if name in static else domain)
-                for name, domain in self.domains
-            ),
+        entries = (
+            dataclasses.replace(entry, value=_pinned(entry.key, entry.value, static[entry.key]))
+            if entry.key in static
+            else entry
+            for entry in self.entries
         )
+        return dataclasses.replace(self, entries=tuple(entries))
 
-    def decode(self, unit: jax.Array) -> dict[str, jax.Array]:
+    def decode(self, unit: jax.Array | np.ndarray) -> dict[str, jax.Array]:
         """Maps points of the unit cube to hyperparameters.
 
         Args:
             unit: [T, D] (or any leading shape), in [0, 1].
 
         Returns:
-            A [T] array per domain: int32 option indices of static ones, values of traced ones. No constants.
+            A [T] array per domain, by key: int32 option indices of static ones, values of traced ones; inactive
+            ones too. No constants.
         """
         if np.shape(unit)[-1:] != (self.num_dims,):
             raise ValueError(f"The space has {self.num_dims} dimensions {self.names}, got the shape {np.shape(unit)}.")
         unit = jnp.asarray(unit)
         return {
-            name: (domain.decode_index if domain.static else domain.decode)(unit[..., i])
-            for i, (name, domain) in enumerate(self.domains)
+            key: (domain.decode_index if domain.static else domain.decode)(unit[..., i])
+            for i, (key, domain) in enumerate(self.domains)
         }
 
     def encode(self, hparams: Mapping[str, Any]) -> np.ndarray:
         """Maps one trial's hyperparameters to a point of the unit cube.
 
         Args:
-            hparams: Python values of all domains; constants may be there with the value they have.
+            hparams: name -> Python value of all that exist for the options chosen; constants may be there with
+                the value they have.
 
         Returns:
-            A float32 array [D] in [0, 1].
+            A float32 array [D] in [0, 1]; 0.5 in inactive dimensions.
 
         Raises:
-            ValueError: if a name is unknown or missing, or a value outside its domain.
+            ValueError: if a name is unknown, missing or inactive, or a value outside its domain.
         """
-        _check_names(hparams, self.order)
-        missing = [name for name in self.names if name not in hparams]
-        if missing:
-            raise ValueError(f"The hyperparameters lack {', '.join(map(repr, missing))}.")
-        for name, constant in self.constants:
-            if name in hparams and not _equal_constants(hparams[name], constant):
-                raise ValueError(f"{name!r} is the constant {constant!r} in this space, got {hparams[name]!r}.")
-        units = [_encode_named(name, domain, hparams[name]) for name, domain in self.domains]
+        active = {entry.key: hparams.get(entry.name) for entry in self._complete(hparams)}
+        units = [
+            _encode_named(self.hp_name(key), domain, active[key]) if key in active else 0.5
+            for key, domain in self.domains
+        ]
         return np.asarray(units, np.float32)
 
-    def static_value(self, name: str, index: int) -> Any:
+    def complete(self, hparams: Mapping[str, Any]) -> dict[str, Any]:
+        """Returns one trial's hyperparameters with the constants, in the order of the dict.
+
+        Args:
+            hparams: as `encode` takes them.
+
+        Raises:
+            ValueError: if a name is unknown, missing or inactive, or a constant has another value.
+
+        Example:
+            >>> from jaxtune.domains import Uniform
+            >>> from jaxtune.space import Space
+            >>> Space.of({"depth": 3, "rate": Uniform(0.0, 1.0)}).complete({"rate": 0.5})
+            {'depth': 3, 'rate': 0.5}
+        """
+        return {e.name: hparams[e.name] if e.is_domain else e.value for e in self._complete(hparams)}
+
+    def _complete(self, hparams: Mapping[str, Any]) -> list[Entry]:
+        """The active entries, after a check that these are the hyperparameters of them."""
+        _check_names(hparams, self.hp_names)
+
+        def index_of(entry: Entry) -> int:
+            if entry.name not in hparams:
+                return -1  # reported below
+            _encode_named(entry.name, entry.value, hparams[entry.name])
+            return entry.value.index(hparams[entry.name])
+
+        active = list(self._active(index_of))
+        missing = [entry.name for entry in active if entry.is_domain and entry.name not in hparams]
+        if missing:
+            raise ValueError(f"The hyperparameters lack {', '.join(map(repr, missing))}.")
+        self._check_active(hparams, {entry.name: entry for entry in active})
+        for entry in active:
+            if not entry.is_domain and entry.name in hparams:
+                _check_constant(entry, hparams[entry.name])
+        return active
+
+    def _check_active(self, hparams: Mapping[str, Any], active: Mapping[str, Entry]) -> None:
+        for name in hparams:
+            if name in active:
+                continue
+            keys = [entry.key for entry in self.entries if entry.name == name]
+            choices = [f"{e.name}={hparams[e.name]!r}" for e in active.values() if e.is_conditional]
+            raise ValueError(f"{name!r} does not exist with {', '.join(choices)}: the space has {' and '.join(keys)}.")
+
+    def _active(self, index_of: Callable[[Entry], int]) -> Iterator[Entry]:
+        """The entries that exist, given the option index of each conditional choice that exists."""
+        chosen: dict[str, int] = {}
+        for entry in self.entries:
+            if entry.condition is None or chosen.get(entry.condition.key) == entry.condition.index:
+                if entry.is_conditional:
+                    chosen[entry.key] = index_of(entry)
+                yield entry
+
+    def active(self, indices: Mapping[str, int]) -> dict[str, str]:
+        """Which hyperparameters exist, constants too, for some options of the conditional choices.
+
+        Args:
+            indices: option index by key of the conditional choices that exist; more may be there.
+
+        Returns:
+            name -> key, in the order in which `hp` has them.
+
+        Example:
+            >>> from jaxtune.domains import Choice, Uniform
+            >>> from jaxtune.space import Space
+            >>> optimizer = Choice({"sgd": {"lr": Uniform(0.0, 1.0)}, "adam": {"lr": 1e-3}})
+            >>> Space.of({"optimizer": optimizer}).active({"optimizer": 1})
+            {'optimizer': 'optimizer', 'lr': 'optimizer=adam.lr'}
+        """
+        return {entry.name: entry.key for entry in self._active(lambda entry: int(indices[entry.key]))}
+
+    def static_value(self, key: str, index: int) -> Any:
         """Returns the Python value behind an option index of a static hyperparameter."""
-        return self.domain(name).option(index)
+        return self._by_key[key].value.option(int(index))
 
     def assemble(self, traced: Mapping[str, Any], indices: Mapping[str, int]) -> dict[str, Any]:
         """Puts together the `hp` dict of user functions, in the order of the user's own dict.
 
         Args:
-            traced: values of the traced names, as they are to be handed on.
-            indices: option index of each static name, turned here into its Python value.
+            traced: values by *name* of the traced hyperparameters that exist, as they are to be handed on.
+            indices: option index by *key* of the static ones, turned here into their Python values.
 
         Returns:
-            All hyperparameters, constants included.
+            All hyperparameters that exist, constants included.
 
         Example:
             >>> from jaxtune.domains import Choice, Uniform
@@ -199,13 +356,17 @@ class Space:
             >>> space.assemble({"rate": 0.5}, {"act": 1})
             {'act': 'tanh', 'depth': 3, 'rate': 0.5}
         """
-        values = dict(self.constants)
-        values |= {name: traced[name] for name in self.traced}
-        values |= {name: self.static_value(name, int(indices[name])) for name in self.static}
-        return {name: values[name] for name in self.order}
+        hp = {}
+        for name, key in self.active(indices).items():
+            value = self._by_key[key].value
+            if not isinstance(value, Domain):
+                hp[name] = value
+            else:
+                hp[name] = value.option(int(indices[key])) if value.static else traced[name]
+        return hp
 
     def row(self, decoded: Mapping[str, Any], index: int) -> dict[str, Any]:
-        """Returns one trial's hyperparameters as plain Python values, constants included.
+        """Returns one trial's hyperparameters as plain Python values: those that exist, constants included.
 
         Args:
             decoded: what `decode` returned, best as numpy arrays: [T] per domain.
@@ -215,32 +376,162 @@ class Space:
             Floats as float (the shortest decimal of the float32), ints as int, options as they were written;
             in the order of the user's own dict. `encode` accepts it.
         """
-        entries = {name: np.asarray(decoded[name])[index] for name in self.names}
-        traced = {name: self.domain(name).to_python(entries[name]) for name in self.traced}
-        return self.assemble(traced, entries)
+        indices = {key: int(np.asarray(decoded[key])[index]) for key in self.static}
+        hp = {}
+        for name, key in self.active(indices).items():
+            value = self._by_key[key].value
+            if isinstance(value, Domain):
+                value = value.option(indices[key]) if value.static else value.to_python(np.asarray(decoded[key])[index])
+            hp[name] = value
+        return hp
+
+    def combinations(self, decoded: Mapping[str, np.ndarray]) -> tuple[list[dict[str, int]], np.ndarray]:
+        """Groups trials that share the options of all static hyperparameters that exist for them.
+
+        Args:
+            decoded: what `decode` returned: [T] per domain.
+
+        Returns:
+            For each group the option index by key of the static hyperparameters that exist in it, and the number
+            of each trial's group, [T] int. One trial if the space has no domains.
+        """
+        num_trials = len(next(iter(decoded.values()), [0]))
+        columns: dict[str, np.ndarray] = {}  # option indices, -1 where inactive
+        for key in self.static:
+            condition, indices = self._by_key[key].condition, np.asarray(decoded[key])
+            columns[key] = (
+                indices if condition is None else np.where(columns[condition.key] == condition.index, indices, -1)
+            )
+        table = np.stack([*columns.values(), np.zeros(num_trials, int)], axis=1)
+        groups, number = np.unique(table, axis=0, return_inverse=True)
+        options = [
+            {key: int(index) for key, index in zip(self.static, group, strict=False) if index >= 0} for group in groups
+        ]
+        return options, number.reshape(-1)
+
+    def static_combinations(self) -> Iterator[dict[str, int]]:
+        """All combinations of options of static hyperparameters that exist together, made one by one.
+
+        The first options come first, then what differs from them in one option, then all others.
+        """
+        for num_changes in range(len(self.static) + 1):
+            leaves = self._leaves(num_changes, self.static, {})
+            yield from sorted(leaves, key=lambda leaf: max(leaf.values())) if num_changes == 1 else leaves
+
+    def _leaves(self, num_changes: int, keys: tuple[str, ...], chosen: dict[str, int]) -> Iterator[dict[str, int]]:
+        """Completes the chosen options with those of more keys, exactly so many of them not the first ones."""
+        if not keys:
+            if num_changes == 0:
+                yield chosen
+            return
+        key, *rest = keys
+        entry = self._by_key[key]
+        if entry.condition is not None and chosen.get(entry.condition.key) != entry.condition.index:
+            yield from self._leaves(num_changes, tuple(rest), chosen)
+            return
+        changed = range(1, entry.value.num_options) if num_changes else ()
+        for index in (*changed, 0):
+            yield from self._leaves(num_changes - (index > 0), tuple(rest), {**chosen, key: index})
+
+    def allows(self, hparams: Mapping[str, Any]) -> bool:
+        """Whether one trial's hyperparameters, as `row` returns them, fulfil the constraints.
+
+        Raises:
+            TypeError: if a constraint returns something else than a bool.
+            ValueError: if a constraint raises an exception.
+        """
+        return all(_fulfils(constraint, hparams) for constraint in self.constraints)
 
 
-def _check_entry(name: Any, value: Any) -> None:
-    if not isinstance(name, str):
-        raise TypeError(f"A space needs strings as names, got {name!r}.")
-    if isinstance(value, Domain):
-        return
-    if isinstance(value, type) and issubclass(value, Domain):
-        raise TypeError(f"{name!r} is the class {value.__name__} itself: write {value.__name__}(...).")
-    if isinstance(value, np.ndarray | jax.Array):
-        raise TypeError(
-            f"The constant {name!r} is an array of shape {value.shape}: write a number or a tuple, "
-            "or keep the array in the task's data or in a closure."
-        )
-    if not is_hashable(value):
-        raise TypeError(
-            f"The constant {name!r} must be hashable: {hashable_hint(value)}; to search over "
-            "several values write Choice((...))."
-        )
+def constrain(space: Space | Mapping[str, Any], predicate: Callable[[dict[str, Any]], bool]) -> Space:
+    """Restricts a space to the configurations that fulfil a condition.
+
+    Samplers propose configurations until enough of them fulfil it, so it should hold for a fair share of the space;
+    where it holds for almost none, say it with domains instead. Several constraints: constrain again.
+
+    Args:
+        space: dict name -> domain or constant, or what `constrain` returned.
+        predicate: from `hp`, a dict name -> plain Python value of everything that exists in a configuration, to a
+            bool: True allows it. Hashable, as functions are.
+
+    Returns:
+        A space that `tune` accepts in place of a dict.
+
+    Raises:
+        TypeError: if `predicate` is not callable or not hashable, or `space` no space.
+
+    Example:
+        >>> import jaxtune as jt
+        >>> space = {"heads": jt.Choice((1, 2, 4, 8)), "width": jt.Choice((8, 12, 16))}
+        >>> space = jt.constrain(space, lambda hp: hp["width"] % hp["heads"] == 0)
+        >>> space.allows({"heads": 8, "width": 12}), space.allows({"heads": 4, "width": 12})
+        (False, True)
+    """
+    space = Space.of(space)
+    if not callable(predicate) or not is_hashable(predicate):
+        raise TypeError(f"A constraint is a (hashable) function of hp that returns a bool, got {predicate!r}.")
+    return dataclasses.replace(space, constraints=(*space.constraints, predicate))
 
 
-def _equal_constants(a: Any, b: Any) -> bool:
-    return is_hashable(a) and bool(plain(a) == b)
+def _fulfils(constraint: Callable, hparams: Mapping[str, Any]) -> bool:
+    name = getattr(constraint, "__name__", repr(constraint))
+    try:
+        answer = constraint(dict(hparams))
+    except Exception as error:
+        raise ValueError(
+            f"The constraint {name} raised {type(error).__name__}: {error}, for {dict(hparams)}. "
+            "Hyperparameters of branches exist in some configurations only: hp.get(name) is None elsewhere."
+        ) from error
+    if not isinstance(answer, bool | np.bool_):
+        raise TypeError(f"The constraint {name} must return True or False, got {answer!r} for {dict(hparams)}.")
+    return bool(answer)
+
+
+def _flat(entries: Iterable[tuple[str, Any]], prefix: str, condition: Condition | None) -> Iterator[Entry]:
+    """Entries with those of their branches, depth first."""
+    for name, value in entries:
+        key = prefix + name
+        yield Entry(key, name, value, condition)
+        if isinstance(value, Choice) and value.branches:
+            for index, branch in enumerate(value.branches):
+                yield from _flat(branch, f"{key}={_text(value.options[index])}.", Condition(key, index))
+
+
+def _text(option: Any) -> str:
+    return getattr(option, "__name__", None) or str(option)
+
+
+def _check_keys(entries: tuple[Entry, ...]) -> None:
+    seen: set[str] = set()
+    for entry in entries:
+        if entry.key in seen:
+            raise ValueError(f"The space has two hyperparameters that read {entry.key!r}: rename one of them.")
+        seen.add(entry.key)
+
+
+def _check_names_differ(entries: tuple[Entry, ...]) -> None:
+    """Raises ValueError if two entries that can exist at the same time have the same name."""
+    conditions: dict[str, dict[str, int]] = {}
+    by_name: dict[str, list[str]] = {}
+    for entry in entries:
+        own = entry.condition
+        conditions[entry.key] = {} if own is None else {**conditions[own.key], own.key: own.index}
+        for other in by_name.setdefault(entry.name, []):
+            if _can_coexist(conditions[entry.key], conditions[other]):
+                raise ValueError(
+                    f"{other!r} and {entry.key!r} can exist at the same time, and both would be hp[{entry.name!r}]: "
+                    "rename one of them."
+                )
+        by_name[entry.name].append(entry.key)
+
+
+def _can_coexist(a: Mapping[str, int], b: Mapping[str, int]) -> bool:
+    return all(a[key] == b[key] for key in a.keys() & b.keys())
+
+
+def _check_constant(entry: Entry, given: Any) -> None:
+    if not (is_hashable(given) and plain(given) == entry.value):
+        raise ValueError(f"{entry.name!r} is the constant {entry.value!r} in this space, got {given!r}.")
 
 
 def _pinned(name: str, domain: Domain, static: bool) -> Domain:
@@ -248,6 +539,10 @@ def _pinned(name: str, domain: Domain, static: bool) -> Domain:
         return domain
     if domain.num_options is None:
         raise ValueError(f"{name!r} can't be static: {domain} is continuous, one program per value has no end.")
+    if isinstance(domain, Choice) and domain.branches is not None:
+        raise ValueError(f"{name!r} can't be traced: its options have sub-spaces, so each needs a program of its own.")
+    if domain.static is False:
+        raise ValueError(f"{name!r} can't be static: {domain} holds traced numbers; write Choice((...), static=True).")
     try:
         return dataclasses.replace(domain, static=static)  # type: ignore[type-var]
     except ValueError as error:

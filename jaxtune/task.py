@@ -8,7 +8,7 @@ import jax
 import numpy as np
 
 _DATA = ("train", "validation", "test")
-_STATIC = ("init", "step", "evaluate", "batch_size", "prepare")
+_STATIC = ("init", "step", "evaluate", "batch_size", "prepare", "observe")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -31,7 +31,9 @@ class Task:
         test: Likewise; read by `Result.test()` alone.
         batch_size: Examples of `train` in a step: shuffled anew each epoch, without replacement, none lost. None:
             `step` gets all of `train`.
-        prepare: `train -> stats`, computed once.
+        prepare: `train -> stats`, computed once for the training part of each split or fold.
+        observe: `(state, score, hp) -> state`, called after each evaluation with the metric of the search, turned so
+            that low is good; for what has to follow the validation data, such as a learning rate reduced on plateau.
 
     Example:
         >>> import jax, jax.numpy as jnp
@@ -55,6 +57,7 @@ class Task:
     test: Any = None
     batch_size: int | None = None
     prepare: Callable[..., Any] | None = None
+    observe: Callable[..., Any] | None = None
 
     @property
     def functions(self) -> "Task":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -41,6 +42,10 @@ class PiecewiseConstant:
             value = jnp.where(count >= boundary, following, value)
         return value
 
+    def at(self, step: int) -> float:
+        """The value at a step, as a Python number."""
+        return self.values[sum(boundary <= step for boundary in self.boundaries)]
+
 
 @dataclass(frozen=True, eq=False)
 class Trial:
@@ -49,12 +54,14 @@ class Trial:
     Attributes:
         id: position in `Result.trials`.
         hparams: hyperparameters by name; after PBT those that were last in force.
-        metrics: name -> value at the trial's last evaluation, mean over replicates; NaN once it has diverged.
+        metrics: name -> value at the trial's last evaluation (at its best with `keep="best"`), mean over replicates
+            and folds; NaN once it has diverged.
         steps: steps trained; for a diverged trial, those before the bad one.
-        status: "finished", "pruned at step 200", "diverged at step 37" or "interrupted".
+        status: "finished", "pruned at step 200", "stopped early at step 400", "diverged at step 37" or "interrupted".
+        best_step: step count of the evaluation that `metrics` and the weights are from.
         bracket: the set of trials it was ranked among.
-        replicates: name -> float [R], the values that `metrics` averages.
-        standard_error: name -> standard error of the mean over replicates; NaN for one replicate.
+        replicates: name -> float [R], the values that `metrics` averages; [R, F] with F folds.
+        standard_error: name -> standard error of that mean; NaN for a single value.
         lineage: (first step, trial id) pairs, oldest first: where the weights were trained. `((0, id),)`
             unless PBT copied them from elsewhere.
         states: for the best trial only, its state with a leading replicate axis.
@@ -66,6 +73,7 @@ class Trial:
     steps: int
     status: str
     bracket: int
+    best_step: int
     replicates: dict[str, np.ndarray] = field(repr=False)
     standard_error: dict[str, float] = field(repr=False)
     lineage: tuple[tuple[int, int], ...] = field(repr=False)
@@ -94,6 +102,14 @@ class Trial:
     def _of(self, replicate: int) -> Any:
         return None if self.states is None else jax.tree.map(lambda leaf: leaf[replicate], self.states)
 
+    def course(self, steps: int) -> list[tuple[int, dict[str, Any]]]:
+        """The hyperparameters over so many steps of training: (stop, hparams) pairs; one pair unless PBT explored."""
+        changes = {b for explored in self._explored.values() for b in explored.boundaries if b < steps}
+        return [
+            (stop, self.hparams | {name: explored.at(start) for name, explored in self._explored.items()})
+            for start, stop in itertools.pairwise([0, *sorted(changes), steps])
+        ]
+
     def schedule(self, name: str) -> PiecewiseConstant:
         """How one hyperparameter changed while these weights were trained, as an Optax-compatible schedule.
 
@@ -121,20 +137,24 @@ class Trial:
 # From arrays to trials
 
 
-def make_trials(history: History, interrupted: bool, best: int, of_best: Mapping[str, Any]) -> list[Trial]:
+def make_trials(
+    history: History, interrupted: bool, best: int, of_best: Mapping[str, Any], num_folds: int | None = None
+) -> list[Trial]:
     """All trials of a search.
 
     Args:
         history: the record.
+        num_folds: F of a cross-validation.
         interrupted: the search was stopped early.
         best: id of the best trial, -1 if there is none.
         of_best: fields that only the best trial gets.
     """
-    last = {name: history.at_last(name) for name in history.metrics}  # [T, R]
+    kept = {name: history.at_kept(name) for name in history.metrics}  # [T, R]
     with np.errstate(invalid="ignore"):
-        mean = {name: values.mean(axis=1).tolist() for name, values in last.items()}
-        error = {name: standard_error(values).tolist() for name, values in last.items()}
+        mean = {name: values.mean(axis=1).tolist() for name, values in kept.items()}
+        error = {name: standard_error(values).tolist() for name, values in kept.items()}
     steps = history.steps.tolist()
+    shape = (-1,) if num_folds is None else (-1, num_folds)
     explored = [_explored(history, t) for t in range(history.num_trials)]
     return [
         Trial(
@@ -144,7 +164,8 @@ def make_trials(history: History, interrupted: bool, best: int, of_best: Mapping
             steps=steps[t],
             status=_status(history, interrupted, t),
             bracket=int(history.bracket[t]),
-            replicates={name: values[t] for name, values in last.items()},
+            best_step=int(history.step[history.kept[t]]),
+            replicates={name: values[t].reshape(shape) for name, values in kept.items()},
             standard_error={name: values[t] for name, values in error.items()},
             lineage=_lineage(history, t),
             _explored=explored[t],
@@ -160,16 +181,18 @@ def _status(history: History, interrupted: bool, trial: int) -> str:
         return f"diverged at step {history.diverged[trial]}"
     if history.pruned[trial] >= 0:
         return f"pruned at step {history.pruned[trial]}"
-    if history.step[-1] == history.total_steps:
+    if history.stopped[trial] >= 0:
+        return f"stopped early at step {history.stopped[trial]}"
+    if history.reach[trial] == history.total_steps[trial]:
         return "finished"
     return "interrupted" if interrupted else "in training"  # a callback sees searches that go on
 
 
 def _intervals(history: History, trial: int) -> tuple[np.ndarray, np.ndarray]:
     """First step and slot, both int [e], of each interval the trial's weights went through."""
-    num = history.last[trial] + 1
-    starts = np.append(0, history.step)[:num]
-    return starts, history.slots[:num, trial]
+    first, end = history.first[trial], history.last[trial] + 1
+    starts = np.append(0, history.step[first : end - 1])
+    return starts, history.slots[first:end, trial]
 
 
 def _changes(values: np.ndarray) -> np.ndarray:
@@ -189,7 +212,7 @@ def _explored(history: History, trial: int) -> dict[str, PiecewiseConstant]:
     for name, table in history.schedule.items():
         if name not in history.hparams[trial]:
             continue
-        values = table[np.arange(len(slots)), slots]
+        values = table[history.first[trial] + np.arange(len(slots)), slots]
         at = _changes(values)
         initial = [history.hparams[slots[i]][name] for i in at]
         courses[name] = PiecewiseConstant(
@@ -204,6 +227,12 @@ def _like(initial: Any, value: Any) -> Any:
     if np.float32(initial) == np.float32(value):
         return initial
     return int(value) if np.issubdtype(np.asarray(value).dtype, np.integer) else float(str(np.float32(value)))
+
+
+def with_errors(values: Mapping[str, np.ndarray]) -> dict[str, float]:
+    """The mean of each metric's values [R] under its name and, of several, its standard error under `<name>_se`."""
+    means = {name: float(np.mean(v, dtype=np.float64)) for name, v in values.items()}
+    return means | {f"{name}_se": float(standard_error(v)) for name, v in values.items() if len(v) > 1}
 
 
 def standard_error(values: np.ndarray) -> np.ndarray:

@@ -133,7 +133,12 @@ def attention(hp):
     return nn.Sequential([lambda x: x[:, None], attend, lambda x: x[:, 0]])
 
 
+def multi_steps(every):
+    return optax.MultiSteps(optax.sgd(0.1), every).gradient_transformation()
+
+
 RATE = LR | {"rate": UNIT}
+FACTOR = {"factor": jt.Uniform(0.1, 0.9)}
 STATIC = "declare it static"
 test_traced_values_in_python = refused(
     {
@@ -207,6 +212,18 @@ test_traced_values_in_python = refused(
             "'total_steps' is a traced number",
             "use jt.schedules.cosine_decay_schedule",
         ),
+        "MultiSteps": (
+            lambda: tune(supervised(optimizer=lambda hp: multi_steps(hp["k"])), {"k": jt.Integer(1, 4, static=False)}),
+            TypeError,
+            "'k' is a traced number, but optax.MultiSteps needs a Python value",
+            "use jt.accumulate(optimizer, hp['k'])",
+        ),
+        "reduce_on_plateau": (
+            lambda: tune(supervised(optimizer=lambda hp: optax.contrib.reduce_on_plateau(hp["factor"])), FACTOR),
+            TypeError,
+            "'factor' is a traced number, but optax.contrib.reduce_on_plateau needs a Python value",
+            "chain jt.reduce_on_plateau after the optimizer",
+        ),
         "in search": (
             lambda: search(supervised(lambda hp: MLP(rate=hp["rate"])), RATE),
             TypeError,
@@ -221,7 +238,7 @@ def test_no_schedule_is_named_that_does_not_exist(monkeypatch):
     monkeypatch.setattr(jt.schedules, "__all__", ["cosine_decay_schedule", "other_schedule"])
     with pytest.raises(TypeError, match="optax.warmup_cosine_decay_schedule needs a Python value") as caught:
         tune(supervised(optimizer=peak(optax.warmup_cosine_decay_schedule, 0.0)))
-    assert "take one of jt.schedules (cosine_decay_schedule and other_schedule)" in str(caught.value)
+    assert "take one of jt.schedules, which accepts traced numbers" in str(caught.value)
 
 
 # Names.
@@ -275,12 +292,26 @@ def test_a_key_error_of_the_users_own_passes_through(name):
         lambda fails: supervised(loss=fails),
         lambda fails: supervised(metrics={"a": fails}),
         lambda fails: supervised(augment=fails),
+        lambda fails: supervised(penalty=fails),
+        lambda fails: supervised(variables=WHOLE, trainable=fails),
         lambda fails: plain(init=fails),
         lambda fails: plain(step=fails),
         lambda fails: plain(evaluate=fails),
         lambda fails: plain(train=X, validation=X, batch_size=4, prepare=fails),
     ],
-    ids=["optimizer", "model", "loss", "metric", "augment", "init", "step", "evaluate", "prepare"],
+    ids=[
+        "optimizer",
+        "model",
+        "loss",
+        "metric",
+        "augment",
+        "penalty",
+        "trainable",
+        "init",
+        "step",
+        "evaluate",
+        "prepare",
+    ],
 )
 @pytest.mark.parametrize("run", [tune, search])
 def test_exceptions_of_user_functions_pass_through(make, run):
@@ -1055,3 +1086,274 @@ def test_if_every_trial_diverges_the_result_says_so():
     with pytest.raises(ValueError, match=re.escape("Every trial diverged")) as caught:
         _ = result.best
     assert re.search(r"lr.* 0\.125 .* 0\.5", str(caught.value))
+
+
+# What supervised does to data, weights and objective.
+
+
+def unchanged(stats, pair):
+    return pair
+
+
+def with_preprocess(**changes):
+    parts = {"fit": lambda train: None, "apply": unchanged, **changes}
+    return supervised(preprocess=jt.Preprocess(**parts))
+
+
+def regression(**changes):
+    parts = {"loss": optax.squared_error, "train": (X, X), "validation": (X, X), "metrics": {"mae": jt.metrics.mae}}
+    return supervised(**{**parts, **changes})
+
+
+test_preprocess = refused(
+    {
+        "the function itself": (
+            lambda: supervised(preprocess=jt.standardize),
+            TypeError,
+            "preprocess must be jt.standardize() or a jt.Preprocess(...), got a value of type function.",
+        ),
+        "nothing to standardize": (
+            lambda: jt.standardize(inputs=False),
+            ValueError,
+            "standardize needs inputs=True or targets=True, got neither.",
+        ),
+        "tokens": (
+            lambda: supervised(train=(Y[:, None], Y), preprocess=jt.standardize()),
+            TypeError,
+            "standardize takes floats and uint8 images, but the inputs of train have dtype int32",
+            "write a jt.Preprocess",
+        ),
+        "classes": (
+            lambda: supervised(preprocess=jt.standardize(targets=True)),
+            TypeError,
+            "the targets of train have dtype int32",
+        ),
+        "outputs unlike the targets": (
+            lambda: tune(
+                regression(
+                    model=MLP(), train=(X, X[:, 0]), validation=(X, X[:, 0]), preprocess=jt.standardize(targets=True),
+                    loss=lambda outputs, targets: outputs[:, 0] - targets,
+                )
+            ),
+            TypeError,
+            "standardize(targets=True) needs outputs like the targets, [N], got shape (",
+        ),
+        "fit is no function": (lambda: with_preprocess(fit=3), TypeError, "Preprocess needs a function as fit, got 3."),
+        "fit of two arguments": (
+            lambda: with_preprocess(fit=lambda: None),
+            TypeError,
+            "preprocess.fit is called with (train), but takes ().",
+        ),
+        "apply of one argument": (
+            lambda: with_preprocess(apply=lambda pair: pair),
+            TypeError,
+            "preprocess.apply is called with (stats, pair), but takes (pair).",
+        ),
+        "fit that needs values": (
+            lambda: with_preprocess(fit=lambda train: float(train[0].mean())),
+            TypeError,
+            "preprocess.fit needs the values of its arguments, but it is compiled: write it with jax.numpy",
+        ),
+        "apply that returns inputs alone": (
+            lambda: with_preprocess(apply=lambda stats, pair: pair[0]),
+            TypeError,
+            "What preprocess.apply returns must be a pair (inputs, targets)",
+        ),
+        "apply that drops examples": (
+            lambda: with_preprocess(apply=lambda stats, pair: (pair[0][:5], pair[1])),
+            ValueError,
+            "preprocess.apply must return as many examples as it gets: result[0] has shape (5, 3) for 37 examples.",
+        ),
+    }
+)  # fmt: skip
+
+
+HEAD = {"Dense_1": {"bias": np.zeros(5, np.float32)}}
+
+
+def given(variables, **changes):
+    return tune(supervised(variables=variables, **changes))
+
+
+test_variables = refused(
+    {
+        "wrong shape": (
+            lambda: given({"params": HEAD}),
+            ValueError,
+            "variables['Dense_1/bias'] has shape (5,), the model's (3,).",
+        ),
+        "wrong shape in nnx": (
+            lambda: given({"dense": {"bias": np.zeros(5, np.float32)}}, model=Linear),
+            ValueError,
+            "variables['dense/bias'] has shape (5,), the model's (3,).",
+        ),
+        "wrong dtype": (
+            lambda: given({"params": {"Dense_1": {"bias": np.zeros(3, np.int32)}}}),
+            ValueError,
+            "variables['Dense_1/bias'] has dtype int32, the model's float32.",
+        ),
+        "unknown name": (
+            lambda: given({"params": {"Dense_l": {"bias": np.zeros(3, np.float32)}}}),
+            ValueError,
+            "variables has 'Dense_l/bias', which the model lacks, did you mean 'Dense_1/bias'?.",
+        ),
+        "unknown collection": (
+            lambda: given({"params": {}, "batch_stats": {"mean": np.zeros(3)}}),
+            ValueError,
+            "variables has 'batch_stats/mean', which the model lacks.",
+        ),
+        "parameters at the top": (
+            lambda: given({"Dense_1": {"bias": np.zeros(3, np.float32)}}),
+            ValueError,
+            "variables has 'Dense_1/bias', which the model lacks; parameters go under 'params'",
+        ),
+        "a list": (
+            lambda: given([1.0]),
+            TypeError,
+            "variables must be a nested dict as module.init returns it",
+            "list",
+        ),
+        "no dict of parameters": (lambda: given({"params": 1.0}), TypeError, "has parameters of type float"),
+        "a leaf that is no array": (
+            lambda: given({"params": {"Dense_1": {"bias": "zeros"}}}),
+            TypeError,
+            "variables['Dense_1/bias'] must be an array of numbers, got str.",
+        ),
+        "an nnx module": (
+            lambda: given(Linear({}, nnx.Rngs(0)), model=Linear),
+            TypeError,
+            "variables must be an nnx.State or a nested dict, got a value of type Linear; pass nnx.state(module).",
+        ),
+    }
+)
+
+
+WHOLE = jax.tree.map(np.asarray, dict(MLP().init(jax.random.key(0), X)))
+ONLY_HEAD = {"params": {"Dense_1": WHOLE["params"]["Dense_1"]}}
+
+
+def frozen(trainable, variables=WHOLE):
+    return tune(supervised(variables=variables, trainable=trainable))
+
+
+test_trainable = refused(
+    {
+        "without variables": (
+            lambda: frozen(lambda path, value: True, None),
+            ValueError,
+            "trainable needs variables",
+        ),
+        "a frozen parameter without a value": (
+            lambda: frozen(lambda path, value: path[0] == "Dense_1", ONLY_HEAD),
+            ValueError,
+            "trainable freezes 'Dense_0/",
+            "but variables has no value for it: give one or train it.",
+        ),
+        "nothing to train": (
+            lambda: frozen(lambda path, value: False),
+            ValueError,
+            "trainable freezes every parameter of the model, so that there is nothing to train.",
+        ),
+        "no function": (lambda: frozen("Dense_1"), TypeError, "trainable must be a function of (path, value)"),
+        "one argument": (
+            lambda: frozen(lambda path: True),
+            TypeError,
+            "trainable is called with (path, value), but takes (path).",
+        ),
+        "no bool": (
+            lambda: frozen(lambda path, value: path[0]),
+            TypeError,
+            "trainable must return True or False, got 'Dense_0' for 'Dense_0/",
+        ),
+    }
+)  # fmt: skip
+
+
+def augmented(function):
+    return tune(supervised(augment=function))
+
+
+test_objective = refused(
+    {
+        "penalty is a number": (
+            lambda: supervised(penalty=0.1),
+            TypeError,
+            "penalty must be a function of (params, hp), got 0.1.",
+        ),
+        "penalty of one argument": (
+            lambda: supervised(penalty=lambda params: 0.0),
+            TypeError,
+            "penalty is called with (params, hp), but takes (params).",
+        ),
+        "penalty per parameter": (
+            lambda: tune(supervised(penalty=lambda params, hp: params["Dense_0"]["bias"])),
+            TypeError,
+            "penalty must return a scalar, got shape (4,); sum over the parameters.",
+        ),
+        "penalty of no number": (
+            lambda: tune(supervised(penalty=lambda params, hp: params)),
+            TypeError,
+            "penalty must return an array or a number, got a value of type dict.",
+        ),
+        "penalty that asks for something else": (
+            lambda: tune(supervised(penalty=lambda params, hp, epoch: 0.0)),
+            TypeError,
+            "penalty has a required parameter 'epoch' that jaxtune does not know",
+        ),
+        "mask of another structure": (
+            lambda: tune(supervised(penalty=lambda params, hp: jt.penalties.l1(params, lambda p: {"a": True}))),
+            ValueError,
+            "mask must return bools in the structure of the parameters",
+        ),
+        "augment that drops examples": (
+            lambda: augmented(lambda key, batch, hp: (batch[0][:4], batch[1][:4])),
+            TypeError,
+            "augment must keep structure, shapes and dtypes of a batch",
+        ),
+        "a mixture of other targets": (
+            lambda: augmented(lambda key, batch, hp: jt.augment.Mixed(*batch, batch[1][:4], jnp.float32(0.5))),
+            TypeError,
+            "augment must keep structure, shapes and dtypes of a batch",
+        ),
+        "a weight for each example": (
+            lambda: augmented(lambda key, batch, hp: jt.augment.Mixed(*batch, batch[1], jnp.ones(8))),
+            TypeError,
+            "augment returned a Mixed whose weight has shape (8,), not ().",
+        ),
+        "noise after mixup": (
+            lambda: augmented(
+                lambda key, batch, hp: jt.augment.noise(key, jt.augment.mixup(key, batch, 0.1), 0.1),
+            ),
+            TypeError,
+            "noise got a mixed batch: mixup comes last.",
+        ),
+        "noise on tokens": (
+            lambda: tune(
+                supervised(nn.Sequential([nn.Embed(5, 2), lambda x: x[:, 0], nn.Dense(3)]), train=(Y[:, None], Y),
+                           validation=(Y[:, None], Y), augment=lambda key, batch, hp: jt.augment.noise(key, batch, 0.1))
+            ),
+            TypeError,
+            "noise needs float inputs, but inputs has dtype int32",
+        ),
+        "a negative strength": (
+            lambda: augmented(lambda key, batch, hp: jt.augment.mixup(key, batch, -0.2)),
+            ValueError,
+            "mixup needs alpha >= 0, got -0.2.",
+        ),
+        "smoothing above 1": (
+            lambda: tune(supervised(loss=lambda o, t: jt.losses.cross_entropy(o, t, 2.0))),
+            ValueError,
+            "cross_entropy needs label_smoothing in [0, 1], got 2.0.",
+        ),
+        "a width that depends on the step": (
+            lambda: tune(supervised(lambda hp, step: MLP(4 * (step + 1)))),
+            TypeError,
+            "'step' is a traced number",
+        ),
+        "a model that asks for something else": (
+            lambda: tune(supervised(lambda hp, epoch: MLP())),
+            TypeError,
+            "model has a required parameter 'epoch' that jaxtune does not know",
+        ),
+    }
+)  # fmt: skip

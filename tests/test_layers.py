@@ -14,15 +14,18 @@ ROOT = Path(jaxtune.__file__).parent
 LAYERS = [
     # values, words, and functions of arrays that know nothing of the rest
     {"options", "checks", "weak", "task", "metrics", "schedules", "order", "plots", "progress", "schedulers"},
+    {"augment", "losses", "penalties", "preprocess", "weights"},
     # hyperparameters, and user functions as the engine sees them
-    {"domains", "rate", "text", "explain", "functions"},
-    {"space", "history", "draws", "modules"},
+    {"domains", "rate", "text", "explain", "functions", "plateau", "scaling"},
+    {"space", "history", "draws", "modules", "optimizers"},
+    {"enumeration", "observed"},
     # what is searched, how it is ranked, and the population
-    {"samplers", "configurations", "selection", "reads", "record", "trial", "supervised", "population"},
-    {"resolve", "placement", "programs", "result"},
-    {"group"},
+    {"samplers", "configurations", "selection", "reads", "record", "trial", "recipe", "population"},
+    {"evaluation", "resolve", "placement", "programs", "result"},
+    {"supervised", "group"},
     # the two drivers, which know everything
     {"tuning", "search"},
+    {"practice"},
     # what users import, and what is built on that
     {"__init__"},
     {"demos"},

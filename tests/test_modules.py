@@ -228,6 +228,83 @@ def test_an_nnx_module_is_built_anew_in_every_trace():
     np.testing.assert_allclose(dropped(0.4), 0.4, atol=0.05)
 
 
+# Step counts: a module whose strengths fade.
+
+
+class Faded(nnx.Module):
+    def __init__(self, rate, rngs):
+        self.rate = rate
+
+    def __call__(self, x):
+        return x * self.rate
+
+
+@pytest.mark.parametrize(
+    "factory",
+    [
+        lambda hp, rngs, step, total_steps: Faded(hp["rate"] * (1 - step / total_steps), rngs),
+        lambda hp, *, total_steps, step, rngs: Faded(hp["rate"] * (1 - step / total_steps), rngs),
+    ],
+    ids=["positional", "by name"],
+)
+def test_an_nnx_factory_may_ask_for_step_counts(factory):
+    model, counts = flax_model(factory), {"step": 3, "total_steps": 12}
+    assert model.init(KEY, HP, X, **counts) == ({}, {})
+    for outputs in (model.train(KEY, HP, {}, {}, X, **counts)[0], model.predict(KEY, HP, {}, {}, X, **counts)):
+        np.testing.assert_allclose(outputs, X * 0.5 * 0.75)
+    assert model.model(HP, {}, {}, step=1, total_steps=1).rate == 0
+
+
+def test_a_linen_factory_may_ask_for_step_counts():
+    class Scaled(nn.Module):
+        scale: float
+
+        def __call__(self, x):
+            return self.scale * x
+
+    model = flax_model(lambda hp, total_steps, step: Scaled(hp["rate"] * (1 - step / total_steps)))
+    counts = {"step": 3, "total_steps": 12}
+    assert model.init(KEY, HP, X, **counts) == ({}, {})
+    for outputs in (model.train(KEY, HP, {}, {}, X, **counts)[0], model.predict(KEY, HP, {}, {}, X, **counts)):
+        np.testing.assert_allclose(outputs, X * 0.5 * 0.75)
+    assert model.model(HP, {}, {}, step=1, total_steps=1) == Scaled(0.0)
+
+
+def test_a_factory_may_ask_for_one_of_them_or_for_none():
+    counts = {"step": 3, "total_steps": 12}
+    assert flax_model(lambda hp, step: nn.Dense(step)).build(HP, **counts) == nn.Dense(3)
+    assert flax_model(lambda hp: nn.Dense(7)).build(HP, **counts) == nn.Dense(7)
+    assert flax_model(nn.Dense(7)).build(HP, **counts) == nn.Dense(7)
+    with pytest.raises(TypeError, match="required parameter 'epoch' that jaxtune does not know"):
+        flax_model(lambda hp, epoch: nn.Dense(7)).build(HP, **counts)
+    with pytest.raises(TypeError, match=r"model is called with \(hp, rngs\), but <lambda> takes \(hp, rngs, epoch\)"):
+        flax_model(lambda hp, rngs, epoch: Faded(0.0, rngs))
+
+
+# Variables in the form that users have them.
+
+
+def test_linen_variables_are_split_into_parameters_and_others():
+    variables = Net().init(KEY, X, train=False)
+    params, other = LinenModel(Net()).split(variables)
+    assert params is variables["params"]
+    assert sorted(other) == ["batch_stats", "counts"]
+    assert LinenModel(Net()).split({"batch_stats": {}}) == ({}, {"batch_stats": {}})
+
+
+def test_nnx_variables_are_split_into_parameters_and_others():
+    model, module = NnxModel(NnxNet), NnxNet(HP, nnx.Rngs(KEY))
+    params, other = NnxModel(NnxNet).init(KEY, HP, X)
+    for variables in (nnx.state(module), model.variables(params, other)):
+        split = model.split(variables)
+        assert jax.tree.structure(split) == jax.tree.structure((params, other))
+        jax.tree.map(np.testing.assert_array_equal, split, (params, other))
+    for variables in (nnx.state(module, nnx.Param), params):
+        alone = model.split(variables)
+        assert alone[1] == {}
+        jax.tree.map(np.testing.assert_array_equal, alone[0], params)
+
+
 # What kind of model it is.
 
 

@@ -48,12 +48,16 @@ def test_space_knows_static_and_traced():
     [
         ({"widht": True}, "no hyperparameter 'widht', did you mean 'width'?; it has act, lr, width, layers."),
         ({"lr": True}, "'lr' can't be static: LogUniform(low=0.0001, high=1.0) is continuous"),
+        (
+            {"rate": True},
+            "'rate' can't be static: Uniform(low=0.0, high=1.0, step=0.5) holds traced numbers; write Choice",
+        ),
         ({"act": False}, "'act' can't be traced: Choice with static=False needs numbers"),
     ],
 )
 def test_pin_refuses(static, sentence):
     with pytest.raises(ValueError, match=r"hyperparameter|can't be") as caught:
-        SPACE.pin(static)
+        Space.of({"rate": Uniform(0, 1, step=0.5)} if "rate" in static else SPACE).pin(static)
     assert sentence in str(caught.value)
 
 

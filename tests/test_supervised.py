@@ -18,6 +18,7 @@ from jaxtune import population as engine
 from jaxtune.configurations import TRAIN, study_key
 from jaxtune.functions import Extras
 from jaxtune.order import batch_indices, empty_window
+from jaxtune.plateau import reduce_on_plateau
 from jaxtune.population import INIT, ORDER, STEP, Layout, Shared, replicate_key
 from jaxtune.resolve import resolve
 from jaxtune.space import Space
@@ -99,7 +100,7 @@ def plain_steps(num_steps):
         yield model_key, TRAIN_SPLIT[0][batch], TRAIN_SPLIT[1][batch]
 
 
-def linen_loop(hp, num_steps):
+def linen_loop(hp, num_steps, fade=False):
     """Trains with Flax and Optax alone; returns the variables and a function that predicts."""
     optimizer = optax.sgd(optax.cosine_decay_schedule(hp["lr"], num_steps), momentum=0.9)
     module = Linen(hp["rate"])
@@ -107,7 +108,9 @@ def linen_loop(hp, num_steps):
     opt_state = optimizer.init(variables["params"])
 
     @jax.jit
-    def step(variables, opt_state, key, x, y):
+    def step(variables, opt_state, count, key, x, y):
+        module = Linen(jt.rate(hp["rate"] * (1 - count / num_steps))) if fade else Linen(hp["rate"])
+
         def loss(params):
             variables_now = {"params": params, "batch_stats": variables["batch_stats"]}
             outputs, changed = module.apply(variables_now, x, train=True, rngs={"params": key}, mutable=["batch_stats"])
@@ -117,8 +120,8 @@ def linen_loop(hp, num_steps):
         updates, opt_state = optimizer.update(grads, opt_state)
         return {"params": optax.apply_updates(variables["params"], updates), **changed}, opt_state
 
-    for batch in plain_steps(num_steps):
-        variables, opt_state = step(variables, opt_state, *batch)
+    for count, batch in enumerate(plain_steps(num_steps)):
+        variables, opt_state = step(variables, opt_state, count, *batch)
     return variables, lambda x: module.apply(variables, x, train=False)
 
 
@@ -404,6 +407,10 @@ DRAWING = {
         RATE,
     ),
     "augment": (supervised(nn.Dense(3), augment=noisy), LR | {"noise": jt.Uniform(0.0, 1.0)}),
+    "mixup": (
+        supervised(nn.Dense(3), augment=lambda key, batch, hp: jt.augment.mixup(key, batch, hp["mixup"])),
+        LR | {"mixup": jt.Uniform(0.0, 1.0)},
+    ),
 }
 
 
@@ -637,6 +644,126 @@ def test_an_optimizer_may_ask_for_hp_step_and_total_steps():
     np.testing.assert_allclose(state["params"]["w"], 0.1 * (1 - 3 / 12), rtol=1e-6)
 
 
+class Scaled(nn.Module):
+    """A weight of 1 times what the factory says."""
+
+    scale: float
+
+    @nn.compact
+    def __call__(self, x):
+        return self.scale * self.param("w", nn.initializers.constant(self.scale), ()) + 0 * x[:, 0]
+
+
+def test_a_model_may_ask_for_step_and_total_steps():
+    """The start sees step 0, an evaluation its own, and the model of a result the end."""
+    task = supervised(
+        lambda hp, step, total_steps: Scaled(hp["scale"] * (2 + step / total_steps)),
+        loss=lambda o, t: o,
+        optimizer=optax.sgd(0.0),
+    )
+    hp = {"scale": 10.0}
+    state = task.init(KEY, hp, step=0, total_steps=12)
+    assert state["params"]["w"] == 20
+    _, info = task.step(KEY, state, TRAIN_SPLIT, hp, **AT)
+    assert info["loss"] == 20 * 22.5
+    assert task.evaluate(KEY, state, VALIDATION, hp, **AT)["loss"] == 20 * 22.5
+    assert task.evaluate.model_of(state, hp) == Scaled(30.0)
+
+
+def test_a_model_that_fades_trains_as_in_a_plain_loop():
+    def faded(hp, step, total_steps):
+        return Linen(jt.rate(jt.schedules.linear_schedule(hp["rate"], 0.0, total_steps)(step)))
+
+    result = tune(supervised(faded), RATE, scheduler=jt.FullBudget(trials=2, steps=10))
+    for trial in result.trials:
+        _, predict = linen_loop(trial.hparams, 10, fade=True)
+        expected = CROSS_ENTROPY(predict(VALIDATION[0]), VALIDATION[1]).mean()
+        np.testing.assert_allclose(trial.metrics["loss"], expected, rtol=1e-5)
+    assert float(result.best.model.rate) == 0
+
+
+# Every strength can fade: a step is then one at the strength of that moment.
+
+
+def fading(strength):
+    """Tasks whose strength is `strength(hp, step, total_steps)`, name -> parts."""
+
+    class NnxDropped(nnx.Module):
+        def __init__(self, hp, rngs, step, total_steps):
+            self.a, self.b = nnx.Linear(4, 8, rngs=rngs), nnx.Linear(8, 3, rngs=rngs)
+            self.dropout = nnx.Dropout(jt.rate(strength(hp, step, total_steps)), rngs=rngs)
+
+        def __call__(self, x):
+            return self.b(self.dropout(nnx.relu(self.a(x))))
+
+    def decay(hp, total_steps):
+        decayed = optax.add_decayed_weights(lambda count: strength(hp, count, total_steps))
+        return optax.chain(decayed, optax.sgd(0.1))
+
+    def clipped(hp, step, total_steps):
+        return optax.chain(optax.clip_by_global_norm(strength(hp, step, total_steps)), optax.sgd(0.1))
+
+    def penalty(params, hp, step, total_steps):
+        return strength(hp, step, total_steps) * jt.penalties.l2(params)
+
+    def noise(key, batch, hp, step, total_steps):
+        return jt.augment.noise(key, batch, strength(hp, step, total_steps))
+
+    def mixup(key, batch, hp, step, total_steps):
+        return jt.augment.mixup(key, batch, strength(hp, step, total_steps))
+
+    def smoothed(outputs, targets, hp, step, total_steps):
+        return jt.losses.cross_entropy(outputs, targets, strength(hp, step, total_steps))
+
+    return {
+        "weight decay": {"optimizer": decay},
+        "clipping": {"optimizer": clipped},
+        "penalty": {"penalty": penalty},
+        "label smoothing": {"loss": smoothed},
+        "dropout": {"model": lambda hp, step, total_steps: Attention(jt.rate(strength(hp, step, total_steps)))},
+        "nnx dropout": {"model": NnxDropped},
+        "noise": {"augment": noise},
+        "mixup": {"augment": mixup},
+    }
+
+
+FADED = fading(lambda hp, step, total_steps: jt.schedules.linear_schedule(hp["strength"], 0.0, total_steps)(step))
+CONSTANT = fading(lambda hp, step, total_steps: hp["strength"])
+
+
+@pytest.mark.parametrize("name", FADED)
+def test_every_strength_can_fade(name):
+    train, total = SEQUENCES[0] if name == "dropout" else TRAIN_SPLIT, 4
+
+    def task_of(parts):
+        return supervised(**{"model": nn.Dense(3), "optimizer": optax.sgd(0.1), "train": train, **parts})
+
+    faded, constant = task_of(FADED[name]), task_of(CONSTANT[name])
+    lanes = jnp.array([0.2, 0.6])
+
+    @jax.jit
+    def step(key, states, count, strengths):
+        def one(state, strength):
+            return faded.step(key, state, train, {"strength": strength}, step=count, total_steps=jnp.int32(total))
+
+        return jax.vmap(one)(states, strengths)
+
+    def start(strength):
+        return faded.init(KEY, {"strength": strength}, step=0, total_steps=total)
+
+    states, plain = jax.vmap(start)(lanes), start(0.6)
+    for count in range(total):
+        key, hp = jax.random.fold_in(KEY, count), {"strength": 0.6 * (1 - count / total)}
+        states, info = step(key, states, jnp.int32(count), lanes)
+        unfaded = constant.step(key, plain, train, {"strength": 0.6}, step=count, total_steps=total)
+        plain, expected = constant.step(key, plain, train, hp, step=count, total_steps=total)
+        np.testing.assert_allclose(info["loss"][1], expected["loss"], rtol=1e-5)
+        alone = jax.tree.map(lambda x: x[1], states["params"])
+        jax.tree.map(partial(np.testing.assert_allclose, rtol=1e-4, atol=1e-6), alone, plain["params"])
+        gap = optax.tree.norm(optax.tree.sub(unfaded[0]["params"], plain["params"]))
+        assert (gap > 1e-5) == (count > 0)
+
+
 def test_an_optimizer_needs_no_hyperparameters():
     task = supervised(One(), loss=lambda o, t: -o, optimizer=optax.sgd(0.5))
     assert stepped(task)[0]["params"]["w"] == 0.5
@@ -649,6 +776,15 @@ def test_update_gets_the_loss():
     keeps_value = optax.GradientTransformationExtraArgs(lambda params: optax.EmptyState(), update)
     task = supervised(One(), loss=lambda o, t: o + 7, optimizer=keeps_value)
     assert stepped(task)[0]["params"]["w"] == 7
+
+
+def test_the_score_of_the_search_reaches_the_optimizer():
+    optimizer = optax.chain(optax.sgd(1.0), reduce_on_plateau(factor=0.5, patience=1))
+    task = supervised(One(), loss=lambda o, t: -o, optimizer=optimizer)
+    state = started(task)
+    for score in (0.3, 0.3):
+        state = task.observe(state, score, {})
+    assert stepped(task, state=state)[0]["params"]["w"] == 0.5
 
 
 # Inputs and targets may be any pytree.
@@ -775,6 +911,9 @@ def test_equal_functions_make_equal_tasks():
         {"loss": lambda o, t: CROSS_ENTROPY(o, t)},
         {"metrics": {"hits": jt.metrics.accuracy}},
         {"augment": None},
+        {"penalty": lambda params, hp: 0.0},
+        {"preprocess": jt.standardize()},
+        {"variables": {"params": {"bias": np.ones(3, np.float32)}}},
         {"batch_size": 4},
         {"train": (TRAIN_SPLIT[0][:, :2], TRAIN_SPLIT[1])},
     ],

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-import math
 import numbers
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from jaxtune.domains import Choice
+from jaxtune.enumeration import combinations, num_combinations, num_values, searched
+from jaxtune.observed import Observed
 from jaxtune.options import did_you_mean
-from jaxtune.space import Space
+from jaxtune.space import Entry, Space
+
+_MAX_CHECKED = 2**20  # configurations that a constraint is asked about
 
 
 @dataclass(frozen=True)
@@ -21,13 +25,15 @@ class Grid:
     """All combinations of evenly spaced levels, the last hyperparameter varying fastest.
 
     Continuous domains get `levels` points from bound to bound (the middle for one level), evenly spaced on
-    the domain's own scale; `Choice` gets all its options; `Integer` all its values, or `levels` of them where
-    it has more. A grid is whole or it is no grid: the scheduler must ask for exactly its number of points.
+    the domain's own scale, normal ones their quantiles; `Choice` gets all its options; domains of steps all their
+    values, or `levels` of them where they have more. With conditional choices each branch has a product of its own.
+    Combinations that a constraint of the space forbids are left out. A grid is whole or it is no grid: the scheduler
+    must ask for exactly its number of points.
 
     Args:
         levels: one number for all hyperparameters, or a dict from names to numbers; at least 1. A
-            hyperparameter without one takes all its values, which a continuous one can't. (Kept as sorted
-            pairs, to be hashable.)
+            hyperparameter without one takes all its values, which a continuous one can't. A name counts in all
+            branches that have it. (Kept as sorted pairs, to be hashable.)
 
     Raises:
         TypeError: if a level is not an int.
@@ -43,6 +49,8 @@ class Grid:
         [[0.0, 0.25], [0.0, 0.75], [0.5, 0.25], [0.5, 0.75], [1.0, 0.25], [1.0, 0.75]]
     """
 
+    exhaustive: ClassVar[bool] = True  # there are no more points than those of the first call
+
     levels: int | Mapping[str, int] | tuple[tuple[str, int], ...] | None = None
 
     def __post_init__(self):
@@ -53,7 +61,7 @@ class Grid:
             for name, levels in {"": self.levels}.items() if named is None else named.items():
                 _check_levels(name, levels)
 
-    def __call__(self, key: jax.Array, space: Space, history: Any, num_points: int) -> jax.Array:
+    def __call__(self, key: jax.Array, space: Space, history: Observed | None, num_points: int) -> jax.Array:
         """Returns the grid.
 
         Args:
@@ -72,29 +80,45 @@ class Grid:
         """
         del key, history
         levels = self._levels_of(space)
-        sizes = [domain.grid_size(levels[name]) for name, domain in space.domains]
-        _check_size(space.names, sizes, num_points)
-        # Mixed radix: a point's number has one digit per axis, so the product is never built.
-        index = jnp.arange(num_points, dtype=jnp.int32)
-        columns = []
-        for i, (name, domain) in enumerate(space.domains):
-            digit = index // math.prod(sizes[i + 1 :]) % sizes[i]
-            columns.append(jnp.asarray(domain.grid_units(levels[name]), jnp.float32)[digit])
-        return jnp.stack(columns, axis=1) if columns else jnp.zeros((num_points, 0), jnp.float32)
+
+        def size_of(entry: Entry) -> int:
+            return entry.value.grid_size(levels[entry.name])
+
+        size = num_combinations(space, size_of)
+        if space.constraints and size > _MAX_CHECKED:
+            raise ValueError(f"Grid has {size} points, too many to ask a constraint about each: take fewer levels.")
+        if not space.constraints and size != num_points:
+            raise _wrong_number(_axes(space, size_of, size), size, num_points)
+        points = combinations(space, lambda entry: entry.value.grid_units(levels[entry.name]))
+        allowed = _allowed(space, points)
+        if len(allowed) != num_points:
+            axes = _axes(space, size_of, size)
+            raise _wrong_number(f"{axes}, of which the constraint allows {len(allowed)}", len(allowed), num_points)
+        return jnp.asarray(allowed)
 
     def _levels_of(self, space: Space) -> dict[str, int | None]:
-        """Levels per hyperparameter of the space, None for all its values."""
+        """Levels by name of each hyperparameter of the space, None for all its values."""
         named = _named(self.levels)
-        _check_names(named or {}, space)
+        searched = [entry for entry in space.entries if entry.is_domain]
+        _check_names(named or {}, searched)
         default: Any = self.levels if named is None else None
-        levels: dict[str, int | None] = dict.fromkeys(space.names, default) | (named or {})
-        for name, domain in space.domains:
-            if domain.num_options is None and levels[name] is None:
+        levels: dict[str, int | None] = dict.fromkeys((entry.name for entry in searched), default) | (named or {})
+        for entry in searched:
+            if entry.value.num_options is None and levels[entry.name] is None:
                 raise ValueError(
-                    f"Grid needs a number of levels for {name!r}, which is continuous ({domain}): "
-                    f"write Grid(10) or Grid({{{name!r}: 10}})."
+                    f"Grid needs a number of levels for {entry.name!r}, which is continuous ({entry.value}): "
+                    f"write Grid(10) or Grid({{{entry.name!r}: 10}})."
                 )
         return levels
+
+
+def _allowed(space: Space, points: np.ndarray) -> np.ndarray:
+    """The points whose configurations fulfil the constraints."""
+    if not space.constraints:
+        return points
+    with jax.ensure_compile_time_eval():  # the caller may be under jit
+        decoded = {key: np.asarray(values) for key, values in space.decode(points).items()}
+    return points[[space.allows(space.row(decoded, i)) for i in range(len(points))]]
 
 
 def _named(levels: Any) -> dict[str, Any] | None:
@@ -112,26 +136,28 @@ def _check_levels(name: str, levels: Any) -> None:
         raise ValueError(f"Grid needs at least 1 level{where}, got {levels}.")
 
 
-def _check_names(levels: Mapping[str, int], space: Space) -> None:
-    domains = dict(space.domains)
+def _check_names(levels: Mapping[str, int], searched: list[Entry]) -> None:
+    names = tuple(dict.fromkeys(entry.name for entry in searched))
     for name, number in levels.items():
-        if name not in domains:
+        if name not in names:
             raise ValueError(
                 f"Grid has levels for {name!r}, which the space does not search"
-                f"{did_you_mean(name, space.names)}; it has {', '.join(space.names)}."
+                f"{did_you_mean(name, names)}; it has {', '.join(names)}."
             )
-        domain = domains[name]
-        if isinstance(domain, Choice) and number != domain.num_options:
-            raise ValueError(
-                f"Grid takes all {domain.num_options} options of {name!r}, got {number} levels: leave it out."
-            )
+        for entry in searched:
+            if entry.name == name and isinstance(entry.value, Choice) and number != entry.value.num_options:
+                raise ValueError(
+                    f"Grid takes all {entry.value.num_options} options of {name!r}, got {number} levels: leave it out."
+                )
 
 
-def _check_size(names: tuple[str, ...], sizes: list[int], num_points: int) -> None:
-    if math.prod(sizes) == num_points:
-        return
-    axes = " x ".join(f"{name} {size}" for name, size in zip(names, sizes, strict=True)) or "no axes"
-    raise ValueError(
-        f"Grid has {math.prod(sizes)} points ({axes}), but the scheduler asks for {num_points} trials: "
-        f"set trials={math.prod(sizes)} or change the levels."
+def _axes(space: Space, size_of: Callable[[Entry], int], size: int) -> str:
+    """The size of a grid, and where it comes from."""
+    axes = [f"{entry.name} {num_values(space, size_of, entry)}" for entry in searched(space, None)]
+    return f"{size} points ({' x '.join(axes) or 'no axes'})"
+
+
+def _wrong_number(what: str, size: int, num_points: int) -> ValueError:
+    return ValueError(
+        f"Grid has {what}, but the scheduler asks for {num_points} trials: set trials={size} or change the levels."
     )

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 
+from jaxtune.observed import Observed, num_observed
 from jaxtune.space import Space
 
 
@@ -27,17 +27,18 @@ class Random:
         (5, 2)
     """
 
-    def __call__(self, key: jax.Array, space: Space, history: Any, num_points: int) -> jax.Array:
+    def __call__(self, key: jax.Array, space: Space, history: Observed | None, num_points: int) -> jax.Array:
         """Draws points.
 
         Args:
             key: typed key, may be traced.
             space: the space, D domains.
-            history: unused.
+            history: their number changes the key, so that a continued search draws other points.
             num_points: how many points.
 
         Returns:
             [num_points, D] float32 in [0, 1).
         """
-        del history
+        if num_observed(history):
+            key = jax.random.fold_in(key, num_observed(history))
         return jax.random.uniform(key, (num_points, space.num_dims), jnp.float32)

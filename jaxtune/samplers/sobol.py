@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import functools
 from dataclasses import dataclass
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxtune.observed import Observed, num_observed
 from jaxtune.space import Space
 
 _BITS = 30  # of a coordinate on the host
@@ -27,8 +27,7 @@ class Sobol:
     point uniform by itself, and runs under `jit` and `vmap` with a traced key. Numbers of points that are no
     power of two are cut from the next one; they are a little less even.
 
-    References: Sobol, USSR Comput. Math. 1967; direction numbers of Joe and Kuo, SIAM J. Sci. Comput. 2008;
-    Matoušek,
+    References: Sobol, USSR Comput. Math. 1967; direction numbers of Joe and Kuo, SIAM J. Sci. Comput. 2008; Matoušek,
     "On the L2-discrepancy for anchored boxes", J. Complexity 1998, for the scrambling.
 
     Example:
@@ -42,13 +41,13 @@ class Sobol:
         [0, 1, 2, 3]
     """
 
-    def __call__(self, key: jax.Array, space: Space, history: Any, num_points: int) -> jax.Array:
+    def __call__(self, key: jax.Array, space: Space, history: Observed | None, num_points: int) -> jax.Array:
         """Draws points.
 
         Args:
             key: typed key, may be traced.
             space: the space, at most 21201 domains.
-            history: unused.
+            history: the sequence goes on after as many points.
             num_points: how many points; powers of two are the most even.
 
         Returns:
@@ -57,11 +56,11 @@ class Sobol:
         Raises:
             ValueError: if the space has more domains than scipy has direction numbers.
         """
-        del history
         num_dims = space.num_dims
         if num_dims > _MAX_DIMS:
             raise ValueError(f"Sobol has at most {_MAX_DIMS} dimensions, got a space with {num_dims}: use Random().")
-        points = _host_points(num_points, num_dims)
+        start = num_observed(history)
+        points = _host_points(start + num_points, num_dims)[start:]
         shift = jax.random.bits(key, (num_dims,), jnp.uint32) >> (32 - _FLOAT_BITS)
         return (points ^ shift).astype(jnp.float32) * jnp.float32(2.0**-_FLOAT_BITS)
 

@@ -79,16 +79,8 @@ class Plan:
 
     @property
     def unit(self) -> int:
-        """Steps that are always trained together, a static size of the compiled program.
-
-        It divides every stop. About 100 steps amortise the loop around them and keep a call to
-        the device short; where no divisor between 25 and 100 exists (a prime `min_steps`), the next up to 1,000
-        serves.
-        """
-        whole = self.multiple or math.gcd(*(row.stop for row in self.rows))
-        divisors = [d for d in range(1, 1001) if whole % d == 0]
-        best = max(d for d in divisors if d <= 100)
-        return best if best >= 25 or best == whole else min((d for d in divisors if d > 100), default=best)
+        """Steps that are always trained together, a static size of the compiled program. It divides every stop."""
+        return unit_within(self.multiple or math.gcd(*(row.stop for row in self.rows)))
 
     def with_curve(self, evaluate_every: int | None) -> "Plan":
         """The same decisions with further evaluations at every multiple of `evaluate_every` steps."""
@@ -98,6 +90,17 @@ class Plan:
         stops = sorted({*rungs, *range(evaluate_every, self.steps, evaluate_every)})
         rows = tuple(rungs.get(stop, Row(stop)) for stop in stops)
         return replace(self, rows=rows, multiple=math.gcd(self.multiple or 0, *stops))
+
+
+def unit_within(whole: int) -> int:
+    """A divisor of `whole` steps that suits the innermost loop of a program.
+
+    About 100 steps amortise the loop around them and keep a call to the device short; where no divisor between 25 and
+    100 exists (a prime `min_steps`), the next up to 1,000 serves.
+    """
+    divisors = [d for d in range(1, 1001) if whole % d == 0]
+    best = max(d for d in divisors if d <= 100)
+    return best if best >= 25 or best == whole else min((d for d in divisors if d > 100), default=best)
 
 
 def check_positive_int(owner: str, **values: int) -> None:

@@ -3,10 +3,12 @@ import itertools
 import jax
 import numpy as np
 import pytest
+from hypothesis import assume, given, settings
+from spaces import configurations, spaces
 
 from jaxtune.domains import Choice, Integer, LogUniform, Uniform
 from jaxtune.samplers import Grid
-from jaxtune.space import Space
+from jaxtune.space import Space, constrain
 
 KEY = jax.random.key(0)
 SPACE = Space.of(
@@ -60,6 +62,68 @@ def test_the_largest_axis_needs_no_table_of_the_product():
         Grid(100)(KEY, space, None, 10)
 
 
+TREE = Space.of(
+    {
+        "optimizer": Choice(
+            {
+                "sgd": {"lr": LogUniform(1e-3, 1.0), "nesterov": Choice((False, True))},
+                "adam": {
+                    "lr": LogUniform(1e-5, 1e-3),
+                    "schedule": Choice({"cosine": {"warmup": Integer(1, 3)}, "none": {}}),
+                },
+            }
+        ),
+        "act": Choice(("relu", "tanh")),
+    }
+)
+
+
+def rows(space, points):
+    decoded = {key: np.asarray(values) for key, values in space.decode(points).items()}
+    return [space.row(decoded, i) for i in range(len(points))]
+
+
+@pytest.mark.parametrize("run", [lambda f: f, jax.jit], ids=["eager", "jit"])
+def test_each_branch_has_its_own_product(run):
+    points = run(lambda key: Grid({"lr": 2})(key, TREE, None, 24))(KEY)
+    sgd = itertools.product(["sgd"], [0.001, 1.0], [False, True], ["relu", "tanh"])
+    cosine = [
+        ("adam", lr, *schedule, act)
+        for lr in (1e-5, 1e-3)
+        for schedule in [("cosine", 1), ("cosine", 2), ("cosine", 3), ("none",)]
+        for act in ("relu", "tanh")
+    ]
+    assert [tuple(row.values()) for row in rows(TREE, points)] == [*sgd, *cosine]
+
+
+@pytest.mark.parametrize("run", [lambda f: f, jax.jit], ids=["eager", "jit"])
+def test_a_constraint_leaves_points_out(run):
+    space = constrain(TREE, lambda hp: hp["act"] == "tanh" and hp.get("warmup", 1) != 2)
+    points = run(lambda key: Grid({"lr": 2})(key, space, None, 10))(KEY)
+    everything = rows(TREE, Grid({"lr": 2})(KEY, TREE, None, 24))
+    assert rows(space, points) == [row for row in everything if row["act"] == "tanh" and row.get("warmup") != 2]
+
+
+@settings(max_examples=20, deadline=None)
+@given(spaces(finite=True))
+def test_any_tree_is_covered_once_in_order(space):
+    expected = configurations(space)
+    assume(len(expected) <= 200)
+    flat = Space.of(space)
+    assert rows(flat, Grid()(KEY, flat, None, len(expected))) == expected
+    fits = constrain(flat, lambda hp: len(hp) % 2 == 1)
+    allowed = [row for row in expected if len(row) % 2 == 1]
+    assert rows(fits, Grid()(KEY, fits, None, len(allowed))) == allowed
+
+
+def test_too_many_points_for_a_constraint():
+    space = constrain({f"x{i}": Uniform(0, 1) for i in range(9)}, lambda hp: True)
+    with pytest.raises(
+        ValueError, match="Grid has 1000000000000000000 points, too many to ask a constraint about each"
+    ):
+        Grid(100)(KEY, space, None, 10)
+
+
 TWO = Space.of({"lr": Uniform(0, 1), "wd": Uniform(0, 1)})
 
 
@@ -93,6 +157,27 @@ TWO = Space.of({"lr": Uniform(0, 1), "wd": Uniform(0, 1)})
             lambda: Grid({"act": 1})(KEY, Space.of({"act": Choice((1, 2))}), None, 1),
             ValueError,
             "Grid takes all 2 options of 'act', got 1 levels: leave it out.",
+        ),
+        (
+            lambda: Grid({"lr": 2})(KEY, TREE, None, 4),
+            ValueError,
+            "Grid has 24 points (optimizer 12 x act 2), but the scheduler asks for 4 trials: set trials=24",
+        ),
+        (
+            lambda: Grid({"lr": 2})(KEY, constrain(TREE, lambda hp: hp["optimizer"] == "sgd"), None, 4),
+            ValueError,
+            "Grid has 24 points (optimizer 12 x act 2), of which the constraint allows 8, but the scheduler asks for "
+            "4 trials: set trials=8 or change the levels.",
+        ),
+        (
+            lambda: Grid({"optimizer": 3, "lr": 2})(KEY, TREE, None, 4),
+            ValueError,
+            "Grid takes all 2 options of 'optimizer', got 3 levels: leave it out.",
+        ),
+        (
+            lambda: Grid()(KEY, TREE, None, 4),
+            ValueError,
+            "Grid needs a number of levels for 'lr', which is continuous (LogUniform(low=0.001, high=1.0))",
         ),
         (lambda: Grid(0), ValueError, "Grid needs at least 1 level, got 0."),
         (lambda: Grid({"lr": -1}), ValueError, "Grid needs at least 1 level for 'lr', got -1."),

@@ -7,6 +7,7 @@ from scipy import stats
 from scipy.stats import qmc
 
 from jaxtune.domains import Uniform
+from jaxtune.observed import Observed
 from jaxtune.samplers import Random, Sobol
 from jaxtune.samplers.sobol import _MAX_DIMS
 from jaxtune.space import Space
@@ -68,6 +69,15 @@ def test_any_number_of_points_without_a_warning():
             points = draw(Sobol(), n, 2, 1)[0]
             assert points.shape == (n, 2)
     np.testing.assert_array_equal(draw(Sobol(), 100, 2, 1)[0], draw(Sobol(), 128, 2, 1)[0][:100])
+
+
+@pytest.mark.parametrize("num_before", [0, 1, 5, 16])
+def test_a_history_continues_the_sequence(num_before):
+    key, space = jax.random.key(4), make_space(3)
+    history = Observed(np.zeros((num_before, 3), np.float32), np.zeros(num_before))
+    more = jax.jit(lambda history: Sobol()(key, space, history, 16 - num_before // 2))(history)
+    everything = Sobol()(key, space, None, 16 - num_before // 2 + num_before)
+    np.testing.assert_array_equal(more, everything[num_before:])
 
 
 def test_points_stay_below_one():

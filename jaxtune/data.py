@@ -1,0 +1,126 @@
+"""The data of a search as its programs see them: splits or folds, which example is in which, and fitted statistics.
+
+Shapes: F folds (1 without cross-validation), C examples that a training part may have at most, V in a validation part.
+The training part of a fold is a list of rows, so that folds, and a last training on all data, share one program.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import flax.struct
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+from jaxtune.folds import Fold
+from jaxtune.task import Task
+
+
+@flax.struct.dataclass
+class Data:
+    """What lanes train on and are evaluated on."""
+
+    train: Any  # leaves [C, ...]; without batch size [F, N, ...]; or None
+    rows: Any  # [F, C] int32: the examples of each fold's training part come first; None without batch size
+    count: Any  # [F] int32: how many these are; None without batch size
+    validation: Any  # leaves [F, V, ...], or None
+    stats: Any  # what Task.prepare returned for each fold, leaves [F, ...]; or None
+
+    def of_fold(self, part: Any, fold: Any) -> Any:
+        """One fold of a part whose leaves have a leading fold axis."""
+        alone = self.num_folds == 1  # a static index is no copy
+        return jax.tree.map(
+            lambda x: x[0] if alone else jax.lax.dynamic_index_in_dim(x, fold, keepdims=False),
+            part,
+        )
+
+    @property
+    def num_folds(self) -> int:
+        """F."""
+        leaves = jax.tree.leaves((self.rows, self.validation, self.stats))
+        return leaves[0].shape[0] if leaves else 1
+
+
+def task_data(task: Task, folds: Sequence[Fold] | None = None) -> Data:
+    """The data of a task, with validation data of its own or in folds; arrays may be traced.
+
+    Without folds the validation data follow the training data in `train`, where they look alike: no search trains on
+    them, but a last training on both finds arrays of the shapes that its program was compiled for.
+    """
+    if task.train is None:
+        return Data(None, None, None, _stacked([task.validation]), None)
+    if folds is not None:
+        parts = [_take(task.train, fold.train) for fold in folds]
+        validation = [_take(task.train, fold.validation) for fold in folds]
+        counts, train = [len(fold.train) for fold in folds], task.train
+    else:
+        parts, validation = [task.train], [task.validation]
+        counts, train = [task.num_examples], pooled(task)
+    stats = None if task.prepare is None else _stacked([jax.jit(task.prepare)(part) for part in parts])
+    if task.batch_size is None:
+        return Data(_stacked(parts), None, None, _stacked(validation), stats)
+    capacity = jax.tree.leaves(train)[0].shape[0]
+    first = [np.arange(capacity)] if folds is None else [fold.train for fold in folds]
+    rows = np.zeros((len(first), capacity), np.int32)
+    for row, used in zip(rows, first, strict=True):
+        row[: len(used)] = used
+    return Data(_arrays(train), jnp.asarray(rows), jnp.asarray(counts, jnp.int32), _stacked(validation), stats)
+
+
+def pooled(task: Task) -> Any:
+    """Training and validation examples in one, or the training data alone where the two don't fit together."""
+    train, validation = (jax.tree.map(_shape, part) for part in (task.train, task.validation))
+    if task.batch_size is None or train != validation:
+        return task.train
+    return jax.tree.map(_concatenate, task.train, task.validation)
+
+
+def whole(task: Task, folds: Sequence[Fold] | None) -> Data:
+    """All data of a task for training: training and validation examples together, none held back.
+
+    Shapes are those that a search in these folds has; nothing is to be evaluated.
+    """
+    if task.train is None:
+        return task_data(task)
+    train, times = pooled(task), 1 if folds is None else len(folds)
+    stats = None if task.prepare is None else _stacked([jax.jit(task.prepare)(train)] * times)
+    part = task.validation if folds is None else of_fold(task, folds[0]).validation
+    validation = _stacked([part] * times)
+    if task.batch_size is None:
+        return Data(_stacked([train] * times), None, None, validation, stats)
+    capacity = jax.tree.leaves(train)[0].shape[0]
+    rows = jnp.broadcast_to(jnp.arange(capacity, dtype=jnp.int32), (times, capacity))
+    return Data(_arrays(train), rows, jnp.full(times, capacity, jnp.int32), validation, stats)
+
+
+def of_fold(task: Task, fold: Fold) -> Task:
+    """The task of one fold: with a training and a validation part."""
+    train, validation = (_take(task.train, part) for part in fold)
+    return task.replace(train=train, validation=validation)
+
+
+def on_devices(data: Data, mesh: Mesh) -> Data:
+    """A copy of the data on each device."""
+    return jax.device_put(data, NamedSharding(mesh, PartitionSpec()))
+
+
+def _shape(x: Any) -> Any:
+    return x.shape[1:], x.dtype
+
+
+def _concatenate(a: Any, b: Any) -> Any:
+    on_host = isinstance(a, np.ndarray) and isinstance(b, np.ndarray)
+    return (np if on_host else jnp).concatenate([a, b])
+
+
+def _take(tree: Any, rows: np.ndarray) -> Any:
+    return jax.tree.map(lambda x: x[rows], tree)
+
+
+def _arrays(tree: Any) -> Any:
+    return jax.tree.map(jnp.asarray, tree)
+
+
+def _stacked(parts: Sequence[Any]) -> Any:
+    return jax.tree.map(lambda *xs: jnp.stack([jnp.asarray(x) for x in xs]), *parts)

@@ -1,0 +1,394 @@
+"""Sensitivity: one hyperparameter at a time around a baseline, with replicates."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+
+from jaxtune import checks
+from jaxtune.domains import Choice
+from jaxtune.options import is_number, typed
+from jaxtune.placement import Placement
+from jaxtune.practice.fixing import check_task, fix, free_keys, middle
+from jaxtune.result import Result
+from jaxtune.samplers import Points
+from jaxtune.schedulers import FullBudget
+from jaxtune.space import Space
+from jaxtune.task import Task
+from jaxtune.text import short
+from jaxtune.trial import Trial
+from jaxtune.tuning import tune
+
+
+@dataclass(frozen=True, eq=False)
+class Point:
+    """The baseline with another value of one hyperparameter.
+
+    Attributes:
+        value: of the hyperparameter.
+        trial: what became of it; the baseline's own trial where the value is that of the baseline.
+        mean: the metric, mean over replicates; NaN if it diverged.
+        difference: `mean` minus that of the baseline.
+        low: lower end of the confidence interval of the difference.
+        high: upper end.
+    """
+
+    value: Any
+    trial: Trial = field(repr=False)
+    mean: float
+    difference: float
+    low: float
+    high: float
+
+    @property
+    def diverged(self) -> bool:
+        """Whether it has no finite mean."""
+        return not np.isfinite(self.mean)
+
+
+@dataclass(frozen=True, eq=False)
+class Effect:
+    """What one hyperparameter does to the metric.
+
+    Attributes:
+        name: the hyperparameter.
+        size: range of the mean metric over its points that did not diverge.
+        low: lower end of the confidence interval of the size, at least 0.
+        high: upper end.
+        best: the value with the best mean.
+        points: in the order of the domain, that of the baseline among them.
+    """
+
+    name: str
+    size: float
+    low: float
+    high: float
+    best: Any
+    points: tuple[Point, ...] = field(repr=False)
+
+    @property
+    def diverged(self) -> tuple[Any, ...]:
+        """Values at which training diverged."""
+        return tuple(point.value for point in self.points if point.diverged)
+
+
+@dataclass(frozen=True, eq=False)
+class Sensitivity:
+    """Effects of single hyperparameters around a baseline.
+
+    Attributes:
+        metric: what was measured.
+        mode: "min" or "max".
+        baseline: hyperparameters of the baseline.
+        value: the metric there, mean over replicates.
+        confidence: level of all intervals.
+        effects: one per hyperparameter, the largest first.
+        result: the search behind it; trial 0 is the baseline.
+    """
+
+    metric: str
+    mode: str
+    baseline: dict[str, Any]
+    value: float
+    confidence: float
+    effects: tuple[Effect, ...] = field(repr=False)
+    result: Result = field(repr=False)
+    _log_names: tuple[str, ...] = field(repr=False)
+
+    def __getitem__(self, name: str) -> Effect:
+        """The effect of one hyperparameter."""
+        for effect in self.effects:
+            if effect.name == name:
+                return effect
+        raise KeyError(f"No effect of {name!r} was measured, only of {', '.join(e.name for e in self.effects)}.")
+
+    def table(self) -> list[dict[str, Any]]:
+        """One dict per hyperparameter, the largest effect first: its size with interval, and its best value."""
+        return [
+            {
+                "hyperparameter": effect.name,
+                "effect": effect.size,
+                "low": effect.low,
+                "high": effect.high,
+                "baseline": self.baseline[effect.name],
+                "best": effect.best,
+                "diverged": len(effect.diverged),
+                "points": len(effect.points),
+            }
+            for effect in self.effects
+        ]
+
+    def records(self) -> list[dict[str, Any]]:
+        """One dict per point: the mean, and its difference from the baseline with interval."""
+        return [
+            {
+                "hyperparameter": effect.name,
+                "value": point.value,
+                self.metric: point.mean,
+                "difference": point.difference,
+                "low": point.low,
+                "high": point.high,
+                "status": point.trial.status,
+            }
+            for effect in self.effects
+            for point in effect.points
+        ]
+
+    def plot(self) -> Any:
+        """Draws one panel per hyperparameter, the largest effect first: the metric over its values.
+
+        Returns:
+            Array of matplotlib Axes.
+
+        Raises:
+            ImportError: matplotlib is not installed.
+        """
+        from jaxtune.practice.plots import plot_sensitivity
+
+        return plot_sensitivity(
+            {effect.name: self._panel(effect) for effect in self.effects},
+            name=self.metric,
+            baseline=self.value,
+            titles=[f"effect {_with_interval(effect)}" for effect in self.effects],
+            mode=self.mode,
+            log_names=self._log_names,
+        )
+
+    def _panel(self, effect: Effect) -> dict[str, list[Any]]:
+        points = effect.points
+        return {
+            "value": [point.value for point in points],
+            "mean": [point.mean for point in points],
+            "low": [self.value + point.low for point in points],
+            "high": [self.value + point.high for point in points],
+            "baseline": [point.trial.id == 0 for point in points],
+        }
+
+    def __repr__(self) -> str:
+        head = f"Sensitivity of {self.metric} ({self.mode}), {short(self.value, 4)} at the baseline"
+        head += (
+            f"; {100 * self.confidence:g} % intervals over {self.result.trials[0].replicates[self.metric].size} seeds"
+        )
+        width = max(len(effect.name) for effect in self.effects)
+        lines = [
+            f"  {effect.name:{width}}  effect {_with_interval(effect)}, best at {short(effect.best)}"
+            + (f", diverged at {', '.join(map(short, effect.diverged))}" if effect.diverged else "")
+            for effect in self.effects
+        ]
+        return "\n".join([head, *lines])
+
+
+def _with_interval(effect: Effect) -> str:
+    return f"{short(effect.size)} [{short(effect.low)}, {short(effect.high)}]"
+
+
+def sensitivity(
+    task: Task,
+    baseline: Mapping[str, Any],
+    space: Space | Mapping[str, Any],
+    *,
+    steps: int,
+    replicates: int = 4,
+    points: int = 5,
+    metric: str = "loss",
+    mode: str | None = None,
+    confidence: float = 0.95,
+    seed: int = 0,
+    placement: Placement = Placement(),  # noqa: B008 - a frozen value
+    progress: bool = True,
+) -> Sensitivity:
+    """Changes one hyperparameter at a time around a baseline, and says how much each of them matters there.
+
+    All points and their replicates are lanes of one search. Trials of a replicate share initial weights, batches and
+    dropout draws, so values are compared within replicates: intervals are those of Student's t for paired
+    differences, much shorter than those of two means.
+
+    The interval of a point's difference from the baseline holds for this point alone. The size of an effect is
+    the range of the mean over its points: the difference between the best and the worst of them, chosen after looking,
+    so its interval is widened to hold for all pairs at once (Bonferroni). Without any effect the size is still
+    above 0, but the interval reaches down to it. Interactions stay unseen: far from the baseline effects may differ.
+
+    Args:
+        task: What is trained.
+        baseline: name -> value of every hyperparameter of the task, such as `result.best.hparams`.
+        space: The hyperparameters to change, with the domains to change them in; the baseline lies in them. Names that
+            only the baseline has are constants. For another option of a conditional choice the hyperparameters that
+            it brings are in the middle of their domains.
+        steps: Steps of each trial.
+        replicates: Seeds per point, at least 2; the intervals need them.
+        points: Values per hyperparameter, at least 2, even in the unit cube, both bounds included; besides the
+            baseline's own. Of a `Choice` all options. Those that violate a constraint of the space are left out.
+        metric: A name that the task reports.
+        mode: "min" or "max"; may be left out for the loss.
+        confidence: Level of the intervals, between 0 and 1.
+        seed: Of everything random.
+        placement: Devices, and lanes trained at once.
+        progress: Whether to show a progress bar.
+
+    Returns:
+        Effects with intervals, largest first, as table and plot. Diverged points are part of it. See `Sensitivity`.
+
+    Raises:
+        TypeError: An argument has the wrong type; before anything compiles.
+        ValueError: An argument has a wrong value; before anything compiles. Or the baseline diverged.
+
+    Example:
+        >>> import jax, jax.numpy as jnp
+        >>> import jaxtune as jt
+        >>> task = jt.Task(
+        ...     init=lambda key, hp: jax.random.normal(key),
+        ...     step=lambda key, x, batch, hp: (x - hp["lr"] * (x - hp["target"]), {}),
+        ...     evaluate=lambda key, x, data, hp: {"loss": x**2},
+        ... )
+        >>> space = {"lr": jt.LogUniform(0.1, 1.0), "target": jt.Uniform(0.0, 2.0)}
+        >>> found = jt.sensitivity(task, {"lr": 0.5, "target": 0.0}, space, steps=20, progress=False)
+        >>> found.effects[0].name
+        'target'
+        >>> found["target"].best
+        0.0
+    """
+    check_task(task)
+    _check_numbers(points, replicates, confidence)
+    space, base = _with_baseline(space, baseline)
+    wanted = _perturbed(space, base, points)
+    configurations, trial_of = _distinct(space, [base, *(hp for values in wanted.values() for hp in values)])
+    result = tune(
+        task,
+        space,
+        scheduler=FullBudget(len(configurations), steps),
+        sampler=Points(tuple(configurations)),
+        metric=metric,
+        mode=mode,
+        replicates=replicates,
+        seed=seed,
+        placement=placement,
+        progress=progress,
+    )
+    if not np.isfinite(result.trials[0].metrics[result.metric]):
+        raise ValueError(f"The baseline {result.trials[0].status}, so nothing can be compared with it: take another.")
+    numbers = iter(trial_of[1:])
+    trials = {name: [result.trials[next(numbers)] for _ in values] for name, values in wanted.items()}
+    effects = [_effect(name, _sorted(space, name, own), result, confidence) for name, own in trials.items()]
+    return Sensitivity(
+        metric=result.metric,
+        mode=result.mode,
+        baseline=result.trials[0].hparams,
+        value=result.trials[0].metrics[result.metric],
+        confidence=confidence,
+        effects=tuple(sorted(effects, key=lambda effect: -effect.size)),
+        result=result,
+        _log_names=result.history.log_names,
+    )
+
+
+def _check_numbers(points: Any, replicates: Any, confidence: Any) -> None:
+    checks.check_whole("points", points, low=2)
+    checks.check_whole("replicates", replicates, low=2)
+    if not is_number(confidence) or not 0 < confidence < 1:
+        raise ValueError(f"confidence must be a number between 0 and 1, such as 0.95, got {confidence!r}.")
+
+
+# The configurations.
+
+
+def _with_baseline(space: Any, baseline: Any) -> tuple[Space, dict[str, Any]]:
+    """The space with the constants that only the baseline has, and the baseline with those of the space."""
+    if not isinstance(baseline, Mapping):
+        raise TypeError(f"baseline must be a dict from names to values, got {baseline!r}.")
+    space = Space.of(space)
+    constants = Space.of({name: value for name, value in baseline.items() if name not in space.hp_names})
+    if constants.domains:
+        raise TypeError(f"baseline must hold values, but {constants.names[0]!r} is {constants.domains[0][1]}.")
+    space = replace(space, entries=space.entries + constants.entries)
+    if not space.num_dims:
+        raise ValueError("sensitivity needs a space with at least one domain: there is nothing to change.")
+    try:
+        space.encode(baseline)
+        return space, space.complete(baseline)
+    except (TypeError, ValueError) as error:
+        raise type(error)(f"baseline: {error}") from None
+
+
+def _active(space: Space, hparams: Mapping[str, Any]) -> dict[str, str]:
+    """Name -> key of what is searched and exists in a configuration."""
+    fixed = {entry.key for entry in fix(space, hparams).entries}
+    return {entry.name: entry.key for entry in space.entries if entry.key in fixed and entry.is_domain}
+
+
+def _perturbed(space: Space, base: dict[str, Any], points: int) -> dict[str, list[dict[str, Any]]]:
+    """For each hyperparameter the configurations with its values, that of the baseline among them."""
+    active = _active(space, base)
+    perturbed = {}
+    for name, key in active.items():
+        domain = space.domain(key)
+        if domain.num_options == 1:
+            continue
+        units = domain.grid_units(None if isinstance(domain, Choice) else points)
+        below = free_keys(space, {name})
+        kept = {other: value for other, value in base.items() if active.get(other) not in below}
+        values = [_value(domain, unit) for unit in units]
+        changed = [middle(fix(space, kept | {name: value})) for value in values if typed(value) != typed(base[name])]
+        perturbed[name] = [base, *(hparams for hparams in changed if space.allows(hparams))]
+    return perturbed
+
+
+def _value(domain: Any, unit: Any) -> Any:
+    if domain.num_options is None:
+        return domain.to_python(np.asarray(domain.decode(unit)))
+    return domain.option(int(domain.decode_index(unit)))
+
+
+def _distinct(space: Space, configurations: list[dict[str, Any]]) -> tuple[list[dict[str, Any]], list[int]]:
+    """Configurations as they will be trained, each once, and which of them each given one is."""
+    decoded = space.decode(jnp.stack([space.encode(hp) for hp in configurations]))
+    table = {key: np.asarray(values) for key, values in decoded.items()}
+    numbers: dict[Any, int] = {}
+    rows: list[dict[str, Any]] = []
+    trial_of = []
+    for index in range(len(configurations)):
+        row = space.row(table, index)
+        key = tuple((name, typed(value)) for name, value in row.items())
+        if key not in numbers:
+            numbers[key] = len(rows)
+            rows.append(row)
+        trial_of.append(numbers[key])
+    return rows, trial_of
+
+
+# The effects.
+
+
+def _sorted(space: Space, name: str, trials: list[Trial]) -> list[Trial]:
+    """In the order of the domain, each once: the baseline's value may have been among those of the grid."""
+    domain = space.domain(_active(space, trials[0].hparams)[name])
+    return sorted({trial.id: trial for trial in trials}.values(), key=lambda t: domain.encode(t.hparams[name]))
+
+
+def _effect(name: str, trials: list[Trial], result: Result, confidence: float) -> Effect:
+    values = [trial.replicates[result.metric] for trial in trials]  # [R] each
+    base = result.trials[0].replicates[result.metric]
+    points = []
+    for trial, value in zip(trials, values, strict=True):
+        difference, half = _paired(value - base, confidence)
+        half = 0.0 if trial.id == 0 else half
+        mean = trial.metrics[result.metric]
+        points.append(Point(trial.hparams[name], trial, mean, difference, difference - half, difference + half))
+    means = np.array([point.mean for point in points])
+    fine = np.isfinite(means)
+    low, high = (int(pick(np.where(fine, means, fill))) for pick, fill in ((np.argmin, np.inf), (np.argmax, -np.inf)))
+    pairs = max(1, int(fine.sum()) * (int(fine.sum()) - 1) // 2)
+    sign = 1 if result.mode == "min" else -1
+    size, half = _paired(values[high] - values[low], 1 - (1 - confidence) / pairs)
+    best = min((p for p in points if not p.diverged), key=lambda p: (p.difference * sign, p.trial.id))  # ties: baseline
+    return Effect(name, size, max(0.0, size - half), size + half, best.value, tuple(points))
+
+
+def _paired(differences: np.ndarray, confidence: float) -> tuple[float, float]:
+    """Mean of differences [R], and half the width of its confidence interval by Student's t."""
+    from scipy import stats
+
+    num = len(differences)
+    error = differences.std(ddof=1) / np.sqrt(num)
+    return float(differences.mean()), float(stats.t.ppf(0.5 + 0.5 * confidence, num - 1) * error)

@@ -1,0 +1,415 @@
+"""One run of `tune`: tables with an entry per trial on the host, populations on the devices."""
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from jaxtune import checks
+from jaxtune.configurations import EXPLORE, TRAIN, Observed, decode, propose, study_key
+from jaxtune.data import on_devices, task_data
+from jaxtune.folds import Fold
+from jaxtune.group import Group, Setting
+from jaxtune.history import History, joined, rank_trials
+from jaxtune.placement import Placement
+from jaxtune.population import HEALTHY
+from jaxtune.programs import COMPILERS, Clock
+from jaxtune.progress import Progress
+from jaxtune.record import Record
+from jaxtune.resolve import Problem
+from jaxtune.result import Result
+from jaxtune.schedulers.plan import Plan, Row
+from jaxtune.selection import Decision, decide
+from jaxtune.space import Space
+from jaxtune.task import Task
+from jaxtune.winner import Winner
+
+_OTHER_NOISE = 2**20  # added to a decision's number where explored hyperparameters break a constraint
+_TRIES = 64
+
+
+class Wishes(NamedTuple):
+    """How trials are chosen, repeated and kept: arguments of `tune`."""
+
+    sampler: Any
+    seed: int
+    replicates: int
+    folds: Sequence[Fold] | None
+    keeps_best: bool
+    patience: int | None
+    previous: Result | None
+    placement: Placement
+
+
+class Study:
+    """The state of a search between calls to the devices; T trials, R runs of each."""
+
+    def __init__(self, task: Task, problem: Problem, plan: Plan, wishes: Wishes) -> None:
+        self.begin = time.monotonic()
+        self.task, self.problem, self.plan, self.wishes = task, problem, plan, wishes
+        self.key = jax.random.key(wishes.seed)
+        self.clock, self.record = Clock(), Record()
+        self.unit = self._propose()
+        checks.check_points(self.unit, plan.trials, problem.space.num_dims)
+        self.decoded = _decoded(self.unit, problem.space)
+        self.hp = self.decoded  # key -> [T]; changes when trials explore
+        self.setting = self._setting()
+        self.runs = self.setting.runs
+        self.groups = self._groups()
+        self.bracket, self.num_brackets = self._brackets()
+        trials = plan.trials
+        self.training = np.ones(trials, bool)
+        self.competing = np.ones(trials, bool)  # those in training, and those that stopped early
+        self.pruned, self.stopped, self.diverged = (np.full(trials, -1) for _ in range(3))
+        self.lost = np.zeros((self.runs, trials), bool)
+        self.values = np.full((self.runs, trials), np.nan)  # of the metric, at the evaluation that counts
+        self.kept = np.zeros(trials, int)  # that evaluation
+        self.best_score, self.waiting = np.full(trials, np.inf), np.zeros(trials, int)
+        self.saved: dict[int, tuple[float, int, Any]] = {}  # bracket -> score, id and state of its best stopped trial
+
+    def _propose(self) -> np.ndarray:
+        previous, problem = self.wishes.previous, self.problem
+        hparams = [] if previous is None else [trial.hparams for trial in previous.trials]
+        return propose(
+            self.key,
+            sampler=self.wishes.sampler,
+            space=problem.space,
+            history=None if previous is None else _observed(problem, previous),
+            num_points=self.plan.trials,
+            previous_hparams=hparams,
+        )
+
+    def _setting(self) -> Setting:
+        folds, task = self.wishes.folds, self.task
+        fewest = task.num_examples if folds is None else min(len(fold.train) for fold in folds)
+        return Setting(
+            problem=self.problem,
+            mesh=self.wishes.placement.mesh(),
+            placement=self.wishes.placement,
+            plan=self.plan,
+            replicates=self.wishes.replicates,
+            folds=1 if folds is None else len(folds),
+            fewest=fewest,
+            key=study_key(self.key, TRAIN),
+            keeps_best=self.wishes.keeps_best,
+        )
+
+    def _groups(self) -> list[Group]:
+        space = self.problem.space
+        combinations, group_of = space.combinations(self.decoded)
+        self.setting.placement.check_programs(combinations, space.hp_name)
+        data = on_devices(task_data(self.task, self.wishes.folds), self.setting.mesh)
+        groups = []
+        for number, indices in enumerate(combinations):
+            trials = np.flatnonzero(group_of == number)
+            groups.append(Group.of(self.setting, indices, data, trials, self.clock, self.plan.trials))
+        _check_same_reports(groups)
+        return groups
+
+    def _brackets(self) -> tuple[np.ndarray, int]:
+        """The bracket of each trial. With exploits each group is one: weights can't cross shapes."""
+        if self.plan.exploit is None:
+            return np.asarray(self.plan.bracket_of, np.int32), len(self.plan.brackets)
+        bracket = np.zeros(self.plan.trials, np.int32)
+        for number, group in enumerate(self.groups):
+            bracket[group.trials] = number
+        return bracket, len(self.groups)
+
+    # Running
+
+    def run(self, view: Progress, interrupted: threading.Event, callback: Callable | None) -> Result:
+        """Runs the plan, as far as it gets."""
+        self._start()
+        if interrupted.is_set():
+            raise KeyboardInterrupt
+        start = generation = 0
+        for number, row in enumerate(self.plan.rows):
+            stop = self._train(start, row, view, interrupted)
+            last = number == len(self.plan.rows) - 1
+            if stop > start:
+                self._evaluate(stop, decided=row.keep is not None and stop == row.stop)
+            if interrupted.is_set():
+                break
+            if not last:
+                self._stop_early(stop)
+            if row.keep is not None and not last:
+                self._decide(generation, row)  # counts decisions: curve points must not change the noise
+                generation += 1
+            start = row.stop
+            answer = callback is not None and callback(self._result(interrupted=False, whole=last))
+            if isinstance(answer, (bool, np.bool_)) and answer and not last:
+                interrupted.set()
+            if interrupted.is_set() or not self.training.any():
+                break
+        stopped = interrupted.is_set() and self.record.step[-1] < self.plan.steps
+        if stopped:
+            view.message(
+                f"Interrupted at step {self.record.step[-1]} of {self.plan.steps}: "
+                "the result holds what is known by then."
+            )
+        return self._result(stopped, whole=True)
+
+    def _start(self) -> None:
+        population, stops = self.plan.population, [row.stop for row in self.plan.rows]
+        prunes = population[-1] < self.plan.trials or self.wishes.patience is not None
+        for group in self.groups:
+            path = group.path(population) if len(self.groups) == 1 else [group.layout]
+            group.prefetch(path, [x for x in group.layouts if prunes and x not in path], stops)
+        nothing = np.zeros((self.runs, self.plan.trials))
+        for number, row in enumerate(self.plan.rows[:-1]):
+            if row.keep is not None:  # asked once in vain, so that it is compiled by the time the first rung comes
+                COMPILERS.submit(self._decision, number, row, nothing, nothing != 0)
+                break
+        for group in self.groups:
+            group.spawn(self.hp)
+
+    def _train(self, start: int, row: Row, view: Progress, interrupted: threading.Event) -> int:
+        """Trains all groups towards a row; returns the step count reached, a common one even after Ctrl-C."""
+        spent = self.record.lane_steps[-1] if self.record.step else 0
+        stop = row.stop
+        leader = next((group for group in self.groups if group.count), None)
+        for group in self.groups:
+            self._show(view, spent, row, note="" if self.record.step else "compiling")
+            for done in group.train(self.hp, start, stop):
+                if interrupted.is_set() and done < stop and group is leader and self._all_land_on(done):
+                    stop = int(done)  # the other groups go as far, so that all can be compared
+                self._show(view, spent + int(group.count * (done - start)) * self.runs, row)
+                if done >= stop:
+                    break
+            spent += group.count * (stop - start) * self.runs
+        return stop
+
+    def _all_land_on(self, done: float) -> bool:
+        return float(done).is_integer() and all(g.pace.lands_on(done, g.layout.unit) for g in self.groups if g.count)
+
+    def _show(self, view: Progress, spent: int, row: Row, note: str = "") -> None:
+        rungs = [r.stop for r in self.plan.rows if r.keep is not None]  # without the points of curves
+        best = self.record.best(self.problem.metric, self.problem.mode)
+        rung = f"{sum(stop < row.stop for stop in rungs) + 1}/{len(rungs)}"
+        view.update(spent, rung, int(np.sum(self.training)), best, self.problem.metric, note)
+
+    def _evaluate(self, stop: int, decided: bool) -> None:
+        shape = (self.runs, self.plan.trials)
+        metrics: dict[str, np.ndarray] = {}
+        diverged = np.full(shape, HEALTHY)
+        for group in self.groups:
+            if not group.count:
+                continue
+            values, steps = group.evaluate(self.hp, stop, self.problem.metric, self.problem.mode)
+            used = group.lanes[group.lanes < self.plan.trials]
+            for name, table in values.items():
+                metrics.setdefault(name, np.full(shape, np.nan))[:, used] = table[:, used]
+            diverged[:, used] = steps[:, used]
+        first = np.where(diverged == HEALTHY, np.iinfo(np.int32).max, diverged).min(axis=0)
+        self.lost = np.where(self.training, diverged != HEALTHY, self.lost)
+        self.diverged = np.where(self.training, np.where(self.lost.any(axis=0), first, -1), self.diverged)
+        before = self.record.step[-1] if self.record.step else 0
+        cost = int(np.sum(self.training)) * (stop - before) * self.runs
+        explored = self._named() if self.plan.exploit is not None else {}
+        self.record.append(stop, metrics, self.training, decided, cost, explored)
+        self._book(metrics[self.problem.metric])
+
+    def _named(self) -> dict[str, np.ndarray]:
+        """Name -> [T] of the traced hyperparameters in force; 0 in trials without them."""
+        table: dict[str, np.ndarray] = {}
+        for group in self.groups:
+            for name, key in group.keys.items():
+                values = np.where(np.isin(np.arange(self.plan.trials), group.trials), self.hp[key], 0)
+                table[name] = table[name] + values if name in table else values.astype(self.hp[key].dtype)
+        return table
+
+    def _book(self, values: np.ndarray) -> None:
+        """Notes which trials have improved by values [R, T] of the metric, and which evaluation counts."""
+        better = self.training & (self._scores(values) < self.best_score)
+        self.best_score = np.where(better, self._scores(values), self.best_score)
+        self.waiting = np.where(better, 0, self.waiting + 1)
+        counts = better if self.wishes.keeps_best else self.training
+        self.values = np.where(counts, values, self.values)
+        self.kept = np.where(counts, len(self.record.step) - 1, self.kept)
+        if self.wishes.keeps_best:
+            for group in self.groups:
+                group.keep(counts)
+
+    def _scores(self, values: np.ndarray) -> np.ndarray:
+        """[T], lower is better, of values [R, T]; infinite for what is not finite or has diverged."""
+        score = np.mean(values, axis=0) * (1.0 if self.problem.mode == "min" else -1.0)
+        return np.where(np.isfinite(score) & ~self.lost.any(axis=0), score, np.inf)
+
+    def _stop_early(self, stop: int) -> None:
+        """Ends the training of trials that ran out of patience; they go on competing with the value that counts."""
+        if self.wishes.patience is None:
+            return
+        out = self.training & (self.waiting >= self.wishes.patience)
+        scores = self._scores(self.values)
+        for bracket in np.unique(self.bracket[out]):
+            candidates = np.flatnonzero(out & (self.bracket == bracket))
+            best = int(candidates[np.argmin(scores[candidates])])
+            if bracket not in self.saved or scores[best] < self.saved[bracket][0]:
+                self.saved[bracket] = float(scores[best]), best, self._group_of(best).state(best)
+        self.stopped[out] = stop
+        self.training = self.training & ~out
+        self._move(np.arange(self.plan.trials))
+
+    def _decide(self, number: int, row: Row) -> None:
+        competing, source, self.unit = self._decision(number, row, self.values, self.lost)
+        self.pruned = np.where(self.competing & ~competing, row.stop, self.pruned)
+        self.competing, self.training = competing, self.training & competing
+        self.record.source[-1] = source
+        if self.plan.exploit is not None:
+            self.hp = _decoded(self.unit, self.problem.space)
+        self._move(source)
+
+    def _move(self, source: np.ndarray) -> None:
+        for group in self.groups:
+            group.decide(self.training, source)
+
+    def _decision(self, number: int, row: Row, values: np.ndarray, lost: np.ndarray) -> Decision:
+        """The outcome of a rung; explored hyperparameters that break a constraint are explored again."""
+        space = self.problem.space
+        decision = self._attempt(number, row, values, lost)
+        for attempt in range(1, _TRIES + 1):
+            changed = np.flatnonzero(decision.source != np.arange(self.plan.trials))
+            decoded = _decoded(decision.unit, space) if len(changed) and space.constraints else {}
+            refused = np.array([t for t in changed if decoded and not space.allows(space.row(decoded, t))], int)
+            if not len(refused):
+                break
+            other = self._attempt(number + attempt * _OTHER_NOISE, row, values, lost).unit
+            last = attempt == _TRIES  # a twin of its donor is still an allowed one
+            decision.unit[refused] = self.unit[decision.source[refused]] if last else other[refused]
+        return decision
+
+    def _attempt(self, number: int, row: Row, values: np.ndarray, lost: np.ndarray) -> Decision:
+        exploit = self.plan.exploit
+        keep = np.full(self.num_brackets, self.plan.trials) if exploit else np.asarray(row.keep)
+        decision = decide(
+            study_key(self.key, EXPLORE),
+            np.int32(number),
+            keep.astype(np.int32),
+            self.bracket,
+            self.competing,
+            values.astype(np.float32),
+            lost,
+            self.unit,
+            space=self.problem.space,
+            mode=self.problem.mode,
+            exploit=exploit,
+        )
+        return Decision(*(np.array(x) for x in decision))  # copies that can be written to
+
+    def _group_of(self, trial: int) -> Group:
+        return next(group for group in self.groups if trial in group.trials)
+
+    # Reporting
+
+    def _history(self) -> History:
+        space = self.problem.space
+        step, last = np.asarray(self.record.step), self.record.step[-1]
+        seen = np.stack(self.record.active)
+        own_last = step[len(step) - 1 - np.argmax(seen[::-1], axis=0)]
+        end = last if self.training.any() else self.plan.steps
+        return self.record.history(
+            hparams=tuple(space.row(self.decoded, t) for t in range(self.plan.trials)),
+            log_names=space.log_names,
+            bracket=self.bracket,
+            total_steps=np.full(self.plan.trials, self.plan.steps),
+            pruned=self.pruned,
+            stopped=self.stopped,
+            kept=self.kept,
+            reach=np.where(self.pruned >= 0, self.pruned, np.where(self.competing, end, own_last)),
+            diverged=self.diverged,
+        )
+
+    def _result(self, interrupted: bool, whole: bool) -> Result:
+        """The result so far; with the best trial's weights if `whole`."""
+        history, previous = self._history(), self.wishes.previous
+        first = 0 if previous is None else len(previous.trials)
+        if previous is not None:
+            history = joined(previous.history, history)
+        best = rank_trials(history, self.problem.metric, self.problem.mode)[0]
+        timing = {"compile": self.clock.waited, "total": time.monotonic() - self.begin}
+        timing["run"] = timing["total"] - timing["compile"]
+        winner = self._winner(best - first) if best >= first else previous.winner  # type: ignore[union-attr]
+        return Result(
+            history,
+            metric=self.problem.metric,
+            mode=self.problem.mode,
+            seed=self.wishes.seed,
+            interrupted=interrupted,
+            timing=timing,
+            num_folds=None if self.wishes.folds is None else len(self.wishes.folds),
+            winner=winner if whole else None,
+        )
+
+    def _winner(self, trial: int) -> Winner | None:
+        group = self._group_of(trial)
+        if trial in group.lanes:
+            states = group.state(trial)
+        else:
+            saved = [state for _, number, state in self.saved.values() if number == trial]
+            if not saved:
+                return None
+            states = saved[0]
+        return Winner(
+            task=self.task,
+            setting=self.setting,
+            folds=self.wishes.folds,
+            indices=group.indices,
+            hp={name: self.hp[key][trial] for name, key in group.keys.items()},
+            step=self.record.step[self.kept[trial]],
+            states=states,
+            layouts=group.layouts,
+        )
+
+
+def check_previous(previous: Any, problem: Problem, replicates: int, folds: Sequence[Fold] | None) -> None:
+    """Raises unless an earlier result can be continued by this search."""
+    if previous is None:
+        return
+    if not isinstance(previous, Result):
+        raise TypeError(f"previous must be a Result of tune(), got {type(previous).__name__}.")
+    runs = replicates * (1 if folds is None else len(folds))
+    here, before = (
+        {"metric": metric, "mode": mode, "runs per trial (replicates times folds)": number, "reports": reports}
+        for metric, mode, number, reports in (
+            (problem.metric, problem.mode, runs, set(_reports(problem))),
+            (previous.metric, previous.mode, previous.num_runs, set(previous.history.metrics)),
+        )
+    )
+    for what, value in here.items():
+        if value != before[what]:
+            raise ValueError(f"previous has {what} {before[what]!r}, this search {value!r}: both must agree.")
+
+
+def _reports(problem: Problem) -> list[str]:
+    functions = problem.functions(next(iter(problem.space.static_combinations())))
+    return [*functions.metrics, *(f"train_{name}" for name in functions.info)]
+
+
+def _observed(problem: Problem, previous: Result) -> Observed:
+    """What samplers see of an earlier search: trials whose hyperparameters lie in the space of this one."""
+    points, values = [], []
+    for trial in previous.trials:
+        try:
+            points.append(problem.space.encode(trial.hparams))
+        except (TypeError, ValueError):
+            continue
+        values.append(trial.metrics[problem.metric] * (1.0 if problem.mode == "min" else -1.0))
+    shape = (len(points), problem.space.num_dims)
+    return Observed(np.asarray(points, np.float32).reshape(shape), np.asarray(values, np.float32))
+
+
+def _check_same_reports(groups: list[Group]) -> None:
+    functions = [group.programs.functions for group in groups]
+    reported = {(one.metrics, one.info) for one in functions}
+    if len(reported) > 1:
+        raise ValueError(
+            "All trials need the same metrics and logs, but with other static hyperparameters the task reports "
+            f"others: {' or '.join(str(metrics + info) for metrics, info in sorted(reported))}."
+        )
+
+
+def _decoded(unit: np.ndarray, space: Space) -> dict[str, np.ndarray]:
+    return {name: np.asarray(values) for name, values in decode(unit, space=space).items()}
