@@ -5,8 +5,10 @@
 
 from jaxtune import augment, losses, metrics, penalties, scaling, schedules
 from jaxtune.domains import Choice, Integer, LogNormal, LogUniform, Normal, Uniform
+from jaxtune.nested import Nested, nested
 from jaxtune.optimizers import OptimizerChoice, accumulate, kernels_only
 from jaxtune.placement import Placement, set_host_device_count
+from jaxtune.planning import SearchPlan, plan
 from jaxtune.plateau import reduce_on_plateau
 from jaxtune.practice import lr_range_test, overfit_check, sensitivity, staged
 from jaxtune.preprocess import Preprocess, standardize
@@ -26,10 +28,14 @@ __version__ = "0.1.0"
 __all__ = [  # noqa: RUF022 - grouped by what they are for
     # searching
     "tune",
+    "nested",
+    "plan",
     "search",
     "Result",
     "Trial",
     "Outcome",
+    "Nested",
+    "SearchPlan",
     # practice
     "lr_range_test",
     "overfit_check",

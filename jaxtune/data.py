@@ -56,7 +56,7 @@ def task_data(task: Task, folds: Sequence[Fold] | None = None) -> Data:
         counts, train = [len(fold.train) for fold in folds], task.train
     else:
         parts, validation = [task.train], [task.validation]
-        counts, train = [task.num_examples], pooled(task)
+        counts, train = [task.num_examples or 0], pooled(task)
     stats = None if task.prepare is None else _stacked([jax.jit(task.prepare)(part) for part in parts])
     if task.batch_size is None:
         return Data(_stacked(parts), None, None, _stacked(validation), stats)
@@ -71,7 +71,7 @@ def task_data(task: Task, folds: Sequence[Fold] | None = None) -> Data:
 def pooled(task: Task) -> Any:
     """Training and validation examples in one, or the training data alone where the two don't fit together."""
     train, validation = (jax.tree.map(_shape, part) for part in (task.train, task.validation))
-    if task.batch_size is None or train != validation:
+    if train != validation:
         return task.train
     return jax.tree.map(_concatenate, task.train, task.validation)
 

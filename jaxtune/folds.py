@@ -102,11 +102,11 @@ def _pairs(folds: Any) -> list[Any]:
 
 
 def _checked(number: int, pair: Any, num_examples: int) -> Fold:
-    parts = [checked_indices(f"fold {number}", part, num_examples) for part in pair]
-    both = np.intersect1d(*parts)
+    train, validation = (checked_indices(f"fold {number}", part, num_examples) for part in pair)
+    both = np.intersect1d(train, validation)
     if len(both):
         raise ValueError(f"fold {number} has {len(both)} examples in both parts, example {both[0]} among them.")
-    return Fold(*parts)
+    return Fold(train, validation)
 
 
 def checked_indices(owner: str, part: Any, num_examples: int) -> np.ndarray:
@@ -123,8 +123,9 @@ def checked_indices(owner: str, part: Any, num_examples: int) -> np.ndarray:
             f"{owner} needs lists of example numbers, or masks over all {num_examples} examples; got an array of "
             f"dtype {indices.dtype} and shape {indices.shape}."
         )
-    if indices.min() < 0 or indices.max() >= num_examples:
-        raise ValueError(f"{owner} names example {indices.max()}, but there are {num_examples} (from 0).")
+    outside = indices[(indices < 0) | (indices >= num_examples)]
+    if len(outside):
+        raise ValueError(f"{owner} names example {outside[0]}, but there are {num_examples} (from 0).")
     if len(np.unique(indices)) < len(indices):
         raise ValueError(f"{owner} names an example twice.")
     return indices

@@ -203,8 +203,8 @@ class Group:
             self.layout, self.population, self._of_slots(hp), self.count, self.pace.updates(stop), index, sign
         )
         diverged = self._of_trials(self.population.diverged, -1)
-        steps = self.pace.steps(diverged).astype(np.int32)  # type: ignore[arg-type]
-        return {name: self._of_trials(x, np.nan) for name, x in record.items()}, np.where(diverged < 0, -1, steps)
+        steps = np.where(diverged < 0, -1, diverged * self.pace.size // self.pace.base)
+        return {name: self._of_trials(x, np.nan) for name, x in record.items()}, steps
 
     def keep(self, improved: np.ndarray) -> None:
         """Makes the states of the trials of `improved` [T] their checkpoints."""

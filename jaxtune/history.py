@@ -113,6 +113,12 @@ class History:
         return slots
 
 
+def _course(history: History, name: str) -> np.ndarray:
+    """Float [E, T]: a number's values over a search, which may never have explored it; NaN in trials without it."""
+    values = [hparams.get(name, np.nan) for hparams in history.hparams]
+    return history.schedule.get(name, np.tile(np.asarray(values), (len(history.step), 1)))
+
+
 def joined(before: History, after: History) -> History:
     """The record of a search that continued another one: its evaluations and trials follow those of the other."""
     num_before, num_after = before.num_trials, after.num_trials
@@ -138,7 +144,10 @@ def joined(before: History, after: History) -> History:
         active=diagonal(before.active, after.active, False),
         kept=np.concatenate([before.kept, after.kept + evaluations]),
         source=np.where(source < 0, own, source),
-        schedule={name: diagonal(before.schedule[name], after.schedule[name], np.nan) for name in after.schedule},
+        schedule={
+            name: diagonal(_course(before, name), _course(after, name), np.nan)
+            for name in {**before.schedule, **after.schedule}
+        },
         lane_steps=np.concatenate([before.lane_steps, after.lane_steps + before.lane_steps[-1]]),
         **each,
     )

@@ -1,8 +1,6 @@
 """What samplers may know of trials that were trained before."""
 
-from typing import NamedTuple
-
-import jax
+from typing import Any, NamedTuple
 
 
 class Observed(NamedTuple):
@@ -13,8 +11,8 @@ class Observed(NamedTuple):
         values: how good they turned out; lower is better, NaN where training failed.
     """
 
-    points: jax.Array  # [H, D] float32
-    values: jax.Array  # [H] float
+    points: Any  # [H, D] float32
+    values: Any  # [H] float
 
 
 def num_observed(history: Observed | None) -> int:

@@ -62,8 +62,7 @@ class Layout(NamedTuple):
         return NamedSharding(self.mesh, P())
 
 
-@flax.struct.dataclass
-class Population:
+class Population(flax.struct.PyTreeNode):
     """State of all lanes."""
 
     state: Any  # the trials' states; leaves [R, rows, D, ...]
@@ -73,8 +72,7 @@ class Population:
     info_count: dict[str, jax.Array]  # [R, rows, D] int32: how many of these were numbers
 
 
-@flax.struct.dataclass
-class Shared:
+class Shared(flax.struct.PyTreeNode):
     """What all lanes share."""
 
     key: jax.Array  # key of the study

@@ -20,9 +20,7 @@ class Record:
     schedule: list[dict[str, np.ndarray]] = field(default_factory=list)  # name -> [T]
     lane_steps: list[int] = field(default_factory=list)
 
-    def append(
-        self, step: int, metrics: dict, active: np.ndarray, decided: bool, cost: int, explored: dict
-    ) -> None:
+    def append(self, step: int, metrics: dict, active: np.ndarray, decided: bool, cost: int, explored: dict) -> None:
         """Adds an evaluation, after which every trial goes on with its own weights until `source` is changed."""
         self.step.append(step)
         self.metrics.append(metrics)

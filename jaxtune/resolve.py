@@ -72,12 +72,14 @@ def _task_of(task: Task, space: Space, indices: Mapping[str, int]) -> Task:
     values = static_values(space, indices)
     if BATCH_SIZE not in values:
         return task
-    checks.check_batch_size(values[BATCH_SIZE], task.num_examples)
+    checks.check_batch_size(values[BATCH_SIZE], task.num_examples or 0)
     return task.replace(batch_size=values[BATCH_SIZE])
 
 
-def resolve(task: Task, space: Space, metric: str, mode: str | None) -> Problem:
+def resolve(task: Task, space: Space, metric: str | None, mode: str | None) -> Problem:
     """Checks a task, a space and a metric, and pins each hyperparameter to traced or static.
+
+    Without a metric the problem is good for planning only.
 
     Raises:
         TypeError: Something has the wrong type, or a traced number is used where Python needs a value.
@@ -98,7 +100,7 @@ def resolve(task: Task, space: Space, metric: str, mode: str | None) -> Problem:
     if task.validation is None and task.train is not None:
         raise ValueError("Selection needs validation data: pass validation= or folds=.")
     space, functions = _pin(task, space)
-    if metric not in functions.metrics:
+    if metric is not None and metric not in functions.metrics:
         hint = did_you_mean(metric, functions.metrics)
         known = ", ".join(functions.metrics) or "nothing"
         raise ValueError(f"metric={metric!r} is unknown{hint}; the task reports {known}.")
@@ -114,10 +116,10 @@ def resolve(task: Task, space: Space, metric: str, mode: str | None) -> Problem:
     if BATCH_SIZE in space.hp_names:
         for indices in islice(space.static_combinations(), _MAX_COMBINATIONS):
             _task_of(task, space, indices)
-    return Problem(task, space, metric, mode)
+    return Problem(task, space, metric or "", mode)
 
 
-def _check_mode(metric: str, mode: str | None) -> str:
+def _check_mode(metric: str | None, mode: str | None) -> str:
     if mode in ("min", "max"):
         return mode
     if mode is not None:
@@ -176,9 +178,7 @@ def _untraceable(task: Task, space: Space, undecided: set[str]) -> set[str]:
         _check_concrete(task, space, indices)
         active = {key: name for name, key in _traced_names(space, indices).items() if key in undecided}
         found = {
-            key
-            for key, name in active.items()
-            if _failure(_trace_only, task, space, indices, (name,)) is not None
+            key for key, name in active.items() if _failure(_trace_only, task, space, indices, (name,)) is not None
         }
         if found:
             return found

@@ -362,9 +362,9 @@ class Result:
         else:
             lines.append(f"  best: none, no trial has a finite {self.metric}")
         if self._tested is not None:
-            value = with_errors(self._tested)
-            error = value.get(f"{self.metric}_se", math.nan)
-            lines.append(f"  test: {self.metric} {with_error(value[self.metric], error)} (looked at {self.num_tests}x)")
+            tested = with_errors(self._tested)
+            text = with_error(tested[self.metric], tested.get(f"{self.metric}_se", math.nan))
+            lines.append(f"  test: {self.metric} {text} (looked at {self.num_tests}x)")
         if self.timing:
             lines.append("  time: " + ", ".join(f"{part} {s:.1f} s" for part, s in self.timing.items()))
         return "\n".join(lines)

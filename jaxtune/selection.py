@@ -18,9 +18,9 @@ from jaxtune.space import Space
 class Decision(NamedTuple):
     """The outcome of a rung."""
 
-    training: jax.Array  # [T] bool: goes on
-    source: jax.Array  # [T] int32: the trial whose weights it goes on with; itself where nothing is copied
-    unit: jax.Array  # [T, D] float: hyperparameters it goes on with, in the unit cube
+    training: Any  # [T] bool: goes on
+    source: Any  # [T] int32: the trial whose weights it goes on with; itself where nothing is copied
+    unit: Any  # [T, D] float: hyperparameters it goes on with, in the unit cube
 
 
 def safe_scores(values: jax.Array, diverged: jax.Array, mode: str) -> jax.Array:
@@ -110,7 +110,8 @@ def _explore(key: jax.Array, generation: jax.Array, exploit: Exploit, space: Spa
             continue
         noise = jax.random.uniform(_noise_key(key, generation, name), (3, at.shape[0]))
         size = max(exploit.perturbation, 1.0 / domain.num_options if domain.num_options else 0.0)
-        moved = _bounce(at, jnp.where(noise[0] < 0.5, -size, size))
+        # Options without an order have no neighbours: another one is as good as any.
+        moved = _bounce(at, jnp.where(noise[0] < 0.5, -size, size)) if domain.ordered else noise[2]
         columns.append(jnp.where(noise[1] < exploit.resample_probability, noise[2], moved))
     return _ensure_change(key, generation, space, unit, jnp.stack(columns, axis=1) if columns else unit)
 

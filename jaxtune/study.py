@@ -247,7 +247,8 @@ class Study:
         for bracket in np.unique(self.bracket[out]):
             candidates = np.flatnonzero(out & (self.bracket == bracket))
             best = int(candidates[np.argmin(scores[candidates])])
-            if bracket not in self.saved or scores[best] < self.saved[bracket][0]:
+            # Ties go to the lower id, as in the ranking.
+            if bracket not in self.saved or (scores[best], best) < self.saved[bracket][:2]:
                 self.saved[bracket] = float(scores[best]), best, self._group_of(best).state(best)
         self.stopped[out] = stop
         self.training = self.training & ~out
@@ -257,6 +258,7 @@ class Study:
         competing, source, self.unit = self._decision(number, row, self.values, self.lost)
         self.pruned = np.where(self.competing & ~competing, row.stop, self.pruned)
         self.competing, self.training = competing, self.training & competing
+        self.saved = {bracket: one for bracket, one in self.saved.items() if competing[one[1]]}
         self.record.source[-1] = source
         if self.plan.exploit is not None:
             self.hp = _decoded(self.unit, self.problem.space)
@@ -273,7 +275,7 @@ class Study:
         for attempt in range(1, _TRIES + 1):
             changed = np.flatnonzero(decision.source != np.arange(self.plan.trials))
             decoded = _decoded(decision.unit, space) if len(changed) and space.constraints else {}
-            refused = np.array([t for t in changed if decoded and not space.allows(space.row(decoded, t))], int)
+            refused = [t for t in changed.tolist() if decoded and not space.allows(space.row(decoded, t))]
             if not len(refused):
                 break
             other = self._attempt(number + attempt * _OTHER_NOISE, row, values, lost).unit

@@ -22,7 +22,7 @@ from jaxtune.task import Task
 
 def tune(
     task: Task,
-    space: Mapping[str, Any],
+    space: Space | Mapping[str, Any],
     *,
     scheduler: Any,
     sampler: Any = Sobol(),  # noqa: B008 - a frozen value

@@ -5,6 +5,7 @@ Shapes: R runs, one replicate on one fold each.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import jax
@@ -15,6 +16,7 @@ from jaxtune.data import of_fold, on_devices, pooled, whole
 from jaxtune.folds import Fold
 from jaxtune.functions import Extras, seamed
 from jaxtune.group import Group, Setting
+from jaxtune.options import typed
 from jaxtune.population import EVALUATE, Layout, replicate_key
 from jaxtune.programs import Clock
 from jaxtune.resolve import static_values
@@ -72,7 +74,8 @@ class Winner:
         if blocks < 2:
             return dict.fromkeys(self.setting.problem.functions(self.indices).metrics, float("nan"))
         values = {name: x.mean(axis=0) for name, x in self._evaluate(split, blocks).items()}
-        factor = (blocks - 1) / blocks
+        block = size // blocks
+        factor = (size - block) ** 2 / (size * block * (blocks - 1))  # some examples may be left out of no block
         return {name: float(np.sqrt(factor * np.sum((x - x.mean()) ** 2))) for name, x in values.items()}
 
     def retrain(self, course: Sequence[tuple[int, Mapping[str, Any]]], total_steps: int, replicates: int) -> Any:
@@ -88,7 +91,9 @@ class Winner:
         Returns:
             Leaves [replicates, ...] on the host.
         """
-        setting, runs = self.setting, self.setting.runs
+        problem, runs = self.setting.problem, self.setting.runs
+        task = problem.task.replace(train=pooled(self.task))  # without batches, steps have to be traced for its size
+        setting = replace(self.setting, problem=problem._replace(task=task))
         data = on_devices(whole(self.task, self.folds), setting.mesh)
         one = np.zeros(1, int)
         group = Group.of(setting, self.indices, data, one, Clock(), num_trials=1, layouts=self.layouts)
@@ -113,42 +118,37 @@ class Winner:
         pace, prepare = self.setting.pace(self.indices), self.task.prepare
         stats = None if prepare is None else jax.jit(prepare)(pooled(self.task))
         extras = Extras(np.int32(pace.updates(step)), np.int32(pace.updates(total_steps)), stats)
-        run = jax.jit(jax.vmap(self._one, in_axes=(0, 0, None, None)))
-        number = np.arange(len(jax.tree.leaves(states)[0]), dtype=np.int32)
-        return {name: np.asarray(x) for name, x in run(number, states, self.task.test, extras).items()}
+        runs = range(len(jax.tree.leaves(states)[0]))
+        values = [self._run(n, jax.tree.map(lambda x, n=n: x[n], states), self.task.test, extras) for n in runs]
+        return {name: np.stack([np.asarray(one[name]) for one in values]) for name in values[0]}
 
     def _evaluate(self, split: str, blocks: int) -> dict[str, np.ndarray]:
         """Name -> [R, max(blocks, 1)]: on the whole split, or with one block of its examples left out at a time."""
         pace, setting = self.setting.pace(self.indices), self.setting
         updates, total = (np.int32(pace.updates(steps)) for steps in (self.step, setting.plan.steps))
         results = []
-        run = jax.jit(self._blocks, static_argnames="blocks")
         for number in range(setting.runs):
             replicate, fold = divmod(number, setting.folds)
             state = jax.tree.map(lambda x, n=number: x[n], self.states)
             stats = None if self.task.prepare is None else jax.jit(self.task.prepare)(self._trained_on(fold))
-            extras = Extras(updates, total, stats)
-            values = run(np.int32(replicate), state, self._data(split, fold), extras, blocks=blocks)
+            values = self._run(replicate, state, self._data(split, fold), Extras(updates, total, stats), blocks)
             results.append({name: np.atleast_1d(np.asarray(x)) for name, x in values.items()})
         return {name: np.stack([values[name] for values in results]) for name in results[0]}
 
-    def _blocks(self, replicate: Any, state: Any, data: Any, extras: Extras, *, blocks: int) -> dict[str, jax.Array]:
-        if not blocks:
-            return self._one(replicate, state, data, extras)
-
-        def without(block: Any) -> dict[str, jax.Array]:
-            size = len(jax.tree.leaves(data)[0]) // blocks
-            rows = jnp.arange(size * (blocks - 1), dtype=jnp.int32)
-            rows = jnp.where(rows < block * size, rows, rows + size)
-            return self._one(replicate, state, jax.tree.map(lambda x: x[rows], data), extras)
-
-        return jax.lax.map(without, jnp.arange(blocks, dtype=jnp.int32))
-
-    def _one(self, replicate: Any, state: Any, data: Any, extras: Extras) -> dict[str, jax.Array]:
-        space, key = self.setting.problem.space, self.setting.key
+    def _run(self, replicate: int, state: Any, data: Any, extras: Extras, blocks: int = 0) -> dict[str, jax.Array]:
+        space = self.setting.problem.space
         static = static_values(space, self.indices)
-        evaluate = seamed(self.task, "evaluate", static, tuple(space.active(self.indices)))
-        return evaluate(replicate_key(key, replicate, EVALUATE), state, data, dict(self.hp), extras)
+        return _metrics(
+            replicate_key(self.setting.key, replicate, EVALUATE),
+            state,
+            data,
+            dict(self.hp),
+            extras,
+            task=self.task.functions,
+            static=tuple((name, typed(value), value) for name, value in static.items()),
+            order=tuple(space.active(self.indices)),
+            blocks=blocks,
+        )
 
     def _trained_on(self, fold: int) -> Any:
         return self.task.train if self.folds is None else of_fold(self.task, self.folds[fold]).train
@@ -157,3 +157,34 @@ class Winner:
         if split == "test" or self.folds is None:
             return getattr(self.task, split)
         return of_fold(self.task, self.folds[fold]).validation
+
+
+@partial(jax.jit, static_argnames=("task", "static", "order", "blocks"))
+def _metrics(
+    key: jax.Array,
+    state: Any,
+    data: Any,
+    hp: dict,
+    extras: Extras,
+    *,
+    task: Task,
+    static: tuple,
+    order: tuple[str, ...],
+    blocks: int,
+) -> dict[str, jax.Array]:
+    """Metrics of one state, name -> [] or, with one block of examples left out at a time, name -> [blocks].
+
+    One compiled function for all searches of a task: its functions and static values are the key.
+    """
+    evaluate = seamed(task, "evaluate", {name: value for name, _, value in static}, order)
+    if not blocks:
+        return evaluate(key, state, data, hp, extras)
+
+    def without(block: Any) -> dict[str, jax.Array]:
+        examples = len(jax.tree.leaves(data)[0])
+        size = examples // blocks
+        rows = jnp.arange(examples - size, dtype=jnp.int32)
+        rows = jnp.where(rows < block * size, rows, rows + size)
+        return evaluate(key, state, jax.tree.map(lambda x: x[rows], data), hp, extras)
+
+    return jax.lax.map(without, jnp.arange(blocks, dtype=jnp.int32))

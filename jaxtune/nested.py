@@ -1,0 +1,157 @@
+"""Given splits and nested cross-validation: one search per outer split, all with the same programs."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import jax
+import numpy as np
+
+from jaxtune import checks
+from jaxtune.folds import Fold, checked_indices, make_folds
+from jaxtune.options import is_number
+from jaxtune.result import Result
+from jaxtune.space import Space
+from jaxtune.task import Task
+from jaxtune.text import with_error
+from jaxtune.trial import standard_error
+from jaxtune.tuning import tune
+
+_DEFAULT_SHARE = 0.2
+
+
+@dataclass(frozen=True, eq=False)
+class Nested:
+    """What `nested` returns: a table of test metrics, as in papers.
+
+    Attributes:
+        scores: name -> float [S], test metrics of each split's winner (of its refits, where these were asked for).
+        mean: name -> mean over the splits.
+        standard_error: name -> standard error of that mean; NaN for one split.
+        results: one Result per split.
+    """
+
+    scores: dict[str, np.ndarray]
+    mean: dict[str, float] = field(init=False)
+    standard_error: dict[str, float] = field(init=False)
+    results: list[Result] = field(repr=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "mean", {name: float(np.mean(x)) for name, x in self.scores.items()})
+        errors = {name: float(standard_error(x)) for name, x in self.scores.items()}
+        object.__setattr__(self, "standard_error", errors)
+
+    def __str__(self) -> str:
+        each = ", ".join(f"{name} {with_error(self.mean[name], self.standard_error[name])}" for name in self.mean)
+        return f"Nested: {len(self.results)} splits, test {each}"
+
+
+def nested(
+    task: Task,
+    space: Space | Mapping[str, Any],
+    *,
+    splits: Any,
+    validation: float | None = None,
+    refit: int | None = None,
+    seed: int = 0,
+    **search: Any,
+) -> Nested:
+    """Runs one search per split of the data into training and test part, as published tables and nested CV need.
+
+    The test part of a split is touched once, after its search. As all splits have the same shapes, later ones compile
+    nothing.
+
+    Args:
+        task: With all data in `train`, and neither validation nor test data.
+        space: See `tune`.
+        splits: The outer loop: a number of folds (stratified for integer targets), or pairs (train, test) of example
+            numbers or masks.
+        validation: Share of each training part, in (0, 1), that its search selects on (its last examples after
+            shuffling); None means a fifth or, with `folds=`, an inner cross-validation instead.
+        refit: Train the winner again on the whole training part with so many seeds, and test these; None tests the
+            weights that the search ended with.
+        seed: Of the division into splits and of all searches.
+        search: Further arguments of `tune`: scheduler, metric, mode, folds, keep and so on.
+
+    Returns:
+        The test metrics of all splits, and the searches.
+
+    Raises:
+        ValueError: The splits don't fit the data or each other, or an argument has a wrong value.
+        TypeError: `splits` is neither a number nor pairs.
+
+    Example:
+        >>> import flax.linen as nn, numpy as np, optax
+        >>> import jaxtune as jt
+        >>> x = np.linspace(-1, 1, 60, dtype=np.float32)[:, None]
+        >>> task = jt.supervised(
+        ...     nn.Dense(1), optimizer=lambda hp: optax.sgd(hp["lr"]), loss=optax.squared_error,
+        ...     train=(x, 3 * x), batch_size=8,
+        ... )
+        >>> outer = jt.nested(task, {"lr": jt.LogUniform(1e-4, 0.5)}, splits=3,
+        ...                   scheduler=jt.FullBudget(8, 50), progress=False)
+        >>> outer.scores["loss"].shape
+        (3,)
+    """
+    checks.check_task(task)
+    if task.validation is not None or task.test is not None:
+        raise ValueError("nested makes validation and test data itself: give the task all examples as train.")
+    if search.get("folds") is None:
+        validation = _DEFAULT_SHARE if validation is None else validation
+    elif validation is not None:
+        raise ValueError(f"nested takes either validation={validation!r} or folds=, not both.")
+    if refit is not None:
+        checks.check_whole("refit", refit)
+    outer = _outer(task, splits, seed)
+    if validation is not None:
+        _check_share(validation, len(outer[0].train))
+    results, scores = [], []
+    for number, fold in enumerate(outer):
+        result = tune(_task_of(task, fold, validation, seed + number), space, seed=seed, **search)
+        results.append(result)
+        scores.append(result.test() if refit is None else result.refit(replicates=refit).test())
+    names = [name for name in scores[0] if not (name.endswith("_se") and name[:-3] in scores[0])]
+    return Nested({name: np.array([score[name] for score in scores]) for name in names}, results)
+
+
+def _outer(task: Task, splits: Any, seed: int) -> Sequence[Fold]:
+    if isinstance(splits, int):
+        made: Sequence[Fold] = make_folds(task.replace(batch_size=None), splits, seed)
+    else:
+        made = _pairs(splits, task.num_examples or 0)
+    sizes = {(len(fold.train), len(fold.validation)) for fold in made}
+    if len(sizes) > 1:
+        raise ValueError(f"All splits share their programs, so they need equal sizes; got {sorted(sizes)}.")
+    return made
+
+
+def _pairs(splits: Any, num_examples: int) -> list[Fold]:
+    if isinstance(splits, str) or not isinstance(splits, Sequence) or not splits:
+        raise TypeError(f"splits must be a number or a list of pairs (train, test) of example numbers, got {splits!r}.")
+    made = []
+    for number, pair in enumerate(splits):
+        if not isinstance(pair, (tuple, list)) or len(pair) != 2:
+            raise TypeError(f"splits[{number}] must be a pair (train, test) of example numbers, got {pair!r}.")
+        train, test = (checked_indices(f"split {number}", part, num_examples) for part in pair)
+        both = np.intersect1d(train, test)
+        if len(both):
+            raise ValueError(f"split {number} has {len(both)} examples in both parts, example {both[0]} among them.")
+        made.append(Fold(train, test))
+    return made
+
+
+def _check_share(validation: Any, num_examples: int) -> None:
+    if not is_number(validation) or not 0 < validation < 1:
+        raise ValueError(f"validation must be a share between 0 and 1, got {validation!r}.")
+    if not 1 <= round(validation * num_examples) < num_examples:
+        raise ValueError(f"validation={validation} of {num_examples} examples leaves one part empty.")
+
+
+def _task_of(task: Task, fold: Fold, validation: float | None, seed: int) -> Task:
+    """The task of one split, its training part shuffled so that any share of it is a fair one."""
+    order = np.random.default_rng(seed).permutation(fold.train)
+    held = 0 if validation is None else round(validation * len(order))
+    parts = {"train": order[: len(order) - held], "test": fold.validation}
+    if held:
+        parts["validation"] = order[len(order) - held :]
+    return task.replace(**{name: jax.tree.map(lambda x, r=rows: x[r], task.train) for name, rows in parts.items()})

@@ -1,0 +1,293 @@
+"""`plan`: what a search is going to take, before anything runs."""
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxtune import checks
+from jaxtune.configurations import decode, propose
+from jaxtune.data import of_fold, task_data
+from jaxtune.folds import make_folds
+from jaxtune.functions import Extras, Functions
+from jaxtune.group import Setting, fitting
+from jaxtune.placement import Placement, available_memory
+from jaxtune.population import Layout
+from jaxtune.resolve import Problem, resolve
+from jaxtune.samplers import Sobol
+from jaxtune.schedulers.plan import Plan
+from jaxtune.space import Space
+from jaxtune.task import Task
+
+_REPEATS = 5
+_SECONDS_PER_PROGRAM = 2.5  # a compiler's time for one program of a small network, cores shared
+
+
+class GroupPlan(NamedTuple):
+    """One group of trials that share their static hyperparameters.
+
+    Attributes:
+        static: Their values.
+        trials: Number of trials.
+        lanes: Lanes: trials times replicates times folds.
+        chunk: Lanes that a device trains at once at the start.
+        programs: Programs to compile.
+        updates: Optimizer updates of a trial that is trained to the end.
+        lane_bytes: Bytes of one lane's state, and of its checkpoint where one is kept.
+    """
+
+    static: dict[str, Any]
+    trials: int
+    lanes: int
+    chunk: int
+    programs: int
+    updates: int
+    lane_bytes: int
+
+
+@dataclass(frozen=True, eq=False)
+class SearchPlan:
+    """What a search is going to take; prints as a table.
+
+    Attributes:
+        groups: One entry per combination of static hyperparameters.
+        rows: (step, trials in training on the way to it) of each evaluation.
+        traced: Names of the hyperparameters that one program takes as numbers.
+        static: Names of those that make groups.
+        runs: Replicates times folds.
+        lane_steps: Steps over all lanes, in steps of the task's batch size: the budget.
+        programs: Programs to compile, over all groups.
+        memory: Bytes of all lanes' states (and checkpoints), over all devices.
+        available: Bytes that are free there now.
+        seconds: Estimated time of training, from a few steps of one chunk measured just now: good to a factor of 2 or
+            3, because evaluations, moves and later, narrower chunks are not in it.
+        compile_seconds: Estimated time of compiling, which overlaps with training; a rough rule.
+    """
+
+    groups: tuple[GroupPlan, ...]
+    rows: tuple[tuple[int, int], ...]
+    traced: tuple[str, ...]
+    static: tuple[str, ...]
+    runs: int
+    lane_steps: int
+    programs: int
+    memory: int
+    available: int
+    seconds: float
+    compile_seconds: float
+
+    def __repr__(self) -> str:
+        rungs = ", ".join(f"{trials} to step {stop:,}" for stop, trials in self.rows)
+        lines = [
+            f"Plan: {sum(g.trials for g in self.groups)} trials x {self.runs} run(s), {len(self.groups)} group(s), "
+            f"{self.programs} programs",
+            f"  traced: {', '.join(self.traced) or 'nothing'}",
+            f"  static: {', '.join(self.static) or 'nothing'}",
+            f"  rungs:  {rungs}",
+            f"  budget: {self.lane_steps:,} lane-steps",
+            f"  memory: {_bytes(self.memory)} of states, {_bytes(self.available)} free",
+            f"  time:   about {_seconds(self.seconds)} of training, {_seconds(self.compile_seconds)} of compiling",
+        ]
+        heads = ("group", "trials", "lanes", "chunk", "programs", "updates", "lane")
+        table = [heads, *(_cells(group) for group in self.groups)]
+        widths = [max(len(row[i]) for row in table) for i in range(len(heads))]
+        lines += [
+            "  " + "  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip() for row in table
+        ]
+        return "\n".join(lines)
+
+
+def plan(
+    task: Task,
+    space: Space | Mapping[str, Any],
+    *,
+    scheduler: Any,
+    sampler: Any = Sobol(),  # noqa: B008 - a frozen value
+    replicates: int = 1,
+    folds: Any = None,
+    evaluate_every: int | None = None,
+    keep: str = "last",
+    seed: int = 0,
+    placement: Placement = Placement(),  # noqa: B008 - a frozen value
+) -> SearchPlan:
+    """Tells what `tune` with these arguments is going to take: groups, programs, lanes, memory, budget and time.
+
+    Only a few steps of one chunk run, to estimate the time. Too many groups are refused here as in `tune`.
+
+    Args:
+        task: See `tune`.
+        space: See `tune`.
+        scheduler: See `tune`.
+        sampler: See `tune`; it decides which static options occur.
+        replicates: See `tune`.
+        folds: See `tune`.
+        evaluate_every: See `tune`.
+        keep: See `tune`.
+        seed: See `tune`.
+        placement: See `tune`.
+
+    Returns:
+        Numbers, and a table when printed.
+
+    Raises:
+        TypeError: As `tune`.
+        ValueError: As `tune`; with too many programs it names the hyperparameter that makes most of them.
+
+    Example:
+        >>> import flax.linen as nn, numpy as np, optax
+        >>> import jaxtune as jt
+        >>> x = np.linspace(-1, 1, 64, dtype=np.float32)[:, None]
+        >>> task = jt.supervised(
+        ...     nn.Dense(1), optimizer=lambda hp: optax.sgd(hp["lr"]), loss=optax.squared_error,
+        ...     train=(x, 3 * x), validation=(x, 3 * x), batch_size=16,
+        ... )
+        >>> space = {"lr": jt.LogUniform(1e-4, 0.5), "batch_size": jt.Choice([8, 16])}
+        >>> plan = jt.plan(task, space, scheduler=jt.SuccessiveHalving(16, min_steps=10, max_steps=90))
+        >>> plan.lane_steps, [group.updates for group in plan.groups]
+        (550, [180, 90])
+    """
+    checks.check_search(scheduler, sampler, "loss", replicates)
+    checks.check_host(seed, evaluate_every, None, placement)
+    checks.check_keeping(keep, None, scheduler)
+    checks.check_task(task)
+    made = None if folds is None else make_folds(task, folds, seed)
+    representative = task if made is None else of_fold(task, made[0])
+    problem = resolve(representative, Space.of(space), None, "min")
+    table = scheduler.plan().with_curve(evaluate_every)
+    setting = Setting(
+        problem=problem,
+        mesh=placement.mesh(),
+        placement=placement,
+        plan=table,
+        replicates=replicates,
+        folds=1 if made is None else len(made),
+        fewest=task.num_examples if made is None else min(len(fold.train) for fold in made),
+        key=jax.random.key(seed),
+        keeps_best=keep == "best",
+    )
+    options, group_of, hp = _trials(problem, table, sampler, setting)
+    groups = tuple(_group(setting, indices, int(np.sum(group_of == n))) for n, indices in enumerate(options))
+    programs = sum(group.programs for group in groups)
+    return SearchPlan(
+        groups=groups,
+        rows=tuple(zip((row.stop for row in table.rows), table.population, strict=True)),
+        traced=tuple(dict.fromkeys(problem.space.hp_name(key) for key in problem.space.traced)),
+        static=tuple(dict.fromkeys(problem.space.hp_name(key) for key in problem.space.static)),
+        runs=setting.runs,
+        lane_steps=table.trial_steps * setting.runs,
+        programs=programs,
+        memory=sum(group.lanes * group.lane_bytes for group in groups),
+        available=available_memory(setting.mesh),
+        seconds=_training_time(setting, task, made, options, groups, hp),
+        compile_seconds=_SECONDS_PER_PROGRAM * max(1.0, programs / (jax.local_device_count() or 1)),
+    )
+
+
+def _trials(problem: Problem, table: Plan, sampler: Any, setting: Setting) -> tuple[list, np.ndarray, dict]:
+    """The groups, the group of each trial, and decoded hyperparameters, key -> [T]."""
+    points = propose(setting.key, sampler=sampler, space=problem.space, history=None, num_points=table.trials)
+    decoded = {key: np.asarray(x) for key, x in decode(points, space=problem.space).items()}
+    options, group_of = problem.space.combinations(decoded)
+    setting.placement.check_programs(options, problem.space.hp_name)
+    return options, group_of, decoded
+
+
+def _group(setting: Setting, indices: Mapping[str, int], trials: int) -> GroupPlan:
+    problem, table = setting.problem, setting.plan
+    functions = problem.functions(indices)
+    layouts = setting.layouts(functions, indices, trials)
+    space, pace = problem.space, setting.pace(indices)
+    static = {name: key for name, key in space.active(indices).items() if key in indices}
+    return GroupPlan(
+        static={name: space.static_value(key, indices[key]) for name, key in static.items()},
+        trials=trials,
+        lanes=trials * setting.runs,
+        chunk=layouts[0].width,
+        programs=_num_programs(layouts, table, setting),
+        updates=pace.updates(table.steps),
+        lane_bytes=setting.lane_bytes(functions),
+    )
+
+
+def _num_programs(layouts: tuple[Layout, ...], table: Plan, setting: Setting) -> int:
+    """Spawn, then per size: train, evaluate, keep; and moves between sizes."""
+    prunes = table.population[-1] < table.trials
+    path = dict.fromkeys(fitting(layouts, n) for n in table.population if n <= layouts[0].slots)
+    sizes = len(layouts) if prunes else 1
+    return 1 + sizes * (3 if setting.keeps_best else 2) + max(0, len(path) - 1)
+
+
+def _training_time(setting: Setting, task: Task, folds: Any, options: list, groups: tuple, hp: dict) -> float:
+    """Seconds of training, from a chunk's steps measured for the largest group and scaled by work to the others."""
+    largest = max(range(len(groups)), key=lambda n: groups[n].lanes)
+    per_update = _seconds_per_update(setting, task, folds, options[largest], groups[largest].chunk, hp)
+    work = [_work(setting.problem.functions(indices)) for indices in options]
+    total = 0.0
+    for number, (indices, group) in enumerate(zip(options, groups, strict=True)):
+        share = group.trials / sum(g.trials for g in groups)
+        lane_updates = setting.plan.trial_steps * setting.runs * share * setting.pace(indices).updates(1000) / 1000
+        total += lane_updates * per_update * work[number] / work[largest]
+    return total / setting.mesh.devices.size
+
+
+def _work(functions: Functions) -> float:
+    """Numbers that a step computes: what the time of steps of different shapes goes with, roughly."""
+    avals = [v.aval for equation in functions.step.jaxpr.eqns for v in equation.outvars]
+    return float(sum(aval.size for aval in avals if hasattr(aval, "size"))) or 1.0
+
+
+def _seconds_per_update(
+    setting: Setting, task: Task, folds: Any, indices: Mapping[str, int], width: int, hp: dict
+) -> float:
+    """Time of one lane's update on one device, in a chunk of this width."""
+    problem, device = setting.problem, setting.mesh.devices.flat[0]
+    functions, data = problem.functions(indices), task_data(task, folds)
+    extras = Extras(jnp.int32(0), jnp.int32(setting.plan.steps), data.of_fold(data.stats, 0))
+    batch_size = problem.task_of(indices).batch_size
+    batch = data.of_fold(data.train, 0) if batch_size is None else jax.tree.map(lambda x: x[:batch_size], data.train)
+    structs = problem.traced_structs(indices)
+    active = problem.space.active(indices)
+    lanes = {name: jnp.resize(jnp.asarray(hp[active[name]], s.dtype), (width,)) for name, s in structs.items()}
+
+    def step(state: Any, hp: dict) -> Any:
+        return functions.step(functions.step.consts, setting.key, state, batch, hp, extras)[0]
+
+    def init(hp: dict) -> Any:
+        return functions.init(functions.init.consts, setting.key, hp, extras)
+
+    with jax.default_device(device):
+        states = jax.jit(jax.vmap(init, axis_size=width))(lanes)
+        many = jax.jit(lambda s: jax.lax.scan(lambda s, _: (jax.vmap(step)(s, lanes), None), s, None, length=20)[0])
+        return _best_time(many, states) / (20 * width)
+
+
+def _best_time(function: Callable, *args: Any) -> float:
+    jax.block_until_ready(function(*args))
+    times = []
+    for _ in range(_REPEATS):
+        begin = time.perf_counter()
+        jax.block_until_ready(function(*args))
+        times.append(time.perf_counter() - begin)
+    return min(times)
+
+
+def _cells(group: GroupPlan) -> tuple[str, ...]:
+    static = ", ".join(f"{name}={value}" for name, value in group.static.items()) or "all"
+    numbers = (group.trials, group.lanes, group.chunk, group.programs, group.updates)
+    return (static, *(f"{n:,}" for n in numbers), _bytes(group.lane_bytes))
+
+
+def _bytes(number: float) -> str:
+    for unit in ("B", "kB", "MB"):
+        if number < 1000:
+            return f"{number:.3g} {unit}"
+        number /= 1000
+    return f"{number:.3g} GB"
+
+
+def _seconds(seconds: float) -> str:
+    return f"{seconds:.2g} s" if seconds < 100 else f"{seconds / 60:.3g} min"
