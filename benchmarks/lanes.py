@@ -9,9 +9,11 @@ import numpy as np
 
 import jaxtune as jt
 from jaxtune.configurations import TRAIN, decode, sample, study_key
-from jaxtune.group import Group, Setting, data_on_devices
+from jaxtune.data import on_devices, task_data
+from jaxtune.group import Group, Setting
 from jaxtune.programs import Clock
 from jaxtune.resolve import resolve
+from jaxtune.schedulers.plan import Plan, Row
 from jaxtune.space import Space
 
 _TOTAL_STEPS = 10_000  # what a learning-rate schedule sees; nothing here trains as long
@@ -40,19 +42,27 @@ class Lanes:
             space: Traced hyperparameters only.
             num_lanes: How many.
             placement: Where.
-            unit: Steps of the innermost loop.
+            unit: Steps of the innermost loop, at most 100.
         """
         problem = resolve(task, Space.of(space), "loss", "min")
         key = jax.random.key(0)
         points = sample(key, sampler=jt.Random(), space=problem.space, num_points=num_lanes)
         hp = {name: np.asarray(values) for name, values in decode(points, space=problem.space).items()}
-        setting = Setting(problem, placement.mesh(), placement, 1, unit, _TOTAL_STEPS, study_key(key, TRAIN))
-        data = data_on_devices(task, setting.mesh)
-        functions = problem.functions({})
-        group = Group.of(setting, functions, data, np.arange(num_lanes), hp, Clock(), num_lanes)
+        setting = Setting(
+            problem=problem,
+            mesh=placement.mesh(),
+            placement=placement,
+            plan=Plan((num_lanes,), (Row(_TOTAL_STEPS, keep=(num_lanes,)),), multiple=unit),
+            replicates=1,
+            folds=1,
+            fewest=task.num_examples,
+            key=study_key(key, TRAIN),
+        )
+        data = on_devices(task_data(task), setting.mesh)
+        group = Group.of(setting, {}, data, np.arange(num_lanes), Clock(), num_lanes)
         group.spawn(hp)
         slots = np.minimum(group.lanes, num_lanes - 1)  # free slots repeat a lane
-        return cls(group, {name: values[slots] for name, values in hp.items()}, num_lanes)
+        return cls(group, {name: hp[key][slots] for name, key in group.keys.items()}, num_lanes)
 
     def train(self, units: int) -> jax.Array:
         """Trains all lanes for some units; returns an array to wait for, the step at which each diverged or -1."""

@@ -21,9 +21,11 @@ import optax  # noqa: E402
 from side_by_side import machine, seconds, spread  # noqa: E402
 
 from jaxtune.configurations import TRAIN, study_key  # noqa: E402
-from jaxtune.group import Group, Setting, data_on_devices  # noqa: E402
+from jaxtune.data import on_devices, task_data  # noqa: E402
+from jaxtune.group import Group, Setting  # noqa: E402
 from jaxtune.programs import Clock  # noqa: E402
 from jaxtune.resolve import resolve  # noqa: E402
+from jaxtune.schedulers.plan import Plan, Row  # noqa: E402
 from jaxtune.space import Space  # noqa: E402
 
 EXAMPLES, BATCH, UNIT = 1437, 64, 50
@@ -72,11 +74,19 @@ def engine(width, lanes, devices, units):
     )
     problem = resolve(task, Space.of(SPACE), "loss", "min")
     placement = jt.Placement(devices=jax.devices()[:devices])
-    key = study_key(jax.random.key(0), TRAIN)
-    setting = Setting(problem, placement.mesh(), placement, 1, UNIT, 1000, key)
+    setting = Setting(
+        problem=problem,
+        mesh=placement.mesh(),
+        placement=placement,
+        plan=Plan((lanes,), (Row(1000, keep=(lanes,)),), multiple=UNIT),
+        replicates=1,
+        folds=1,
+        fewest=EXAMPLES,
+        key=study_key(jax.random.key(0), TRAIN),
+    )
     hp = {name: np.geomspace(1e-4, 1e-2, lanes).astype(np.float32) for name in SPACE}
-    data_there = data_on_devices(task, setting.mesh)
-    group = Group.of(setting, problem.functions({}), data_there, np.arange(lanes), hp, Clock(), lanes)
+    data_there = on_devices(task_data(task), setting.mesh)
+    group = Group.of(setting, {}, data_there, np.arange(lanes), Clock(), lanes)
     group.spawn(hp)
 
     def run():

@@ -70,10 +70,15 @@ def task_data(task: Task, folds: Sequence[Fold] | None = None) -> Data:
 
 def pooled(task: Task) -> Any:
     """Training and validation examples in one, or the training data alone where the two don't fit together."""
-    train, validation = (jax.tree.map(_shape, part) for part in (task.train, task.validation))
-    if train != validation:
+    if not is_poolable(task):
         return task.train
     return jax.tree.map(_concatenate, task.train, task.validation)
+
+
+def is_poolable(task: Task) -> bool:
+    """Whether training and validation examples have the same structure, shapes and dtypes."""
+    train, validation = (jax.tree.map(_shape, part) for part in (task.train, task.validation))
+    return bool(train == validation)
 
 
 def whole(task: Task, folds: Sequence[Fold] | None) -> Data:
@@ -100,13 +105,18 @@ def of_fold(task: Task, fold: Fold) -> Task:
     return task.replace(train=train, validation=validation)
 
 
+def smallest_fold(task: Task, folds: Sequence[Fold]) -> Task:
+    """The task of the fold with the fewest training examples, which stands for all when a search is checked."""
+    return of_fold(task, min(folds, key=lambda fold: len(fold.train)))
+
+
 def on_devices(data: Data, mesh: Mesh) -> Data:
     """A copy of the data on each device."""
     return jax.device_put(data, NamedSharding(mesh, PartitionSpec()))
 
 
 def _shape(x: Any) -> Any:
-    return x.shape[1:], x.dtype
+    return x.shape[1:], jax.dtypes.canonicalize_dtype(x.dtype)
 
 
 def _concatenate(a: Any, b: Any) -> Any:

@@ -1,5 +1,6 @@
 """Cross-validation: which examples train and which validate, in each fold."""
 
+import numbers
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -40,7 +41,8 @@ def make_folds(task: Task, folds: Any, seed: int) -> tuple[Fold, ...]:
         raise ValueError("folds divides the training data, but the task has none: pass train=.")
     if task.validation is not None:
         raise ValueError("Pass folds= or validation data, not both: with folds each part of train validates once.")
-    if isinstance(folds, int) and not isinstance(folds, bool):
+    if isinstance(folds, numbers.Integral) and not isinstance(folds, bool):
+        folds = int(folds)
         checks.check_whole("folds", folds, low=2, high=num_examples)
         made = _dealt(_order(task, num_examples, seed), folds)
     else:

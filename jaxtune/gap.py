@@ -23,9 +23,11 @@ class Gap:
         standard_error: Of the gap: from the choice of the examples in both splits (a jackknife over blocks of
             examples) and, with several replicates, from the seeds.
         optimism: What to expect of the gap because this was the best of several trials: a parametric bootstrap in
-            which each finalist's value gets independent noise of the validation split's standard error. Finalists are
-            evaluated on the same examples, so that their errors go together and this is an upper bound.
-        num_finalists: Trials it was the best of.
+            which the value of each candidate gets independent noise of the validation split's standard error.
+            Trials are evaluated on the same examples, so that their errors go together in part, and this errs on the
+            high side.
+        num_candidates: Values it was the best of: one per trial, those pruned earlier among them, and the other
+            evaluations of the best trial where its best checkpoint was kept.
     """
 
     metric: str
@@ -34,7 +36,7 @@ class Gap:
     gap: float
     standard_error: float
     optimism: float
-    num_finalists: int
+    num_candidates: int
 
     @classmethod
     def of(
@@ -45,9 +47,9 @@ class Gap:
         validation: np.ndarray,
         test: np.ndarray,
         errors: Mapping[str, float],
-        finalists: np.ndarray,
+        candidates: np.ndarray,
     ) -> "Gap":
-        """From values [R] of both splits, their sampling errors, and the values of all finalists."""
+        """From values [R] of both splits, their sampling errors, and the values of all candidates."""
         sign = 1.0 if mode == "min" else -1.0
         differences = sign * (np.asarray(test, float) - np.asarray(validation, float))
         num = len(differences)
@@ -59,15 +61,15 @@ class Gap:
             test=float(np.mean(test)),
             gap=float(np.mean(differences)),
             standard_error=float(np.sqrt(variance)),
-            optimism=expected_optimism(sign * np.asarray(finalists, float), errors["validation"]),
-            num_finalists=len(finalists),
+            optimism=expected_optimism(sign * np.asarray(candidates, float), errors["validation"]),
+            num_candidates=len(candidates),
         )
 
     def __str__(self) -> str:
         return (
             f"{self.metric}: validation {short(self.validation)}, test {short(self.test)}; gap {short(self.gap)} "
-            f"± {short(self.standard_error)} (expected from having picked the best of {self.num_finalists}: "
-            f"up to {short(self.optimism)})"
+            f"± {short(self.standard_error)} (expected from having picked the best of {self.num_candidates}: "
+            f"about {short(self.optimism)})"
         )
 
 

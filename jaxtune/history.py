@@ -153,6 +153,14 @@ def joined(before: History, after: History) -> History:
     )
 
 
+def single_mean(values: np.ndarray) -> np.ndarray:
+    """Means [T] of values [T, R] in single precision, as at the rungs.
+
+    Ties are common, and all who rank trials have to see the same ones.
+    """
+    return np.ascontiguousarray(values, np.float32).mean(axis=1)
+
+
 def rank_trials(history: History, metric: str, mode: str) -> list[int]:
     """Trial ids, best first.
 
@@ -176,8 +184,7 @@ def rank_trials(history: History, metric: str, mode: str) -> list[int]:
     if metric not in history.metrics:
         raise ValueError(f"metric={metric!r} was not recorded; there are {listing(history.metrics)}.")
     ids = np.arange(history.num_trials)
-    # Single precision, as at the rungs: ties are common, and both have to see the same ones.
-    cost = history.at_kept(metric).astype(np.float32).mean(axis=1) * (1 if mode == "min" else -1)
+    cost = single_mean(history.at_kept(metric)) * (1 if mode == "min" else -1)
     bad = history.failed | ~np.isfinite(cost)
     reach = np.where(bad, -1, history.reach)
     # lexsort goes by its last key first.

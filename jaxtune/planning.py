@@ -11,7 +11,7 @@ import numpy as np
 
 from jaxtune import checks
 from jaxtune.configurations import decode, propose
-from jaxtune.data import of_fold, task_data
+from jaxtune.data import smallest_fold, task_data
 from jaxtune.folds import make_folds
 from jaxtune.functions import Extras, Functions
 from jaxtune.group import Setting, fitting
@@ -155,8 +155,7 @@ def plan(
     checks.check_keeping(keep, None, scheduler)
     checks.check_task(task)
     made = None if folds is None else make_folds(task, folds, seed)
-    representative = task if made is None else of_fold(task, made[0])
-    problem = resolve(representative, Space.of(space), None, "min")
+    problem = resolve(task if made is None else smallest_fold(task, made), Space.of(space), None, "min", whole=task)
     table = scheduler.plan().with_curve(evaluate_every)
     setting = Setting(
         problem=problem,

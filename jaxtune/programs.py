@@ -6,7 +6,7 @@ later rungs while the first rung is already running.
 
 import os
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
@@ -78,7 +78,7 @@ class Programs:
 
     def has(self, name: str, *layouts: Layout) -> bool:
         """Whether a program is compiled, or about to be."""
-        return (name, *layouts) in self.functions.executables
+        return self._key(name, layouts) in self.functions.executables
 
     def spawn(self, layout: Layout, hp: Any) -> Population:
         """See `population.spawn`."""
@@ -111,11 +111,16 @@ class Programs:
         return executable
 
     def _start(self, name: str, *layouts: Layout) -> Future:
-        executables = self.functions.executables
-        if (name, *layouts) not in executables:
+        executables, key = self.functions.executables, self._key(name, layouts)
+        if key not in executables:
             self.clock.compiled[name] = self.clock.compiled.get(name, 0) + 1
-            executables[(name, *layouts)] = COMPILERS.submit(self._compile, name, *layouts)
-        return executables[(name, *layouts)]
+            executables[key] = COMPILERS.submit(self._compile, name, *layouts)
+        return executables[key]
+
+    def _key(self, name: str, layouts: Sequence[Layout]) -> Hashable:
+        """What an executable is for: also the shapes of the data, of which the trace knows one batch only."""
+        leaves, tree = jax.tree.flatten(self.shared)
+        return name, *layouts, tree, tuple((leaf.shape, leaf.dtype) for leaf in leaves)
 
     def _compile(self, name: str, *layouts: Layout) -> Callable:
         begin = time.monotonic()

@@ -76,10 +76,10 @@ def _task_of(task: Task, space: Space, indices: Mapping[str, int]) -> Task:
     return task.replace(batch_size=values[BATCH_SIZE])
 
 
-def resolve(task: Task, space: Space, metric: str | None, mode: str | None) -> Problem:
+def resolve(task: Task, space: Space, metric: str | None, mode: str | None, whole: Task | None = None) -> Problem:
     """Checks a task, a space and a metric, and pins each hyperparameter to traced or static.
 
-    Without a metric the problem is good for planning only.
+    Without a metric the problem is good for planning only. `whole` has all data where `task` has one fold of them.
 
     Raises:
         TypeError: Something has the wrong type, or a traced number is used where Python needs a value.
@@ -112,7 +112,7 @@ def resolve(task: Task, space: Space, metric: str | None, mode: str | None) -> P
             )
     check_all_read(space, lambda indices: _traced(task, space, indices))
     if hasattr(task.evaluate, "check_data"):
-        task.evaluate.check_data(task, _values(space, _first(space)))
+        task.evaluate.check_data(whole or task, _values(space, _first(space)))
     if BATCH_SIZE in space.hp_names:
         for indices in islice(space.static_combinations(), _MAX_COMBINATIONS):
             _task_of(task, space, indices)
@@ -156,7 +156,12 @@ def _first(space: Space) -> dict[str, int]:
 def _pin(task: Task, space: Space) -> tuple[Space, Functions]:
     """Traces whatever can be traced; the undecided that can't become static."""
     sizes = [key for key in space.names if space.hp_name(key) == BATCH_SIZE] if task.batch_size is not None else []
-    space = space.pin(dict.fromkeys(sizes, True))
+    try:
+        space = space.pin(dict.fromkeys(sizes, True))
+    except ValueError as error:
+        raise ValueError(
+            f"batch_size sets the shape of a batch, so it needs a Choice or an Integer, one program per value: {error}"
+        ) from None
     undecided, static = set(space.undecided), set[str]()
     while True:
         pinned = space.pin({key: key in static for key in undecided})

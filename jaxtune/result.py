@@ -34,6 +34,9 @@ class Result:
         timing: seconds by part, such as "compile", "run" and "total".
         winner: the trial that `rank_trials` puts first, with its weights; None where these are not at hand.
         num_folds: of a cross-validation, else None.
+        ended: nothing more will happen to this search.
+        num_tests: how often an earlier search that this one continues has looked at the test split.
+        conditions: what another search has to share in order to be comparable.
 
     Attributes:
         num_tests: how often `test()` has looked at the test split.
@@ -50,6 +53,9 @@ class Result:
         timing: Mapping[str, float] | None = None,
         winner: Any = None,
         num_folds: int | None = None,
+        ended: bool = False,
+        num_tests: int = 0,
+        conditions: Mapping[str, Any] | None = None,
     ):
         self.history = history
         self.metric = metric
@@ -57,7 +63,9 @@ class Result:
         self.seed = seed
         self.interrupted = interrupted
         self.timing = dict(timing or {})
-        self.num_tests = 0
+        self.ended = ended
+        self.num_tests = num_tests
+        self.conditions = dict(conditions or {})
         self.winner = winner
         self.num_folds = num_folds
         self._order = rank_trials(history, metric, mode)
@@ -70,7 +78,7 @@ class Result:
         """All trials, by id."""
         best = self._order[0] if self._has_best else -1
         known = {} if self.winner is None else self._known(self.winner)
-        return make_trials(self.history, self.interrupted, best, known, self.num_folds)
+        return make_trials(self.history, self.interrupted or self.ended, best, known, self.num_folds)
 
     @staticmethod
     def _known(winner: Any) -> dict[str, Any]:
@@ -128,16 +136,22 @@ class Result:
         winner = self._testable("gap()")
         if self._tested is None:
             self.test()
-        finalists = [t for t in self._order if self.history.reach[t] == self.history.reach[self._order[0]]]
-        values = np.array([self.trials[t].metrics[self.metric] for t in finalists])
         return Gap.of(
             self.metric,
             self.mode,
             validation=np.ravel(self.best.replicates[self.metric]),
             test=self._tested[self.metric],  # type: ignore[index]
             errors={split: winner.sampling_error(split)[self.metric] for split in ("validation", "test")},
-            finalists=values[np.isfinite(values)],
+            candidates=self._candidates(),
         )
+
+    def _candidates(self) -> np.ndarray:
+        """Values that the best one was picked from: one per healthy trial and, of checkpoints, all of the winner's."""
+        values = np.array([trial.metrics[self.metric] for trial in self.trials])
+        first = self._order[0]
+        if self.history.kept[first] != self.history.last[first]:
+            values = np.append(values, np.delete(self.history.mean(self.metric)[:, first], self.history.kept[first]))
+        return values[np.isfinite(values)]
 
     def refit(self, steps: int | None = None, replicates: int = 1) -> Refit:
         """Train the best configuration again, on training and validation data together.

@@ -166,7 +166,7 @@ class _Search:
         starts = [0, *stops[:-1]]
         kept = [*plan.population[1:], plan.population[-1]]
         return [
-            _Round(number, start, stop, row.keep, count, after)
+            _Round(number, start, stop, row.stop, row.keep, count, after)
             for number, (row, start, stop, count, after) in enumerate(
                 zip(plan.rows, starts, stops, plan.population, kept, strict=True)
             )
@@ -213,7 +213,7 @@ class _Search:
         carry = carry.replace(
             population=population,
             metrics=now,
-            steps=jnp.where(carry.training, row.stop, carry.steps),
+            steps=jnp.where(carry.training, row.step, carry.steps),
             diverged=diverged,
         )
         return carry, values[self.problem.metric]
@@ -224,6 +224,7 @@ class _Search:
         decision = decide(
             study_key(self.key, EXPLORE),
             row.number,
+            jnp.int32(0),
             jnp.stack(row.keep),
             self.bracket,
             carry.training,
@@ -257,7 +258,7 @@ class _Search:
         return Outcome(
             hparams=decode(carry.unit, space=self.problem.space),
             metrics=carry.metrics,
-            steps=carry.steps * self.pace.size // self.pace.base,
+            steps=carry.steps,
             diverged=jnp.where(lost.any(axis=0), first * self.pace.size // self.pace.base, HEALTHY),
             best=best,
             state=jax.tree.map(lambda x: x[:, 0, 0], alone.state),
@@ -268,8 +269,9 @@ class _Round(NamedTuple):
     """A row of the plan as numbers that can be scanned over."""
 
     number: Any
-    start: Any
-    stop: Any
+    start: Any  # updates
+    stop: Any  # updates
+    step: Any  # of the scheduler, at the stop
     keep: Any  # [B]
     count: Any  # trials in training on the way to it
     kept: Any  # trials that go on

@@ -36,6 +36,7 @@ def safe_scores(values: jax.Array, diverged: jax.Array, mode: str) -> jax.Array:
 def decide(
     key: jax.Array,
     generation: jax.Array,
+    attempt: jax.Array,
     keep: jax.Array,
     bracket: jax.Array,
     training: jax.Array,
@@ -52,6 +53,7 @@ def decide(
     Args:
         key: Key of the study's exploration.
         generation: Number of the row, int32.
+        attempt: Other numbers explore otherwise, from the same donors; int32, 0 at first.
         keep: [B] int32, trials of each bracket that go on.
         bracket: [T] int32, below B.
         training: [T] bool, trials in training so far.
@@ -73,7 +75,7 @@ def decide(
         return Decision(goes_on, trial, unit)
     healthy = training & jnp.isfinite(score)
     source = _exploit(key, generation, exploit, bracket, sizes, first, rank, ranked, healthy)
-    explored = _explore(key, generation, exploit, space, unit[source])
+    explored = _explore(jax.random.fold_in(key, attempt), generation, exploit, space, unit[source])
     return Decision(goes_on, source, jnp.where((source != trial)[:, None], explored, unit))
 
 

@@ -1,7 +1,9 @@
 """One run of `tune`: tables with an entry per trial on the host, populations on the devices."""
 
+import itertools
 import threading
 import time
+import zlib
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -13,7 +15,7 @@ from jaxtune.configurations import EXPLORE, TRAIN, Observed, decode, propose, st
 from jaxtune.data import on_devices, task_data
 from jaxtune.folds import Fold
 from jaxtune.group import Group, Setting
-from jaxtune.history import History, joined, rank_trials
+from jaxtune.history import History, joined, rank_trials, single_mean
 from jaxtune.placement import Placement
 from jaxtune.population import HEALTHY
 from jaxtune.programs import COMPILERS, Clock
@@ -27,8 +29,7 @@ from jaxtune.space import Space
 from jaxtune.task import Task
 from jaxtune.winner import Winner
 
-_OTHER_NOISE = 2**20  # added to a decision's number where explored hyperparameters break a constraint
-_TRIES = 64
+_TRIES = 64  # to explore hyperparameters that fulfil the constraints
 
 
 class Wishes(NamedTuple):
@@ -107,6 +108,7 @@ class Study:
             trials = np.flatnonzero(group_of == number)
             groups.append(Group.of(self.setting, indices, data, trials, self.clock, self.plan.trials))
         _check_same_reports(groups)
+        _check_updates(groups, self.plan)
         return groups
 
     def _brackets(self) -> tuple[np.ndarray, int]:
@@ -235,7 +237,7 @@ class Study:
 
     def _scores(self, values: np.ndarray) -> np.ndarray:
         """[T], lower is better, of values [R, T]; infinite for what is not finite or has diverged."""
-        score = np.mean(values, axis=0) * (1.0 if self.problem.mode == "min" else -1.0)
+        score = single_mean(values.T) * (1.0 if self.problem.mode == "min" else -1.0)
         return np.where(np.isfinite(score) & ~self.lost.any(axis=0), score, np.inf)
 
     def _stop_early(self, stop: int) -> None:
@@ -278,17 +280,18 @@ class Study:
             refused = [t for t in changed.tolist() if decoded and not space.allows(space.row(decoded, t))]
             if not len(refused):
                 break
-            other = self._attempt(number + attempt * _OTHER_NOISE, row, values, lost).unit
+            other = self._attempt(number, row, values, lost, attempt).unit
             last = attempt == _TRIES  # a twin of its donor is still an allowed one
             decision.unit[refused] = self.unit[decision.source[refused]] if last else other[refused]
         return decision
 
-    def _attempt(self, number: int, row: Row, values: np.ndarray, lost: np.ndarray) -> Decision:
+    def _attempt(self, number: int, row: Row, values: np.ndarray, lost: np.ndarray, attempt: int = 0) -> Decision:
         exploit = self.plan.exploit
         keep = np.full(self.num_brackets, self.plan.trials) if exploit else np.asarray(row.keep)
         decision = decide(
             study_key(self.key, EXPLORE),
             np.int32(number),
+            np.int32(attempt),
             keep.astype(np.int32),
             self.bracket,
             self.competing,
@@ -333,7 +336,9 @@ class Study:
         best = rank_trials(history, self.problem.metric, self.problem.mode)[0]
         timing = {"compile": self.clock.waited, "total": time.monotonic() - self.begin}
         timing["run"] = timing["total"] - timing["compile"]
-        winner = self._winner(best - first) if best >= first else previous.winner  # type: ignore[union-attr]
+        winner = None
+        if whole:
+            winner = self._winner(best - first) if best >= first else previous.winner  # type: ignore[union-attr]
         return Result(
             history,
             metric=self.problem.metric,
@@ -342,7 +347,10 @@ class Study:
             interrupted=interrupted,
             timing=timing,
             num_folds=None if self.wishes.folds is None else len(self.wishes.folds),
-            winner=winner if whole else None,
+            winner=winner,
+            ended=whole,
+            num_tests=0 if previous is None else previous.num_tests,
+            conditions=_conditions(self.task, self.wishes.replicates, self.wishes.folds),
         )
 
     def _winner(self, trial: int) -> Winner | None:
@@ -366,23 +374,28 @@ class Study:
         )
 
 
-def check_previous(previous: Any, problem: Problem, replicates: int, folds: Sequence[Fold] | None) -> None:
-    """Raises unless an earlier result can be continued by this search."""
+def check_previous(previous: Any, problem: Problem, task: Task, replicates: int, folds: Sequence[Fold] | None) -> None:
+    """Raises unless an earlier result can be continued by this search: its values have to be comparable."""
     if previous is None:
         return
     if not isinstance(previous, Result):
         raise TypeError(f"previous must be a Result of tune(), got {type(previous).__name__}.")
-    runs = replicates * (1 if folds is None else len(folds))
-    here, before = (
-        {"metric": metric, "mode": mode, "runs per trial (replicates times folds)": number, "reports": reports}
-        for metric, mode, number, reports in (
-            (problem.metric, problem.mode, runs, set(_reports(problem))),
-            (previous.metric, previous.mode, previous.num_runs, set(previous.history.metrics)),
-        )
-    )
+    here = {"metric": problem.metric, "mode": problem.mode, "reports": sorted(_reports(problem))}
+    before = {"metric": previous.metric, "mode": previous.mode, "reports": sorted(previous.history.metrics)}
+    here |= _conditions(task, replicates, folds)
+    before |= previous.conditions
     for what, value in here.items():
         if value != before[what]:
             raise ValueError(f"previous has {what} {before[what]!r}, this search {value!r}: both must agree.")
+
+
+def _conditions(task: Task, replicates: int, folds: Sequence[Fold] | None) -> dict[str, Any]:
+    """What has to be equal for two searches to be comparable, besides what they measure."""
+    digest = None
+    if folds is not None:
+        indices = np.concatenate([part for fold in folds for part in fold]).astype(np.int64)
+        digest = f"{len(folds)} with the digest {zlib.crc32(indices.tobytes()):08x}"  # other seeds deal other folds
+    return {"replicates": replicates, "folds": digest, "batch_size": task.batch_size}
 
 
 def _reports(problem: Problem) -> list[str]:
@@ -401,6 +414,19 @@ def _observed(problem: Problem, previous: Result) -> Observed:
         values.append(trial.metrics[problem.metric] * (1.0 if problem.mode == "min" else -1.0))
     shape = (len(points), problem.space.num_dims)
     return Observed(np.asarray(points, np.float32).reshape(shape), np.asarray(values, np.float32))
+
+
+def _check_updates(groups: Sequence[Group], plan: Plan) -> None:
+    """Raises ValueError if some trials make no update between two evaluations: values would say nothing new."""
+    stops = [0, *(row.stop for row in plan.rows)]
+    for pace in {group.pace for group in groups}:
+        for start, stop in itertools.pairwise(stops):
+            if pace.updates(start) == pace.updates(stop):
+                raise ValueError(
+                    f"Between the evaluations at steps {start} and {stop}, steps of {pace.base} examples, a trial with "
+                    f"batch_size={pace.size} makes no update: evaluate at most "
+                    f"every {-(-pace.size // pace.base)} steps."
+                )
 
 
 def _check_same_reports(groups: list[Group]) -> None:

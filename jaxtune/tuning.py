@@ -8,7 +8,7 @@ from types import FrameType
 from typing import Any
 
 from jaxtune import checks
-from jaxtune.data import of_fold
+from jaxtune.data import smallest_fold
 from jaxtune.folds import make_folds
 from jaxtune.placement import Placement
 from jaxtune.progress import Progress
@@ -100,9 +100,8 @@ def tune(
     checks.check_keeping(keep, patience, scheduler)
     checks.check_task(task)
     made = None if folds is None else make_folds(task, folds, seed)
-    representative = task if made is None else of_fold(task, made[0])
-    problem = resolve(representative, Space.of(space), metric, mode)
-    check_previous(previous, problem, replicates, made)
+    problem = resolve(task if made is None else smallest_fold(task, made), Space.of(space), metric, mode, whole=task)
+    check_previous(previous, problem, task, replicates, made)
     plan = scheduler.plan().with_curve(evaluate_every)
     wishes = Wishes(sampler, seed, replicates, made, keep == "best", patience, previous, placement)
     study = Study(task, problem, plan, wishes)

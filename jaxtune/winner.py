@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxtune.data import of_fold, on_devices, pooled, whole
+from jaxtune.data import is_poolable, of_fold, on_devices, pooled, whole
 from jaxtune.folds import Fold
 from jaxtune.functions import Extras, seamed
 from jaxtune.group import Group, Setting
@@ -92,6 +92,11 @@ class Winner:
             Leaves [replicates, ...] on the host.
         """
         problem, runs = self.setting.problem, self.setting.runs
+        if self.task.validation is not None and self.task.train is not None and not is_poolable(self.task):
+            raise ValueError(
+                "refit() trains on training and validation data together, but theirs are not alike: examples need the "
+                "same structure, shapes and dtypes."
+            )
         task = problem.task.replace(train=pooled(self.task))  # without batches, steps have to be traced for its size
         setting = replace(self.setting, problem=problem._replace(task=task))
         data = on_devices(whole(self.task, self.folds), setting.mesh)

@@ -27,9 +27,17 @@ def make_history(values, step, *, active=None, decided=None, hparams=None, metri
         "source": np.tile(np.arange(T), (E, 1)),
         "schedule": {},
         "lane_steps": np.cumsum(np.diff(step, prepend=0) * T),
-        "total_steps": step[-1],
+        "total_steps": np.full(T, step[-1]),
     }
-    return History(**(fields | changes))
+    fields |= changes
+    last = E - 1 - np.argmax(fields["active"][::-1], axis=0)
+    pruned = fields["pruned"]
+    ends = {
+        "stopped": np.full(T, -1),
+        "kept": last,
+        "reach": np.where(pruned >= 0, pruned, fields["step"][last]),
+    }
+    return History(**(ends | fields))
 
 
 def halving():

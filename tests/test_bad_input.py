@@ -533,7 +533,7 @@ test_data = refused(
         "no validation": (
             lambda: tune(supervised(validation=None)),
             ValueError,
-            "Selection needs validation data: pass validation=.",
+            "Selection needs validation data: pass validation= or folds=.",
         ),
         "no validation in a Task": (
             lambda: tune(plain(train=X)),

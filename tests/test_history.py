@@ -9,7 +9,7 @@ def test_last_evaluation_and_steps_trained():
     history = halving()
     assert history.last.tolist() == [0, 1, 1, 0]
     assert history.steps.tolist() == [10, 40, 40, 4]
-    np.testing.assert_allclose(history.at_last("accuracy")[:, 0], [0.5, 0.9, 0.8, NAN], rtol=1e-6)
+    np.testing.assert_allclose(history.at_kept("accuracy")[:, 0], [0.5, 0.9, 0.8, NAN], rtol=1e-6)
 
 
 def test_values_are_gone_from_the_divergence_on():

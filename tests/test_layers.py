@@ -14,17 +14,21 @@ ROOT = Path(jaxtune.__file__).parent
 LAYERS = [
     # values, words, and functions of arrays that know nothing of the rest
     {"options", "checks", "weak", "task", "metrics", "schedules", "order", "plots", "progress", "schedulers"},
-    {"augment", "losses", "penalties", "preprocess", "weights"},
+    {"augment", "losses", "penalties", "preprocess", "weights", "folds", "pace"},
     # hyperparameters, and user functions as the engine sees them
-    {"domains", "rate", "text", "explain", "functions", "plateau", "scaling"},
-    {"space", "history", "draws", "modules", "optimizers"},
+    {"domains", "rate", "text", "explain", "functions", "plateau", "scaling", "data"},
+    {"space", "history", "gap", "draws", "modules", "optimizers"},
     {"enumeration", "observed"},
     # what is searched, how it is ranked, and the population
     {"samplers", "configurations", "selection", "reads", "record", "trial", "recipe", "population"},
-    {"evaluation", "resolve", "placement", "programs", "result"},
-    {"supervised", "group"},
-    # the two drivers, which know everything
-    {"tuning", "search"},
+    {"evaluation", "resolve", "placement", "programs", "refit"},
+    {"supervised", "group", "result"},
+    {"winner"},
+    {"study"},
+    # the two drivers, which know everything, and their forecast
+    {"tuning", "search", "planning"},
+    # what calls `tune` many times
+    {"nested"},
     {"practice"},
     # what users import, and what is built on that
     {"__init__"},
@@ -72,7 +76,7 @@ def test_imports_lower_layers_only(path):
 
 def test_imports_are_found():
     """The check above sees something."""
-    assert {"samplers", "group", "search"} & imports(Path("tuning.py")) == {"samplers", "group"}
+    assert {"samplers", "study", "search"} & imports(Path("tuning.py")) == {"samplers", "study"}
     assert imports(Path("demos/digits.py")) >= {"__init__"}
 
 

@@ -20,7 +20,16 @@ training, curve = 10, 5
 few, replicates = 2, 2
 population, generation = 4, 5
 widths = (16, 64)
-"""
+""",
+    "02_what_to_tune": """
+sweep = 100
+steps = 10
+schedules, levels = ("constant", "one cycle"), 3
+batch_sizes, rates = (32, 64), 4
+few, strengths = 20, 2
+configurations = 8
+replicates = 2
+""",
 }
 
 

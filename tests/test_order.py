@@ -14,16 +14,16 @@ SIZES = [(10, 3), (7, 7), (8, 6), (13, 1), (5, 4)]  # examples, batch size
 by_size = pytest.mark.parametrize(("num_examples", "batch_size"), SIZES)
 
 
-@partial(jax.jit, static_argnums=(2, 3))
-def _unit(window, first, batch_size, unit):
-    return batch_indices(window, KEY, first, batch_size, unit)
+@partial(jax.jit, static_argnums=(3, 4))
+def _unit(window, first, count, batch_size, unit):
+    return batch_indices(window, KEY, first, count, batch_size, unit)
 
 
 def stream(num_examples, batch_size, *, unit, start=0, num_units):
     """Indices [num_units * unit, batch_size], drawn unit by unit."""
-    window, parts = empty_window(num_examples, batch_size, unit), []
+    window, parts = empty_window(num_examples, num_examples, batch_size, unit), []
     for index in range(num_units):
-        part, window = _unit(window, jnp.int32(start + index * unit), batch_size, unit)
+        part, window = _unit(window, jnp.int32(start + index * unit), jnp.int32(num_examples), batch_size, unit)
         parts.append(np.asarray(part))
     return np.concatenate(parts)
 
@@ -64,9 +64,9 @@ def test_the_start_does_not_matter(num_examples, batch_size):
 
 def test_a_window_may_be_reused_after_a_jump():
     """A window that holds other epochs is brought up to date, not trusted."""
-    window = empty_window(10, 3, 4)
-    _, window = _unit(window, jnp.int32(100), 3, 4)
-    indices, _ = _unit(window, jnp.int32(8), 3, 4)
+    window, count = empty_window(10, 10, 3, 4), jnp.int32(10)
+    _, window = _unit(window, jnp.int32(100), count, 3, 4)
+    indices, _ = _unit(window, jnp.int32(8), count, 3, 4)
     np.testing.assert_array_equal(indices, whole(10, 3)[8:12])
 
 
@@ -77,7 +77,8 @@ def test_epochs_differ():
 
 def test_keys_differ():
     keys = jax.random.split(KEY, 5)
-    draw = jax.vmap(lambda key: batch_indices(empty_window(20, 5, 4), key, jnp.int32(0), 5, 4)[0])
+    window, first, count = empty_window(20, 20, 5, 4), jnp.int32(0), jnp.int32(20)
+    draw = jax.vmap(lambda key: batch_indices(window, key, first, count, 5, 4)[0])
     assert len({indices.tobytes() for indices in np.asarray(draw(keys))}) == 5
 
 
@@ -93,14 +94,14 @@ LATE = [0, 1, 999, 10**6, 2**30, 2**31 - 1]
 
 @pytest.mark.parametrize(("num_examples", "batch_size"), [*SIZES, (1400, 64), (60_000, 128), (50_021, 512)])
 def test_large_batch_numbers_do_not_overflow(num_examples, batch_size):
-    position = jax.jit(_position, static_argnums=(1, 2))
+    position, count = jax.jit(_position, static_argnums=(1, 3)), jnp.int32(num_examples)
     for batch in LATE:
         epoch, offset = divmod(batch * batch_size, num_examples)  # Python integers have no bounds
         if epoch < 2**31:
-            assert tuple(map(int, position(jnp.int32(batch), batch_size, num_examples))) == (epoch, offset)
+            assert tuple(map(int, position(jnp.int32(batch), batch_size, count, num_examples))) == (epoch, offset)
 
 
 def test_large_data_and_large_batches_do_not_overflow():
     for batch in LATE[:4]:
         expected = divmod(batch * 4096, 1_281_167)
-        assert tuple(map(int, _position(jnp.int32(batch), 4096, 1_281_167))) == expected
+        assert tuple(map(int, _position(jnp.int32(batch), 4096, jnp.int32(1_281_167), 1_281_167))) == expected

@@ -56,8 +56,9 @@ def plain_loop(task, hp, steps):
     init_key, order_key, step_key, _ = (engine.replicate_key(study, 0, purpose) for purpose in range(4))
     batches = [None] * steps
     if task.batch_size:
-        window = empty_window(task.num_examples, task.batch_size, steps)
-        batches, _ = batch_indices(window, order_key, jnp.int32(0), task.batch_size, steps)
+        window = empty_window(task.num_examples, task.num_examples, task.batch_size, steps)
+        count = jnp.int32(task.num_examples)
+        batches, _ = batch_indices(window, order_key, jnp.int32(0), count, task.batch_size, steps)
     step = jax.jit(lambda key, state, batch, hp, count: task.step(key, state, batch, hp, step=count, total_steps=steps))
     state, logs = jax.jit(task.init)(init_key, hp), []
     for count, indices in enumerate(batches):
@@ -414,7 +415,7 @@ SUBTLE = [-0.0, 1e-42]  # what sums and flushing processors lose
 def _arbitrary_population(layout, specials=(0.0, np.nan, np.inf, -np.inf)):
     """Leaves of every kind, with special numbers among them."""
     rng = np.random.default_rng(0)
-    shape = (layout.replicates, layout.rows, layout.devices)
+    shape = (layout.runs, layout.rows, layout.devices)
     floats = rng.normal(size=(*shape, 3)).astype(np.float32)
     floats[..., 0] = rng.choice(specials, size=shape)
     state = {
@@ -428,8 +429,9 @@ def _arbitrary_population(layout, specials=(0.0, np.nan, np.inf, -np.inf)):
         "empty": jnp.zeros((*shape, 0)),
     }
     diverged = jnp.asarray(rng.integers(-1, 9, shape), jnp.int32)
-    logs = {"loss": jnp.asarray(rng.normal(size=shape), jnp.float32)}
-    return Population(state, diverged, logs, {"loss": jnp.asarray(rng.integers(0, 9, shape), jnp.int32)})
+    sums = {"loss": jnp.asarray(rng.normal(size=shape), jnp.float32)}
+    counts = {"loss": jnp.asarray(rng.integers(0, 9, shape), jnp.int32)}
+    return Population(state, {"copy": state["float32"] + 1}, diverged, sums, counts)
 
 
 def _bits(population):
@@ -464,9 +466,9 @@ def _check_move(before, after, source, num_lanes, **specials):
     jax.tree.map(np.testing.assert_array_equal, jax.tree.map(lambda x: x[:, :num_lanes], _bits(moved)), expected)
 
 
-def _layout(num_devices, rows, replicates=1):
+def _layout(num_devices, rows, runs=1):
     mesh = jt.Placement(devices=jax.devices()[:num_devices]).mesh()
-    return Layout(mesh, rows, 1, replicates, 1, None, None)
+    return Layout(mesh, rows, 1, runs, 1, None, None, keeps_best=True)
 
 
 each_number_of_devices = pytest.mark.parametrize("num_devices", [1, 2, 8])
@@ -484,13 +486,13 @@ def test_survivors_are_moved_bit_for_bit(monkeypatch, num_devices, move_bytes):
 @each_number_of_devices
 def test_copies_are_made_bit_for_bit(monkeypatch, num_devices, move_bytes):
     monkeypatch.setattr(engine, "_MOVE_BYTES", move_bytes)
-    layout = _layout(num_devices, rows=4, replicates=2)
+    layout = _layout(num_devices, rows=4, runs=2)
     _check_move(layout, layout, _exploit_sources(layout.slots), layout.slots)
 
 
 @each_number_of_devices
 def test_bits_that_arithmetic_loses_are_moved(num_devices):
-    layout = _layout(num_devices, rows=4, replicates=2)
+    layout = _layout(num_devices, rows=4, runs=2)
     _check_move(layout, layout, _exploit_sources(layout.slots), layout.slots, specials=SUBTLE)
 
 

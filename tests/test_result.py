@@ -3,16 +3,25 @@
 import csv
 import math
 import sys
+from types import SimpleNamespace
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 from histories import NAN, halving, make_history
 
 from jaxtune.result import Result
 
-STATES = {"w": np.zeros((2, 3))}
+
+def winner(test, metrics=None):
+    """Stands in for the best trial: test data, or None, and the metrics that it reaches on them."""
+    return SimpleNamespace(
+        states={"w": np.zeros((2, 3))},
+        variables_of=None,
+        model_of=None,
+        task=SimpleNamespace(test=test),
+        metrics={"test": metrics}.__getitem__,
+    )
 
 
 def make_result(history, metric="accuracy", mode="max", **options):
@@ -38,7 +47,7 @@ def test_all_diverged_says_which_learning_rates_were_tried():
     assert "2 diverged" in repr(result)
     assert len(result.ranking) == 2
     with pytest.raises(ValueError, match="Every trial diverged"):
-        make_result(history, test_fn=lambda: {}).test()
+        make_result(history, winner=winner("data", {})).test()
 
 
 def test_all_diverged_without_a_learning_rate_names_all_numbers():
@@ -52,12 +61,12 @@ def test_all_diverged_without_a_learning_rate_names_all_numbers():
 
 
 def test_test_means_errors_and_count():
-    values = {"accuracy": np.array([0.8, 1.0]), "loss": jnp.array([1.0, 1.0])}
-    result = make_result(halving(), best_state=STATES, test_fn=lambda: values)
+    values = {"accuracy": np.array([0.8, 1.0]), "loss": np.array([1.0, 1.0])}
+    result = make_result(halving(), winner=winner("data", values))
     assert result.test() == {"accuracy": 0.9, "loss": 1.0, "accuracy_se": pytest.approx(0.1), "loss_se": 0.0}
     result.test()
     assert result.num_tests == 2
-    single = make_result(halving(), best_state=STATES, test_fn=lambda: {"accuracy": np.array([0.8])})
+    single = make_result(halving(), winner=winner("data", {"accuracy": np.array([0.8])}))
     assert single.test() == {"accuracy": 0.8}
 
 
@@ -75,7 +84,7 @@ def test_test_of_a_result_without_the_weights():
 
 
 def test_test_without_test_data():
-    result = make_result(halving(), best_state=STATES)
+    result = make_result(halving(), winner=winner(None))
     with pytest.raises(ValueError, match="needs test data"):
         result.test()
     assert result.num_tests == 0
@@ -215,7 +224,7 @@ def test_html_escapes_everything():
 
 def test_interruption_and_errors_of_replicates_are_shown():
     values = [[[1.0, 0.0], [2.0, 0.0], [6.0, NAN]]]
-    history = make_history(values, [5], active=[[True, True]], total_steps=10)
+    history = make_history(values, [5], active=[[True, True]], total_steps=np.full(2, 10))
     result = make_result(history, interrupted=True)
     assert result.records()[0]["accuracy_se"] == pytest.approx(math.sqrt(7 / 3))
     assert "3 ± 1.5" in repr(result)

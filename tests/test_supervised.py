@@ -16,6 +16,7 @@ from toys import Listed, tune
 import jaxtune as jt
 from jaxtune import population as engine
 from jaxtune.configurations import TRAIN, study_key
+from jaxtune.data import task_data
 from jaxtune.functions import Extras
 from jaxtune.order import batch_indices, empty_window
 from jaxtune.plateau import reduce_on_plateau
@@ -91,11 +92,15 @@ def keys(purpose, seed=0):
     return replicate_key(study_key(jax.random.key(seed), TRAIN), 0, purpose)
 
 
+def plain_batches(num_steps):
+    """Indices [num_steps, BATCH] of the examples of every step, as the engine derives them."""
+    window = empty_window(NUM_TRAIN, NUM_TRAIN, BATCH, num_steps)
+    return batch_indices(window, keys(ORDER), jnp.int32(0), jnp.int32(NUM_TRAIN), BATCH, num_steps)[0]
+
+
 def plain_steps(num_steps):
     """The key and the examples of every step, as the engine derives them."""
-    window = empty_window(NUM_TRAIN, BATCH, num_steps)
-    batches, _ = batch_indices(window, keys(ORDER), jnp.int32(0), BATCH, num_steps)
-    for count, batch in enumerate(batches):
+    for count, batch in enumerate(plain_batches(num_steps)):
         model_key, _ = jax.random.split(jax.random.fold_in(keys(STEP), count))
         yield model_key, TRAIN_SPLIT[0][batch], TRAIN_SPLIT[1][batch]
 
@@ -232,8 +237,7 @@ def train_lanes(task, space, hp, num_steps=3):
     """
     functions = resolve(task, Space.of(space), "loss", "min").functions({})
     width = len(next(iter(hp.values()))) if hp else 1
-    window = empty_window(NUM_TRAIN, BATCH, num_steps)
-    batches, _ = batch_indices(window, keys(ORDER), jnp.int32(0), BATCH, num_steps)
+    batches = plain_batches(num_steps)
 
     def lanes(function, *args):
         in_axes = (None, None, 0, None, 0, None) if len(args) == 5 else (None, None, 0, None)
@@ -418,10 +422,10 @@ def traced_engine(task, space):
     """Jaxprs of starting and of training lanes, as the engine compiles them."""
     functions = resolve(task, Space.of(space), "loss", "min").functions({})
     mesh = jt.Placement(devices=jax.devices()[:1]).mesh()
-    layout = Layout(mesh, NUM_LANES, NUM_LANES, 1, 5, task.batch_size, task.num_examples)
+    layout = Layout(mesh, NUM_LANES, NUM_LANES, 1, 5, task.batch_size, task.num_examples, keeps_best=False)
     hp = {name: jnp.ones(NUM_LANES) for name in space}
-    data = jax.tree.map(jnp.asarray, (task.train, task.validation))
-    shared = Shared(jax.random.key(0), functions.consts, *data, None, jnp.int32(10))
+    run = jnp.zeros(1, jnp.int32)
+    shared = Shared(jax.random.key(0), functions.consts, task_data(task), run, run, jnp.int32(10))
     spawn = partial(engine.spawn, functions, layout)
     lanes = jax.eval_shape(spawn, hp, shared)
     advance = partial(engine.advance, functions, layout)

@@ -1,6 +1,7 @@
 import dataclasses
 import doctest
 import math
+from types import SimpleNamespace
 
 import jax
 import jax.numpy as jnp
@@ -29,12 +30,12 @@ def test_halving_status_steps_metrics():
 
 
 def test_a_search_that_goes_on_has_trials_in_training():
-    history = dataclasses.replace(halving(), total_steps=1000)
+    history = dataclasses.replace(halving(), total_steps=np.full(4, 1000))
     assert [t.status for t in make_result(history).trials][1:3] == ["in training", "in training"]
 
 
 def test_interrupted_marks_only_those_still_in_training():
-    result = make_result(dataclasses.replace(halving(), total_steps=1000), interrupted=True)
+    result = make_result(dataclasses.replace(halving(), total_steps=np.full(4, 1000)), interrupted=True)
     assert [t.status.split()[0] for t in result.trials] == [
         "pruned",
         "interrupted",
@@ -71,12 +72,12 @@ def test_replicates_mean_and_standard_error():
 
 def test_state_variables_and_model_belong_to_the_best():
     states = {"w": jnp.arange(6.0).reshape(2, 3)}
-    result = make_result(
-        halving(),
-        best_state=states,
+    winner = SimpleNamespace(
+        states=states,
         variables_of=lambda state: state["w"],
         model_of=lambda state, hparams: (hparams["lr"], state["w"].sum()),
     )
+    result = make_result(halving(), winner=winner)
     assert result.best is result.trials[1]
     assert result.best is result.ranking[0]
     np.testing.assert_array_equal(result.best.variables, [0, 1, 2])

@@ -1,0 +1,194 @@
+"""Validation against test: the gap, its standard error, and what picking the best explains of it."""
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from scipy import integrate, stats
+from toys import Listed, tune
+
+import jaxtune as jt
+from jaxtune.gap import Gap, expected_optimism
+
+RNG = np.random.default_rng(7)
+
+
+# Optimism
+
+
+@pytest.mark.parametrize("n", [2, 5, 30, 200])
+@pytest.mark.parametrize("error", [0.5, 3.0])
+def test_optimism_of_equal_scores_is_an_expected_maximum(n, error):
+    def density(x):
+        return x * n * stats.norm.pdf(x) * stats.norm.cdf(x) ** (n - 1)
+
+    expected = error * integrate.quad(density, -12, 12)[0]
+    assert expected_optimism(np.full(n, 1.7), error) == pytest.approx(expected, abs=4 * error / np.sqrt(4000))
+
+
+def test_optimism_of_two_scores_with_a_distance():
+    """The best of two: E = s * pdf(d / s), with s the standard deviation of the difference (Clark, 1961)."""
+    for distance in (0.1, 1.0, 2.5):
+        spread = np.sqrt(2) * 0.8
+        expected = spread * stats.norm.pdf(distance / spread)
+        assert expected_optimism(np.array([4.0, 4.0 + distance]), 0.8) == pytest.approx(expected, abs=0.05)
+
+
+def test_no_optimism():
+    assert expected_optimism(np.array([1.0]), 2.0) == 0.0
+    assert expected_optimism(np.array([0.0, 100.0]), 1.0) == pytest.approx(0.0, abs=0.1)
+    assert expected_optimism(np.array([1.0, 1.0]), 0.0) == 0.0
+    assert np.isnan(expected_optimism(np.array([1.0, 1.0]), np.nan))
+
+
+# The gap
+
+
+@pytest.mark.parametrize(("mode", "gap"), [("min", 0.5), ("max", -0.5)])
+def test_a_gap_is_positive_where_the_test_is_worse(mode, gap):
+    one = Gap.of(
+        "m", mode, validation=np.array([1.0]), test=np.array([1.5]), errors={"validation": 0.3, "test": 0.4},
+        candidates=np.array([1.0]),
+    )  # fmt: skip
+    assert one.gap == pytest.approx(gap)
+    assert one.standard_error == pytest.approx(0.5)  # 3, 4, 5
+    assert (one.validation, one.test, one.optimism, one.num_candidates) == (1.0, 1.5, 0.0, 1)
+
+
+def test_seeds_add_to_the_standard_error():
+    validation, test = np.array([1.0, 2.0, 4.0]), np.array([2.0, 5.0, 5.0])  # differences 1, 3, 1
+    one = Gap.of(
+        "m", "min", validation=validation, test=test, errors={"validation": 0.0, "test": 0.0},
+        candidates=np.array([1.0]),
+    )  # fmt: skip
+    assert one.gap == pytest.approx(5 / 3)
+    assert one.standard_error == pytest.approx(stats.sem([1.0, 3.0, 1.0]))
+
+
+def test_text_of_a_gap():
+    one = Gap("rmse", 0.4, 0.5, 0.1, 0.02, 0.003, 7)
+    assert str(one) == "rmse: validation 0.4, test 0.5; gap 0.1 ± 0.02 (expected from having picked the best of 7: " \
+        "about 0.003)"  # fmt: skip
+
+
+# Of a result: a task whose loss is the mean of its data, or the square of that.
+
+
+def _init(key, hp):
+    return jnp.zeros(())
+
+
+def _step(key, state, batch, hp):
+    return state, {}
+
+
+def _evaluate(key, state, data, hp):
+    return {"loss": jnp.mean(data) + hp["shift"], "square": jnp.mean(data) ** 2, "negative": -jnp.mean(data)}
+
+
+def mean_task(num_validation, num_test):
+    """A task that reports the mean of its examples."""
+    draw = lambda n: RNG.normal(size=n).astype(np.float32)  # noqa: E731
+    return jt.Task(
+        init=_init, step=_step, evaluate=_evaluate, train=draw(3), validation=draw(num_validation), test=draw(num_test)
+    )
+
+
+SPACE = {"shift": jt.Uniform(0.0, 100.0)}
+
+
+def searched(task, shifts=(0.0, 50.0), **options):
+    """A search over these shifts."""
+    sampler = Listed.of(*({"shift": shift} for shift in shifts))
+    return tune(task, SPACE, scheduler=jt.FullBudget(len(shifts), 2), sampler=sampler, **options)
+
+
+@pytest.mark.parametrize("size", [2, 9, 20])
+def test_jackknife_of_a_mean(size):
+    """With blocks of one example: the textbook standard error of a mean."""
+    task = mean_task(size, size + 1 if size < 20 else 20)
+    result = searched(task)
+    for split in ("validation", "test"):
+        data = getattr(task, split)
+        assert result.winner.sampling_error(split)["loss"] == pytest.approx(stats.sem(data), rel=1e-3)
+
+
+def test_jackknife_of_larger_blocks():
+    """Of 60 examples, 20 blocks of three are left out: the standard error of a mean of 20 block means."""
+    task = mean_task(60, 5)
+    blocks = task.validation.reshape(20, 3).mean(axis=1)
+    assert searched(task).winner.sampling_error("validation")["loss"] == pytest.approx(stats.sem(blocks), rel=1e-3)
+
+
+@pytest.mark.parametrize("size", [39, 59, 119])
+def test_jackknife_counts_all_examples(size):
+    """Where blocks don't come out even the error is still that of all examples, not of 20 blocks."""
+    task = mean_task(size, 5)
+    block = size // 20
+    means = task.validation[: 20 * block].reshape(20, block).mean(axis=1)
+    expected = means.std(ddof=1) * np.sqrt(block / size)
+    assert searched(task).winner.sampling_error("validation")["loss"] == pytest.approx(expected, rel=1e-3)
+
+
+def test_jackknife_of_a_metric_that_is_no_mean():
+    """The delta method: the error of a squared mean is 2 |mean| times that of the mean."""
+    task = mean_task(20, 20)
+    task = task.replace(test=task.test + 10)
+    error = searched(task).winner.sampling_error("test")["square"]
+    assert error == pytest.approx(2 * abs(task.test.mean()) * stats.sem(task.test), rel=0.02)
+
+
+def test_a_single_example_has_no_sampling_error():
+    result = searched(mean_task(1, 8))
+    assert np.isnan(result.winner.sampling_error("validation")["loss"])
+    assert np.isnan(result.gap().standard_error)
+
+
+def test_gap_of_a_result():
+    task = mean_task(15, 12)
+    result = searched(task, shifts=(0.0, 0.0625, 90.0))
+    gap = result.gap()
+    assert result.num_tests == 1  # it had to look
+    assert gap.metric == "loss"
+    assert gap.validation == pytest.approx(task.validation.mean(), abs=1e-5)
+    assert gap.test == pytest.approx(task.test.mean(), abs=1e-5)
+    assert gap.gap == pytest.approx(gap.test - gap.validation)
+    expected = np.hypot(stats.sem(task.validation), stats.sem(task.test))
+    assert gap.standard_error == pytest.approx(expected, rel=1e-3)
+    assert gap.num_candidates == 3
+    spread = np.sqrt(2) * stats.sem(task.validation)
+    assert gap.optimism == pytest.approx(spread * stats.norm.pdf(0.0625 / spread), abs=0.03)
+    result.gap()
+    assert result.num_tests == 1  # and remembers what it saw
+
+
+def test_gap_of_a_metric_to_maximise():
+    task = mean_task(15, 12)
+    result = tune(task, SPACE, scheduler=jt.FullBudget(1, 2), metric="negative", mode="max")
+    assert result.gap().gap == pytest.approx(task.test.mean() - task.validation.mean(), abs=1e-5)
+
+
+def test_pruned_trials_are_no_finalists():
+    task = mean_task(15, 12)
+    result = tune(task, SPACE, scheduler=jt.SuccessiveHalving(9, 2, 18))
+    assert result.gap().num_finalists == 1
+    assert result.gap().optimism == 0.0
+
+
+def test_gap_in_folds():
+    """Validation parts differ, the test split is the same: errors are those of the means over folds."""
+    task = mean_task(2, 12).replace(train=RNG.normal(size=30).astype(np.float32), validation=None)
+    pairs = [(range(15), range(15, 30)), (range(15, 30), range(15))]
+    result = searched(task, folds=pairs)
+    gap = result.gap()
+    assert gap.validation == pytest.approx(task.train.mean(), abs=1e-5)
+    assert gap.test == pytest.approx(task.test.mean(), abs=1e-5)
+    both = task.train[:15] + task.train[15:]  # block i is left out of both folds
+    swapped = both / 2
+    seeds = stats.sem([task.test.mean() - task.train[15:].mean(), task.test.mean() - task.train[:15].mean()])
+    expected = np.sqrt(stats.sem(swapped) ** 2 + stats.sem(task.test) ** 2 + seeds**2)
+    assert gap.standard_error == pytest.approx(expected, rel=1e-3)
+
+
+def test_gap_needs_test_data():
+    with pytest.raises(ValueError, match=r"gap\(\) needs test data"):
+        searched(mean_task(5, 5).replace(test=None)).gap()
