@@ -34,6 +34,7 @@ class Network(nn.Module):
 
     @nn.compact
     def __call__(self, x, train: bool):
+        """Predictions [B, 1] from inputs [B, d]."""
         x = nn.relu(nn.Dense(50)(x))
         return nn.Dense(1)(nn.Dropout(self.dropout, deterministic=not train)(x))
 
@@ -89,7 +90,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True, help="folder with the .npz files")
     parser.add_argument("--sets", nargs="*", default=list(PUBLISHED), choices=PUBLISHED)
     parser.add_argument("--trials", type=int, default=64)
-    parser.add_argument("--max-steps", type=int, help="updates of the longest trials; by default as listed in the script")
+    parser.add_argument("--max-steps", type=int, help="updates of the longest trials; by default as in the script")
     arguments = parser.parse_args()
     jt.set_host_device_count()
     print("set        here (20 splits)   published         20 searches")

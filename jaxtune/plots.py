@@ -14,7 +14,13 @@ import numpy as np
 
 # Grey for what was given up, blue for what ran to its end, orange for the one that won, red for what broke:
 # the four stay apart in greyscale and for colour-blind readers.
-_COLOURS = {"pruned": "#7F8FA3", "finished": "#2B6CB0", "interrupted": "#2B6CB0", "diverged": "#C53030"}
+_COLOURS = {
+    "pruned": "#7F8FA3",
+    "stopped": "#6B46C1",
+    "finished": "#2B6CB0",
+    "interrupted": "#2B6CB0",
+    "diverged": "#C53030",
+}
 _BEST = "#DD6B20"
 _STYLE = {
     "font.size": 10,
@@ -58,7 +64,7 @@ def plot_curves(
     Args:
         steps: int [E], step count of each evaluation.
         curves: float [T, E], NaN where a trial was not in training.
-        status: one text per trial; its first word is finished, pruned, diverged or interrupted.
+        status: one text per trial; its first word is finished, stopped, pruned, diverged or interrupted.
         name: what the curves show, for the y axis.
         best: index of the trial to highlight.
         mode: "min" or "max", which way is better; None if unknown.
@@ -84,7 +90,7 @@ def plot_curves(
         limits = _scale_values(ax.yaxis, curves, mode, always=kept)
         for rung in rungs:
             ax.axvline(rung, color="#A0AEC0", linewidth=0.8, linestyle=(0, (2, 3)), zorder=1)
-        for zorder, kind in enumerate(("pruned", "interrupted", "finished", "diverged"), start=2):
+        for zorder, kind in enumerate(("pruned", "interrupted", "stopped", "finished", "diverged"), start=2):
             chosen = kinds == kind
             if chosen.any():
                 _draw_lines(ax, steps, curves[chosen], kind, zorder)
@@ -161,7 +167,9 @@ def _pyplot(caller: str) -> Any:
         import matplotlib.pyplot as plt
     except ImportError as error:
         raise ImportError(f'result.{caller}() needs matplotlib: pip install "jaxtune[plots]".') from error
-    del matplotlib
+    # A notebook's backend turns interactive mode on when it is loaded; inside an rc_context that would be undone.
+    if not plt.get_fignums():
+        plt.switch_backend(matplotlib.get_backend())
     return plt
 
 
@@ -279,7 +287,8 @@ def _draw_lines(ax: Any, steps: np.ndarray, curves: np.ndarray, kind: str, zorde
     ax.add_collection(lines, autolim=False)
     ends = _ends(curves)
     # A curve of one point has no line, so its end is all there is to see of it.
-    dotted = (ends >= 0) & ((kind == "pruned") | (np.isfinite(curves).sum(axis=1) == 1)) & (kind != "diverged")
+    short = (kind in ("pruned", "stopped")) | (np.isfinite(curves).sum(axis=1) == 1)
+    dotted = (ends >= 0) & short & (kind != "diverged")
     x, y = steps[ends[dotted]], curves[dotted, ends[dotted]]
     ax.scatter(x, y, s=7, color=colour, alpha=alpha, linewidths=0, zorder=zorder)
 

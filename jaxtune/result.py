@@ -149,7 +149,7 @@ class Result:
         """Values that the best one was picked from: one per healthy trial and, of checkpoints, all of the winner's."""
         values = np.array([trial.metrics[self.metric] for trial in self.trials])
         first = self._order[0]
-        if self.history.kept[first] != self.history.last[first]:
+        if self.winner.setting.keeps_best:
             values = np.append(values, np.delete(self.history.mean(self.metric)[:, first], self.history.kept[first]))
         return values[np.isfinite(values)]
 

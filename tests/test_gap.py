@@ -167,11 +167,30 @@ def test_gap_of_a_metric_to_maximise():
     assert result.gap().gap == pytest.approx(task.test.mean() - task.validation.mean(), abs=1e-5)
 
 
-def test_pruned_trials_are_no_finalists():
+def test_pruned_trials_are_candidates():
+    """The best was picked from all healthy trials."""
     task = mean_task(15, 12)
-    result = tune(task, SPACE, scheduler=jt.SuccessiveHalving(9, 2, 18))
-    assert result.gap().num_finalists == 1
-    assert result.gap().optimism == 0.0
+
+    def evaluate(key, state, data, hp):
+        return _evaluate(key, state, data, hp) | {"loss": jnp.where(hp["shift"] > 80, jnp.nan, hp["shift"])}
+
+    result = tune(task.replace(evaluate=evaluate), SPACE, scheduler=jt.SuccessiveHalving(9, 2, 18))
+    healthy = sum(trial.hparams["shift"] <= 80 for trial in result.trials)
+    assert healthy < 9
+    assert result.gap().num_candidates == healthy
+
+
+def test_evaluations_of_the_best_checkpoint_are_candidates():
+    """The first of five evaluations is kept: the other four were candidates too, and the other trial is one."""
+
+    def evaluate(key, state, data, hp, step):
+        return {"loss": step + hp["shift"]}
+
+    task = mean_task(15, 12).replace(evaluate=evaluate)
+    sampler = Listed.of({"shift": 0.0}, {"shift": 7.0})
+    options = {"scheduler": jt.FullBudget(2, 50), "evaluate_every": 10, "sampler": sampler}
+    assert tune(task, SPACE, keep="best", **options).gap().num_candidates == 6
+    assert tune(task, SPACE, keep="last", **options).gap().num_candidates == 2
 
 
 def test_gap_in_folds():

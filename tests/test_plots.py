@@ -206,3 +206,29 @@ def test_import_leaves_the_extras_alone():
     code = "import sys, jaxtune.plots, jaxtune.result; print({'matplotlib', 'pandas'} & set(sys.modules))"
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert out.stdout.strip() == "set()"
+
+
+def test_trials_that_stopped_early_are_drawn():
+    steps, curves = np.array([50, 200]), np.array([[2.0, 1.0], [1.5, NAN]])
+    ax = plots.plot_curves(steps, curves, ["finished", "stopped early at step 50"], name="loss")
+    labels = [str(c.get_label()) for c in ax.collections]
+    assert "stopped (1)" in labels
+    assert "finished (1)" in labels
+
+
+def test_a_plot_leaves_interactive_mode_as_the_backend_sets_it():
+    """A notebook's backend is loaded by the first figure, and turns interactive mode on: it must stay on."""
+    code = (
+        "import matplotlib, matplotlib.pyplot as plt, numpy as np\n"
+        "from jaxtune import plots\n"
+        "import matplotlib.backends.backend_agg as agg\n"
+        "original = plt.switch_backend\n"
+        "def loading(name):\n"
+        "    original(name)\n"
+        "    plt.ion()\n"
+        "plt.switch_backend = loading\n"
+        "plots.plot_curves(np.array([1, 2]), np.array([[2.0, 1.0]]), ['finished'], name='loss')\n"
+        "print(plt.isinteractive())"
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env={"MPLBACKEND": "agg"})
+    assert run.stdout.strip() == "True", run.stderr
