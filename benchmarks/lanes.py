@@ -74,5 +74,4 @@ class Lanes:
     def memory(self) -> Any:
         """XLA's account of the memory that the training program needs on each device."""
         group = self.group
-        group.programs.ready("advance", group.layout)
-        return group.programs.functions.executables["advance", group.layout].result().memory_analysis()
+        return group.programs.ready("advance", group.layout).memory_analysis()

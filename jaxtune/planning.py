@@ -148,7 +148,7 @@ def plan(
         >>> space = {"lr": jt.LogUniform(1e-4, 0.5), "batch_size": jt.Choice([8, 16])}
         >>> plan = jt.plan(task, space, scheduler=jt.SuccessiveHalving(16, min_steps=10, max_steps=90))
         >>> plan.lane_steps, [group.updates for group in plan.groups]
-        (550, [180, 90])
+        (320, [180, 90])
     """
     checks.check_search(scheduler, sampler, "loss", replicates)
     checks.check_host(seed, evaluate_every, None, placement)

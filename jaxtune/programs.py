@@ -72,9 +72,9 @@ class Programs:
         for name in ("advance", "evaluate", "keep") if layout.keeps_best else ("advance", "evaluate"):
             self._start(name, layout)
 
-    def ready(self, name: str, *layouts: Layout) -> None:
-        """Waits until a program is compiled."""
-        self._get(name, *layouts)
+    def ready(self, name: str, *layouts: Layout) -> Any:
+        """Waits until a program is compiled, and returns it."""
+        return self._get(name, *layouts)
 
     def has(self, name: str, *layouts: Layout) -> bool:
         """Whether a program is compiled, or about to be."""

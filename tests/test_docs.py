@@ -23,7 +23,7 @@ MODULES = [
     module.name for module in pkgutil.walk_packages(jt.__path__, "jaxtune.") if not module.name.endswith("__main__")
 ]
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")])
-GIVEN_BACK = {"Result", "Trial", "Outcome"}  # users never make these
+GIVEN_BACK = {"Result", "Trial", "Outcome", "Nested", "SearchPlan"}  # users never make these
 BLOCK = re.compile(r"^```python\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 
 

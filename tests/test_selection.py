@@ -48,7 +48,7 @@ def tables(values, *, keep, bracket=None, training=None, diverged=None):
 def many(keys, generation, args, unit, *, space, mode, exploit):
     """Decisions under K keys, from places [K, T, D]. A loop, because vmapped random numbers compile slowly."""
     rest = {"space": space, "mode": mode, "exploit": exploit}
-    return jax.lax.map(lambda at: decide(at[0], generation, *args, at[1], **rest), (keys, unit))
+    return jax.lax.map(lambda at: decide(at[0], generation, np.int32(0), *args, at[1], **rest), (keys, unit))
 
 
 def decision(values, *, unit=None, space=CONTINUOUS, mode="min", exploit=None, **rest):
@@ -57,7 +57,7 @@ def decision(values, *, unit=None, space=CONTINUOUS, mode="min", exploit=None, *
     at = np.full((12, space.num_dims), 0.5, np.float32)
     at[:number] = 0.5 if unit is None else unit
     options = {"space": space, "mode": mode, "exploit": exploit}
-    after = decide(KEY, np.int32(0), *tables(values, **rest), at, **options)
+    after = decide(KEY, np.int32(0), np.int32(0), *tables(values, **rest), at, **options)
     return jax.tree.map(lambda x: x[:number], after)
 
 
