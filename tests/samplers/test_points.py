@@ -101,3 +101,9 @@ def test_points_refuses(make, error, sentence):
     with pytest.raises(error) as caught:
         make()
     assert sentence in str(caught.value)
+
+
+def test_a_configuration_is_listed_once():
+    with pytest.raises(ValueError, match="the same configuration at 0 and 2"):
+        Points([{"lr": 0.1}, {"lr": 0.2}, {"lr": 0.1}])
+    Points([{"flag": 1}, {"flag": True}])  # different for a program
