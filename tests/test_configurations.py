@@ -204,7 +204,7 @@ def test_a_grid_is_asked_once():
 
 
 def test_given_points_come_first():
-    given = [{"x": 0.5, "y": 0.125}, {"x": 0.5, "y": 0.125}, {"x": 0.25, "y": 1.0}]
+    given = [{"x": 0.5, "y": 0.125}, {"x": 0.25, "y": 1.0}]
     found = rows(quietly(sampler=Points(given), space=PLANE, num_points=6), PLANE)
     assert [row["x"] for row in found[:2]] == [0.5, 0.25]
     assert len(different(found)) == 6
