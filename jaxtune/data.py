@@ -53,15 +53,15 @@ def task_data(task: Task, folds: Sequence[Fold] | None = None) -> Data:
     if folds is not None:
         parts = [_take(task.train, fold.train) for fold in folds]
         validation = [_take(task.train, fold.validation) for fold in folds]
-        counts, train = [len(fold.train) for fold in folds], task.train
     else:
         parts, validation = [task.train], [task.validation]
-        counts, train = [task.num_examples or 0], pooled(task)
     stats = None if task.prepare is None else _stacked([jax.jit(task.prepare)(part) for part in parts])
     if task.batch_size is None:
         return Data(_stacked(parts), None, None, _stacked(validation), stats)
+    train = pooled(task) if folds is None else task.train
     capacity = jax.tree.leaves(train)[0].shape[0]
     first = [np.arange(capacity)] if folds is None else [fold.train for fold in folds]
+    counts = [len(jax.tree.leaves(part)[0]) for part in parts]
     rows = np.zeros((len(first), capacity), np.int32)
     for row, used in zip(rows, first, strict=True):
         row[: len(used)] = used
