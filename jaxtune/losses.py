@@ -6,6 +6,8 @@ import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
+from jaxtune.metrics import classification
+
 __all__ = ["cross_entropy"]
 
 
@@ -36,14 +38,7 @@ def cross_entropy(outputs: ArrayLike, targets: ArrayLike, label_smoothing: Array
         [0.018, 0.218]
         >>> loss = lambda outputs, targets, hp: jt.losses.cross_entropy(outputs, targets, hp["smoothing"])
     """
-    outputs, targets = jnp.asarray(outputs), jnp.asarray(targets)
-    if not jnp.issubdtype(targets.dtype, jnp.integer):
-        raise TypeError(f"cross_entropy needs class indices as integer targets, got {targets.dtype}.")
-    if outputs.ndim == 0 or outputs.shape[:-1] != targets.shape:
-        raise ValueError(
-            f"cross_entropy needs outputs [N, ..., C] and targets [N, ...] in this order, "
-            f"got {outputs.shape} and {targets.shape}."
-        )
+    outputs, targets = classification("cross_entropy", outputs, targets)
     if isinstance(label_smoothing, numbers.Real) and not 0 <= label_smoothing <= 1:
         raise ValueError(f"cross_entropy needs label_smoothing in [0, 1], got {label_smoothing!r}.")
     log_probabilities = jax.nn.log_softmax(outputs)

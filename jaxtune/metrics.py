@@ -227,16 +227,22 @@ def _binary_scores(outputs: jax.Array) -> jax.Array:
     raise ValueError(f"auc needs outputs of shape [N], [N, 1] or [N, 2], got {outputs.shape}.")
 
 
-def _logits(metric: str, outputs: ArrayLike, targets: ArrayLike) -> tuple[jax.Array, jax.Array]:
-    """Checked logits `[N, ..., C]` in at least float32, and class indices `[N, ...]`."""
+def classification(owner: str, outputs: ArrayLike, targets: ArrayLike) -> tuple[jax.Array, jax.Array]:
+    """Outputs `[N, ..., C]` and class indices `[N, ...]` as arrays; raises unless they fit together."""
     outputs, targets = jnp.asarray(outputs), jnp.asarray(targets)
     if not jnp.issubdtype(targets.dtype, jnp.integer):
-        raise TypeError(f"{metric} needs class indices as integer targets, got {targets.dtype}.")
+        raise TypeError(f"{owner} needs class indices as integer targets, got {targets.dtype}.")
     if outputs.ndim == 0 or outputs.shape[:-1] != targets.shape:
         raise ValueError(
-            f"{metric} needs outputs [N, ..., C] and targets [N, ...] in this order, "
+            f"{owner} needs outputs [N, ..., C] and targets [N, ...] in this order, "
             f"got {outputs.shape} and {targets.shape}."
         )
+    return outputs, targets
+
+
+def _logits(metric: str, outputs: ArrayLike, targets: ArrayLike) -> tuple[jax.Array, jax.Array]:
+    """Checked logits `[N, ..., C]` in at least float32, and class indices `[N, ...]`."""
+    outputs, targets = classification(metric, outputs, targets)
     if outputs.shape[-1] < 2:
         raise ValueError(f"{metric} needs one logit per class, got a single one; return two logits.")
     return _at_least_float32(outputs), targets
