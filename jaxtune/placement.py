@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
-import psutil
 from jax.sharding import AxisType, Mesh
 
 from jaxtune.population import AXIS
@@ -193,6 +192,8 @@ def check_memory(mesh: Mesh, lanes: int, lane_bytes: int) -> None:
 def available_memory(mesh: Mesh) -> int:
     """Bytes that the devices of a mesh can still take, together."""
     if mesh.devices.flat[0].platform == "cpu":
+        import psutil  # here, because it takes a while to import
+
         return psutil.virtual_memory().available
     return sum(_device_bytes(d) - (d.memory_stats() or {}).get("bytes_in_use", 0) for d in mesh.devices.flat)
 

@@ -12,7 +12,7 @@ import optax
 from jaxtune import checks
 from jaxtune.augment import Mixed
 from jaxtune.functions import call, structs
-from jaxtune.modules import LinenModel, NnxModel
+from jaxtune.models import Model
 from jaxtune.preprocess import Preprocess
 from jaxtune.weights import Weights
 
@@ -42,7 +42,7 @@ class Shapes:
 class Recipe:
     """The parts of a supervised task, compared by value (functions by identity)."""
 
-    model: LinenModel | NnxModel
+    model: Model
     optimizer: Any
     loss: Callable
     metrics: tuple[tuple[str, Callable], ...]

@@ -1,6 +1,7 @@
 """The architecture: a file imports lower layers only. Reading upwards, each file needs nothing that comes later."""
 
 import ast
+import importlib
 import subprocess
 import sys
 from pathlib import Path
@@ -16,19 +17,19 @@ LAYERS = [
     {"options", "checks", "weak", "task", "metrics", "schedules", "order", "plots", "progress", "schedulers"},
     {"augment", "losses", "penalties", "preprocess", "weights", "folds", "pace"},
     # hyperparameters, and user functions as the engine sees them
-    {"domains", "rate", "text", "explain", "functions", "plateau", "scaling", "data"},
-    {"space", "history", "gap", "draws", "modules", "optimizers"},
+    {"domains", "rates", "text", "explain", "functions", "plateau", "scaling", "data"},
+    {"space", "history", "gap", "draws", "models", "optimizers"},
     {"enumeration", "observed"},
     # what is searched, how it is ranked, and the population
     {"samplers", "configurations", "selection", "reads", "record", "trial", "recipe", "population"},
     {"evaluation", "resolve", "placement", "programs", "refit"},
-    {"supervised", "group", "result"},
+    {"supervision", "group", "result"},
     {"winner"},
     {"study"},
     # the two drivers, which know everything, and their forecast
-    {"tuning", "search", "planning"},
+    {"tuning", "searching", "planning"},
     # what calls `tune` many times
-    {"nested"},
+    {"nesting"},
     {"practice"},
     # what users import, and what is built on that
     {"__init__"},
@@ -76,7 +77,7 @@ def test_imports_lower_layers_only(path):
 
 def test_imports_are_found():
     """The check above sees something."""
-    assert {"samplers", "study", "search"} & imports(Path("tuning.py")) == {"samplers", "study"}
+    assert {"samplers", "study", "searching"} & imports(Path("tuning.py")) == {"samplers", "study"}
     assert imports(Path("demos/digits.py")) >= {"__init__"}
 
 
@@ -84,10 +85,44 @@ def run(code):
     return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
 
 
-def test_importing_jaxtune_is_light():
-    slow = ("matplotlib", "pandas", "sklearn", "scipy.stats")
-    code = f"import sys, jaxtune; print([name for name in {slow} if name in sys.modules])"
+def test_importing_jaxtune_imports_nothing_else():
+    """Public names are imported when they are asked for."""
+    code = "import sys, jaxtune; print([name for name in ('jax', 'numpy', 'flax', 'optax') if name in sys.modules])"
     assert run(code).strip() == "[]"
+
+
+def test_a_public_name_imports_no_more_than_tuning_needs():
+    slow = ("flax.nnx", "matplotlib", "pandas", "psutil", "sklearn", "scipy.stats")
+    code = f"import sys, jaxtune; jaxtune.supervised, jaxtune.tune; print([n for n in {slow} if n in sys.modules])"
+    assert run(code).strip() == "[]"
+
+
+def test_type_checkers_see_the_public_names():
+    """The imports that only they read name what `jaxtune.<name>` gives."""
+    tree = ast.parse((ROOT / "__init__.py").read_text(encoding="utf-8"))
+    block = next(node for node in tree.body if isinstance(node, ast.If))
+    seen = {alias.name: node.module for node in block.body for alias in node.names}
+    assert seen.keys() == set(jaxtune.__all__)
+    for name, module in seen.items():
+        home = importlib.import_module(module)
+        value = getattr(home, name) if hasattr(home, name) else importlib.import_module(f"{module}.{name}")
+        assert getattr(jaxtune, name) is value, name
+
+
+@pytest.mark.parametrize(
+    "first", ["searching", "supervision", "practice.staged", "practice.sensitivity", "demos.digits"]
+)
+def test_any_file_can_be_imported_first(first):
+    """Public names mean the same afterwards."""
+    names = ("search", "tune", "staged", "rate", "sensitivity")
+    code = f"import jaxtune.{first}, jaxtune as jt; print(all(callable(getattr(jt, name)) for name in {names}))"
+    assert run(code).strip() == "True"
+
+
+def test_an_unknown_name():
+    with pytest.raises(AttributeError, match="module 'jaxtune' has no attribute 'tuen'"):
+        jaxtune.tuen  # noqa: B018
+    assert set(jaxtune.__all__) < set(dir(jaxtune))
 
 
 def test_importing_jaxtune_changes_no_setting():
@@ -96,6 +131,7 @@ def test_importing_jaxtune_changes_no_setting():
         "import os, jax, flax, optax\n"
         "before = dict(jax.config.values), dict(os.environ)\n"
         "import jaxtune\n"
+        "[getattr(jaxtune, name) for name in jaxtune.__all__]\n"
         "assert (dict(jax.config.values), dict(os.environ)) == before\n"
         "jax.config.update('jax_num_cpu_devices', 3)\n"
         "print(len(jax.devices('cpu')))"

@@ -8,7 +8,7 @@ import optax
 
 from jaxtune import checks, plateau
 from jaxtune.evaluation import Evaluate
-from jaxtune.modules import LinenModel, NnxModel, flax_model
+from jaxtune.models import Model, flax_model
 from jaxtune.preprocess import Preprocess
 from jaxtune.recipe import Init, Recipe, Shapes, Step, compiled
 from jaxtune.task import Task
@@ -162,7 +162,7 @@ def _checked_splits(**splits: Any) -> dict[str, Any]:
     return {name: None if data is None else tuple(data) for name, data in splits.items()}
 
 
-def _checked_weights(model: LinenModel | NnxModel, variables: Any, trainable: Callable | None) -> Weights:
+def _checked_weights(model: Model, variables: Any, trainable: Callable | None) -> Weights:
     if trainable is not None:
         checks.check_function("trainable", trainable, ("path", "value"))
     params, other = ({}, {}) if variables is None else model.split(variables)

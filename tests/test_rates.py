@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from jaxtune.rate import rate
+from jaxtune.rates import rate
 from jaxtune.weak import weaken
 
 pytestmark = pytest.mark.filterwarnings("ignore:SelfAttention:DeprecationWarning")

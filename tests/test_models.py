@@ -8,7 +8,10 @@ import pytest
 from flax import nnx
 
 import jaxtune as jt
-from jaxtune.modules import LinenModel, NnxModel, flax_model, train_flags
+from jaxtune.models import flax_model
+from jaxtune.models.common import train_flags
+from jaxtune.models.linen import LinenModel
+from jaxtune.models.nnx import NnxModel
 
 X = np.random.default_rng(0).normal(3.0, 2.0, (16, 5)).astype(np.float32)
 KEY, OTHER_KEY = jax.random.key(0), jax.random.key(1)

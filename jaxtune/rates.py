@@ -42,7 +42,7 @@ def rate(x: ArrayLike) -> Any:
         >>> import flax.linen as nn
         >>> import jax
         >>> import jax.numpy as jnp
-        >>> from jaxtune.rate import rate
+        >>> from jaxtune.rates import rate
         >>> @jax.jit
         ... def zeros(x):
         ...     dropout = nn.Dropout(rate(x), deterministic=False)

@@ -1,6 +1,5 @@
 """Outer splits: every search sees its own training part only, and later ones compile nothing."""
 
-import sys
 from collections import Counter
 
 import jax
@@ -9,6 +8,7 @@ import pytest
 from toys import NET, NET_SPACE, ONE, X, Y
 
 import jaxtune as jt
+from jaxtune import nesting
 from jaxtune.programs import Programs
 from jaxtune.tuning import tune
 
@@ -30,7 +30,7 @@ def tasks(monkeypatch):
         seen.append(task)
         return tune(task, *args, **kwargs)
 
-    monkeypatch.setattr(sys.modules["jaxtune.nested"], "tune", spy)
+    monkeypatch.setattr(nesting, "tune", spy)
     return seen
 
 
