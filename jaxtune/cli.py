@@ -110,6 +110,7 @@ def _demo(options: argparse.Namespace) -> int:
 
     with contextlib.suppress(RuntimeError):  # main() was called by a program in which JAX runs already
         jt.set_host_device_count()
+        _keep_programs()
 
     from jaxtune.demos import digits
 
@@ -125,6 +126,17 @@ def _demo(options: argparse.Namespace) -> int:
         return _search(options, scheduler)
     except MemoryError as error:
         return _fail(f"jaxtune demo: {error}", 1)
+
+
+def _keep_programs() -> None:
+    """Lets later processes find the compiled programs on disk, unless the user has chosen another place, or none."""
+    import jax
+
+    if jax.config.jax_compilation_cache_dir is None and jax.config.jax_enable_compilation_cache:
+        cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+        jax.config.update("jax_compilation_cache_dir", str(cache / "jaxtune" / "programs"))
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
+        jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
 
 
 def _make_writable(folder: Path) -> None:

@@ -2,6 +2,7 @@
 
 import ast
 import csv
+import os
 import re
 import signal
 import subprocess
@@ -164,6 +165,34 @@ def test_default_demo_finds_a_good_network(tmp_path):
     assert 0.5 * elapsed < told < elapsed + 0.2  # all but leaving the interpreter
     assert check_report(done.stdout, tmp_path / "new" / "folder", trials=512) >= 0.97
     assert "83,200/83,200 lane-steps" in done.stderr
+
+
+_COUNTING = """
+import sys
+from collections import Counter
+import jax.monitoring
+from jaxtune import cli
+events = Counter()
+jax.monitoring.register_event_listener(lambda event, **_: events.update([event]))
+status = cli.main(sys.argv[1:])
+print([events[f"/jax/compilation_cache/cache_{what}"] for what in ("hits", "misses")], file=sys.stderr)
+sys.exit(status)
+"""
+
+
+@pytest.mark.slow
+def test_a_second_process_compiles_nothing(tmp_path):
+    arguments = ["demo", "--trials", "8", "--max-steps", "60", "--output", str(tmp_path)]
+    command, counts = [sys.executable, "-c", _COUNTING, *arguments], []
+    for environment in ({}, {}, {"JAX_ENABLE_COMPILATION_CACHE": "false"}):
+        given = os.environ | {"XDG_CACHE_HOME": str(tmp_path)} | environment
+        done = subprocess.run(command, capture_output=True, text=True, timeout=300, env=given)
+        assert done.returncode == 0, done.stderr
+        counts.append(ast.literal_eval(done.stderr.splitlines()[-1]))
+    assert counts[0][1] > 10
+    assert counts[1] == [sum(counts[0]), 0]
+    assert counts[2] == [0, 0]  # the user wants no cache
+    assert any((tmp_path / "jaxtune" / "programs").iterdir())
 
 
 @pytest.mark.slow
