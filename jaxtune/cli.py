@@ -132,7 +132,8 @@ def _keep_programs() -> None:
     """Lets later processes find the compiled programs on disk, unless the user has chosen another place, or none."""
     import jax
 
-    if jax.config.jax_compilation_cache_dir is None and jax.config.jax_enable_compilation_cache:
+    chosen = jax.config.values
+    if chosen["jax_compilation_cache_dir"] is None and chosen["jax_enable_compilation_cache"]:
         cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
         jax.config.update("jax_compilation_cache_dir", str(cache / "jaxtune" / "programs"))
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)

@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 from jax.extend.core import ClosedJaxpr, jaxpr_as_fun
 
-from jaxtune import checks
+from jaxtune import bits, checks
 from jaxtune.options import typed
 from jaxtune.task import Task
 from jaxtune.weak import weaken
@@ -180,6 +180,7 @@ def seamed(task: Task, role: str, static: Mapping[str, Any], order: tuple[str, .
 
 def _trace_one(function: Callable, *args: Any) -> Traced:
     closed, shape = jax.make_jaxpr(function, return_shape=True)(*args)
+    closed = bits.written_out(closed)
     for const in closed.consts:
         if isinstance(const, jax.core.Tracer):
             jax.jit(lambda x: x)(const)  # raises UnexpectedTracerError if it was left over from another trace
@@ -240,7 +241,12 @@ def _is_identity(observe: Traced | None) -> bool:
 
 _CACHE: dict[Any, Functions] = {}
 _CACHE_SIZE = 256
-_SETTINGS = ("jax_default_matmul_precision", "jax_enable_x64", "jax_default_prng_impl")  # decide what a trace holds
+_SETTINGS = (  # decide what a trace holds
+    "jax_default_matmul_precision",
+    "jax_default_prng_impl",
+    "jax_enable_x64",
+    "jax_threefry_partitionable",
+)
 
 
 def trace(task: Task, static: Mapping[str, Any], order: tuple[str, ...], inputs: Inputs) -> Functions:

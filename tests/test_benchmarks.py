@@ -142,63 +142,148 @@ def test_gpu_runs_from_a_copy_that_is_not_installed(tmp_path):
         shutil.copytree(ROOT / folder, tmp_path / folder, ignore=shutil.ignore_patterns("__pycache__"))
     with (tmp_path / "jaxtune" / "__init__.py").open("a") as file:
         file.write("\nprint('this is the copy')\n")
-    text = run(
-        "gpu.py", "--models", "small", "--lanes", "1", "2", "4", "--output", "out.json", cwd=tmp_path, root=tmp_path
-    )
+    options = ["--models", "medium", "--lanes", "1", "2", "4", "--minutes", "5", "--output", "out.json"]
+    text = run("gpu.py", *options, cwd=tmp_path, root=tmp_path)
     assert text.startswith("this is the copy")
-    *timed, hand, ours = rows(text)
+    tables = rows(text)
+    timed = [r for r in tables if "at once" in r]
     assert [r["lanes"] for r in timed] == ["1", "2", "4"]
     for r in timed:
         for side in ("(b)", "jaxtune"):
             rate = 1e6 * number(r["lanes"]) / number(r[f"{side}, us per step"])
             assert number(r[f"{side}, lane-steps/s"]) == pytest.approx(rate, rel=0.01)
     saved = json.loads((tmp_path / "out.json").read_text())
-    (model,) = saved["results"]
-    assert [p["lanes"] for p in model["points"]] == [1, 2, 4]
-    for name, row in (("hand", hand), ("jaxtune", ours)):
-        assert number(row["P* = a/b"]) == pytest.approx(model["fits"][name]["p_star"], rel=0.01, abs=1e-6)
-    assert saved["machine"] in text
+    peaks, growth, *searches = saved["jobs"]
+    assert [p["lanes"] for p in growth["points"]] == [1, 2, 4]
+    for side, row in zip(("hand", "jaxtune"), (r for r in tables if "P* = a/b" in r), strict=True):
+        assert number(row["P* = a/b"]) == pytest.approx(growth["fits"][side]["p_star"], rel=0.01, abs=1e-6)
+    (limit,) = (r for r in tables if "bound by" in r)
+    least = max(growth["work"]["flops"] / peaks["peaks"]["float32"], growth["work"]["bytes"] / peaks["peaks"]["copy"])
+    assert number(limit["floor, us per step"]) == pytest.approx(4e6 * least, rel=0.01)
+    ratio = number(timed[-1]["jaxtune, us per step"]) / (4e6 * least)
+    assert number(limit["jaxtune / floor"]) == pytest.approx(ratio, rel=0.02, abs=0.01)
+    found = [r["lane-steps"] for r in tables if "first run, s" in r]
+    # 16 trials to step 20 by hand; 16, 8, 4 from 5 to 10 to 20 by jaxtune; Hyperband spends the same in both ways
+    assert found == ["320", "160", "2.00", "55", "55", "1.00"]
+    assert all(len(side["wall"]) >= 2 for job in searches for side in job["sides"].values())
+    again = run("gpu.py", "--report", "out.json", cwd=tmp_path, root=tmp_path)
+    assert rows(again) == tables
 
 
-def points(times):
+def records(times):
     """Records of timings, lanes -> seconds per step."""
     return [{"lanes": n, "seconds_per_step": {"hand": [t, t, 9 * t]}} for n, t in times.items()]
 
 
 def test_gpu_finds_the_line_that_made_the_timings(script):
-    fitted = script("gpu").fit(points({n: 3e-5 + 2e-6 * n for n in (1, 4, 16, 64, 256)}), "hand")
+    fitted = script("gpu_growth").fit(records({n: 3e-5 + 2e-6 * n for n in (1, 4, 16, 64, 256)}), "hand")
     assert fitted == pytest.approx({"a": 3e-5, "b": 2e-6, "r_squared": 1.0, "p_star": 15.0})
 
 
 def test_gpu_fits_relative_errors(script):
     off = {n: 3e-5 + 2e-6 * n for n in (1, 4, 16, 64, 256, 1024)}
     off[1024] *= 1.05  # 100 microseconds: least squares of these would lose the 30 of a step without lanes
-    fitted = script("gpu").fit(points(off), "hand")
+    fitted = script("gpu_growth").fit(records(off), "hand")
     assert fitted["a"] == pytest.approx(3e-5, rel=0.1)
     assert 0.99 < fitted["r_squared"] < 1
 
 
-def test_gpu_stops_where_memory_or_time_ends(script, monkeypatch, capsys):
+def test_gpu_stops_where_memory_or_time_ends(script, monkeypatch):
+    growth, models = script("gpu_growth"), script("gpu_models").MODELS
+
+    def point(model, dtype, lanes, effort):
+        if lanes > 16:
+            raise MemoryError("too many")
+        return {"lanes": lanes, "seconds_per_step": {"hand": [1e-6], "jaxtune": [1e-6]}}
+
+    monkeypatch.setattr(growth, "point", point)
+    model = models["small"]._replace(lanes=(1, 2, 4, 8, 16, 32, 64, 128))
+    effort = script("gpu_effort").FULL
+    full, note = growth.points(model, "float32", effort, float("inf"))
+    assert [r["lanes"] for r in full] == [1, 2, 4, 8, 16]
+    assert re.findall(r"(\d+) lanes by both sides", note) == ["64", "32"]  # 128 are not even tried
+    late, note = growth.points(model, "float32", effort, float("-inf"))
+    assert [r["lanes"] for r in late] == [1, 4, 16]  # as many as a fit needs, over a wide range
+    assert re.findall(r"short for (\d+) lanes", note) == ["64", "2", "8", "32", "128"]
+
+
+CONVOLUTIONS = 28 * 28 * 9 * 16, 14 * 14 * 9 * 16 * 32  # multiplications per example
+BLOCK = 64 * (4 * 128 * 128 + 2 * 128 * 512) + 2 * 64 * 64 * 128  # projections and MLP; attention
+MULTIPLIED = {  # model -> per example: forwards, and of these in layers whose inputs need no gradient
+    "medium": (64 * 128 + 128 * 128 + 128 * 10, 64 * 128),
+    "cnn": (sum(CONVOLUTIONS) + 7 * 7 * 32 * 128 + 128 * 10, CONVOLUTIONS[0]),
+    "transformer": (2 * BLOCK + 64 * 128 * 65, 0),
+}
+ACTIVATIONS = {  # per example: results of products
+    "medium": 128 + 128 + 10,
+    "cnn": 28 * 28 * 16 + 14 * 14 * 32 + 128 + 10,
+    "transformer": 64 * (2 * (4 * 128 + 4 * 64 + 128 + 512 + 128) + 65),
+}
+PARAMETERS = {"medium": 26_122, "cnn": 206_922, "transformer": 421_697}
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+@pytest.mark.parametrize("name", list(MULTIPLIED))
+def test_gpu_counts_the_work_of_a_step(script, name, dtype):
+    model = script("gpu_models").MODELS[name]
+    work = script("gpu_floor").lane_step(model, dtype)
+    forwards, first = MULTIPLIED[name]
+    assert work["parameters"] == PARAMETERS[name]
+    assert work["flops"] == 2 * model.batch * (3 * forwards - first)
+    size = {"float32": 4, "bfloat16": 2}[dtype]
+    moved = 28 * PARAMETERS[name] + size * (3 * PARAMETERS[name] + 4 * model.batch * ACTIVATIONS[name])
+    assert work["bytes"] == moved
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+@pytest.mark.parametrize("name", list(MULTIPLIED))
+def test_gpu_computes_in_the_type_it_says(script, name, dtype):
+    models = script("gpu_models")
+    network, x = models.MODELS[name].network(dtype), models.data(models.MODELS[name], 2)[0]
+    outputs, variables = jax.eval_shape(network.init_with_output, jax.random.key(0), x)
+    assert outputs.dtype == dtype
+    assert {leaf.dtype.name for leaf in jax.tree.leaves(variables)} == {"float32"}
+
+
+@pytest.mark.parametrize("effort", ["FULL", "QUICK"])
+def test_gpu_spends_the_same_on_brackets_together_and_alone(script, effort):
+    searches = script("gpu_searches")
+    for scheduler in getattr(script("gpu_effort"), effort).hyperband.values():
+        together, alone = scheduler.plan(), [bracket.plan() for bracket in searches.brackets(scheduler)]
+        assert together.brackets == tuple(plan.trials for plan in alone)
+        assert together.trial_steps == sum(plan.trial_steps for plan in alone)
+
+
+def test_gpu_goes_on_after_a_failure_and_ends_in_time(script, monkeypatch, tmp_path):
     gpu = script("gpu")
 
-    def point(model, lanes, effort):
-        if lanes > 16:
-            raise MemoryError
-        return {
-            "lanes": lanes,
-            "width": 1,
-            "seconds_per_step": {"hand": [1.0], "jaxtune": [1.0]},
-            "hand_over_jaxtune": 1,
-        }
+    def run(job, model, effort, deadline):
+        if job.section == "peaks":
+            raise ValueError("no peak")
+        return {"found": job.section}
 
-    monkeypatch.setattr(gpu, "point", point)
-    counts = (1, 2, 4, 8, 16, 32, 64)
-    full = gpu.points(gpu.MODELS["small"], counts, gpu.QUICK, float("inf"))
-    assert [r["lanes"] for r in full] == [1, 2, 4, 8, 16]
-    assert "32 lanes don't fit" in capsys.readouterr().out
-    late = gpu.points(gpu.MODELS["small"], counts, gpu.QUICK, float("-inf"))
-    assert [r["lanes"] for r in late] == [1, 2, 4]  # as many as a fit needs
-    assert "Time is short" in capsys.readouterr().out
+    monkeypatch.setattr(gpu, "run", run)
+    saved, output = {"machine": "here", "jobs": [], "notes": []}, tmp_path / "out.json"
+    effort = script("gpu_effort").QUICK
+    assert gpu.measure(gpu.JOBS[:2], {}, effort, saved, output) is True
+    assert json.loads(output.read_text()) == saved
+    assert [job["found"] for job in saved["jobs"]] == ["growth"]
+    assert saved["notes"] == ["peaks failed: ValueError: no peak"]
+    assert gpu.measure(gpu.JOBS[1:2], {}, effort._replace(minutes=-1), saved, output) is False
+    assert saved["notes"][1:] == ["Time was short: growth medium float32 was left out."]
+
+
+def test_gpu_keeps_what_was_finished_when_it_is_cut_off(script, monkeypatch, tmp_path, capsys):
+    gpu, ended = script("gpu"), []
+    monkeypatch.setattr(gpu.os, "_exit", ended.append)
+    peaks = {"float32": 2e12, "bfloat16": 3e12, "highest": 1e12, "copy": 5e9}
+    saved = {"machine": "here", "jobs": [{"section": "peaks", "peaks": peaks}], "notes": []}
+    gpu.cut_off(saved, tmp_path / "out.json")
+    assert ended == [0]
+    assert json.loads((tmp_path / "out.json").read_text())["jobs"] == saved["jobs"]
+    text = capsys.readouterr().out
+    assert [r["measured"] for r in rows(text)] == ["2", "3", "1", "5"]
+    assert "Time ran out" in text
 
 
 def test_a_part_that_fails_ends_the_script(script, tmp_path):

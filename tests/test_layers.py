@@ -14,7 +14,7 @@ ROOT = Path(jaxtune.__file__).parent
 
 LAYERS = [
     # values, words, and functions of arrays that know nothing of the rest
-    {"options", "checks", "weak", "task", "metrics", "schedules", "order", "plots", "progress", "schedulers"},
+    {"bits", "options", "checks", "weak", "task", "metrics", "schedules", "order", "plots", "progress", "schedulers"},
     {"augment", "losses", "penalties", "preprocess", "weights", "folds", "pace"},
     # hyperparameters, and user functions as the engine sees them
     {"domains", "rates", "text", "explain", "functions", "plateau", "scaling", "data"},
