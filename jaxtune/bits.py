@@ -3,18 +3,21 @@
 On a CPU JAX compiles Threefry as a loop over its rounds, which XLA runs once for all numbers of a draw: every group of
 four rounds is a pass over memory, and nothing around it is fused with it. Here the twenty rounds are one expression of
 uint32 additions, rotations and exclusive ors, which becomes one vectorised loop together with what uses the numbers.
-Both give the same bits, so a trial's outcome, and the quality of its random numbers, stay what they were.
+Both give the same bits, so a trial's outcome, and the quality of its random numbers, stay what they were. Keys stay
+JAX's own, so that user code sees no difference.
+
+Reference: Salmon, Moraes, Dror, Shaw: Parallel random numbers: as easy as 1, 2, 3 (SC 2011).
 """
 
 import functools
 import math
+from collections.abc import Callable
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 from jax import lax
 from jax.extend import random
-from jax.extend.core import ClosedJaxpr, Jaxpr
 from jax.extend.core.primitives import random_bits_p
 
 _ROTATIONS = (13, 15, 26, 6), (17, 29, 16, 24)
@@ -22,60 +25,21 @@ _PARITY = 0x1BD11BDA
 _ROUND_GROUPS = 5  # of four rounds
 
 
-def written_out(closed: ClosedJaxpr) -> ClosedJaxpr:
-    """The same function, whose draws are computed faster.
+def _drawn(equation: Any) -> Callable | None:
+    """How to draw from JAX's default keys; keys of another implementation, such as "rbg", are drawn from as before."""
+    if equation.invars[0].aval.dtype != _jax_key():
+        return None
 
-    Keys stay JAX's own, so that user code sees no difference. Keys of another implementation than JAX's default, such
-    as "rbg", are drawn from as before.
+    def draw(key: jax.Array) -> jax.Array:
+        ours = jax.random.wrap_key_data(jax.random.key_data(key), impl=_UNROLLED)
+        return random_bits_p.bind(ours, **equation.params)
 
-    Reference: Salmon, Moraes, Dror, Shaw: Parallel random numbers: as easy as 1, 2, 3 (SC 2011).
-
-    Args:
-        closed: A traced function.
-
-    Example:
-        >>> import jax
-        >>> traced = jax.make_jaxpr(lambda key: jax.random.bits(key, (3,)))(jax.random.key(0))
-        >>> len(written_out(traced).eqns) == len(traced.eqns)
-        True
-    """
-    return ClosedJaxpr(_rewrite(closed.jaxpr), closed.consts)
-
-
-def _rewrite(jaxpr: Any) -> Any:
-    return jaxpr.replace(eqns=[_equation(equation) for equation in jaxpr.eqns])
-
-
-def _equation(equation: Any) -> Any:
-    if equation.primitive is random_bits_p:
-        key = equation.invars[0].aval
-        return _drawn(equation, key) if key.dtype == _jax_key() else equation
-    return equation.replace(params={name: _param(value) for name, value in equation.params.items()})
+    return draw
 
 
 @functools.cache
 def _jax_key() -> Any:
     return jax.eval_shape(lambda: jax.random.key(0, impl="threefry2x32")).dtype
-
-
-def _param(value: Any) -> Any:
-    if isinstance(value, ClosedJaxpr):
-        return written_out(value)
-    if isinstance(value, Jaxpr):
-        return _rewrite(value)
-    return type(value)(map(_param, value)) if type(value) in (tuple, list) else value
-
-
-def _drawn(equation: Any, key: Any) -> Any:
-    """A draw from keys of our kind in place of one from JAX's."""
-
-    @jax.jit
-    def draw(key: jax.Array) -> Any:
-        ours = jax.random.wrap_key_data(jax.random.key_data(key), impl=_UNROLLED)
-        return random_bits_p.bind(ours, **equation.params)
-
-    (call,) = jax.make_jaxpr(draw)(jax.ShapeDtypeStruct(key.shape, key.dtype)).eqns
-    return call.replace(invars=equation.invars, outvars=equation.outvars)
 
 
 def _random_bits(key: jax.Array, bit_width: int, shape: tuple[int, ...]) -> jax.Array:
@@ -118,3 +82,5 @@ _UNROLLED = random.define_prng_impl(
     name="threefry2x32_unrolled",
     tag="fryu",
 )
+
+RULES = {random_bits_p: _drawn}

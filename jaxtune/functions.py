@@ -14,8 +14,9 @@ import jax
 import jax.numpy as jnp
 from jax.extend.core import ClosedJaxpr, jaxpr_as_fun
 
-from jaxtune import bits, checks
+from jaxtune import bits, checks, convolutions
 from jaxtune.options import typed
+from jaxtune.rewriting import rewritten
 from jaxtune.task import Task
 from jaxtune.weak import weaken
 
@@ -178,9 +179,12 @@ def seamed(task: Task, role: str, static: Mapping[str, Any], order: tuple[str, .
     return function
 
 
+_FASTER = bits.RULES | convolutions.RULES  # what is slow in vmapped loops
+
+
 def _trace_one(function: Callable, *args: Any) -> Traced:
     closed, shape = jax.make_jaxpr(function, return_shape=True)(*args)
-    closed = bits.written_out(closed)
+    closed = rewritten(closed, _FASTER)
     for const in closed.consts:
         if isinstance(const, jax.core.Tracer):
             jax.jit(lambda x: x)(const)  # raises UnexpectedTracerError if it was left over from another trace

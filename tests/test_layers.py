@@ -14,8 +14,20 @@ ROOT = Path(jaxtune.__file__).parent
 
 LAYERS = [
     # values, words, and functions of arrays that know nothing of the rest
-    {"bits", "options", "checks", "weak", "task", "metrics", "schedules", "order", "plots", "progress", "schedulers"},
-    {"augment", "losses", "penalties", "preprocess", "weights", "folds", "pace"},
+    {
+        "rewriting",
+        "options",
+        "checks",
+        "weak",
+        "task",
+        "metrics",
+        "schedules",
+        "order",
+        "plots",
+        "progress",
+        "schedulers",
+    },
+    {"bits", "convolutions", "augment", "losses", "penalties", "preprocess", "weights", "folds", "pace"},
     # hyperparameters, and user functions as the engine sees them
     {"domains", "rates", "text", "explain", "functions", "plateau", "scaling", "data"},
     {"space", "history", "gap", "draws", "models", "optimizers"},
