@@ -2,7 +2,7 @@
 
 import itertools
 import warnings
-from collections.abc import Hashable, Iterable, Iterator, Mapping
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -14,6 +14,7 @@ from jaxtune import checks
 from jaxtune.enumeration import combinations, num_configurations
 from jaxtune.observed import Observed
 from jaxtune.options import typed
+from jaxtune.rows import Rows
 from jaxtune.space import Space
 
 SAMPLE, EXPLORE, TRAIN = range(3)  # what keys of a study are for
@@ -94,12 +95,12 @@ def propose(
     for num_asked in _numbers_to_ask(sampler, space, num_points):
         points = np.asarray(sample(key, sampler=sampler, space=space, num_points=num_asked, history=history))
         checks.check_points(points, num_asked, space.num_dims)
-        found, num_accepted = _different(points, space)
+        found, num_accepted = _different(points, space, by_value=bool(before))
         new = [point for value, point in found.items() if value not in before]
         if len(new) >= num_points:
-            return np.stack(new[:num_points])
+            return np.array(new[:num_points])
     if _is_small(space) and not _is_exhaustive(sampler):
-        everything, _ = _different(_all_points(key, space), space)
+        everything, _ = _different(_all_points(key, space), space, by_value=bool(before))
         found |= {value: point for value, point in everything.items() if value not in found}
         if not found:
             raise ValueError(f"The constraint accepts none of the {num_configurations(space)} configurations.")
@@ -143,15 +144,30 @@ def _all_points(key: jax.Array, space: Space) -> np.ndarray:
     return points[np.asarray(jax.random.permutation(study_key(key, SAMPLE), len(points)))]
 
 
-def _different(points: np.ndarray, space: Space) -> tuple[dict[Hashable, np.ndarray], int]:
-    """The allowed points by configuration, the first of equal ones; and how many of the points were allowed."""
+def _different(points: np.ndarray, space: Space, by_value: bool) -> tuple[dict[Hashable, np.ndarray], int]:
+    """The allowed points by configuration, the first of equal ones; and how many of the points were allowed.
+
+    Configurations are told apart by their `_value`, which those of another search have too, or by a cheaper code.
+    """
     decoded = {name: np.asarray(values) for name, values in decode(points, space=space).items()}
-    rows = [space.row(decoded, t) for t in range(len(points))]
-    allowed = [t for t, row in enumerate(rows) if space.allows(row)]
-    found: dict[Hashable, np.ndarray] = {}
+    rows = Rows(space, decoded)
+    keys: Sequence[Hashable] = list(map(_value, rows)) if by_value else _codes(decoded, space)
+    allowed: Sequence[int] = range(len(points))
+    if space.constraints:
+        allowed = [t for t, row in enumerate(rows) if space.allows(row)]
+    found: dict[Hashable, int] = {}
     for t in allowed:
-        found.setdefault(_value(rows[t]), points[t])
-    return found, len(allowed)
+        found.setdefault(keys[t], t)
+    return dict(zip(found, points[list(found.values())], strict=True)), len(allowed)
+
+
+def _codes(decoded: Mapping[str, np.ndarray], space: Space) -> list[bytes]:
+    """Bytes for each point, equal for equal configurations and only for these."""
+    if not decoded:
+        return [b""]
+    exists = space.exists(decoded)
+    columns = [np.where(exists[key], values, 0) + 0.0 for key, values in decoded.items()]  # -0.0 equals 0.0
+    return [code.tobytes() for code in np.stack(columns, axis=1, dtype=np.float64)]
 
 
 def _value(hparams: Mapping[str, Any]) -> Hashable:

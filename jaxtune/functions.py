@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 from jax.extend.core import ClosedJaxpr, jaxpr_as_fun
 
-from jaxtune import bits, checks, convolutions
+from jaxtune import bits, checks, convolutions, pooling
 from jaxtune.options import typed
 from jaxtune.rewriting import rewritten
 from jaxtune.task import Task
@@ -179,7 +179,7 @@ def seamed(task: Task, role: str, static: Mapping[str, Any], order: tuple[str, .
     return function
 
 
-_FASTER = bits.RULES | convolutions.RULES  # what is slow in vmapped loops
+_FASTER = bits.RULES | convolutions.RULES | pooling.RULES  # what is slow in vmapped loops
 
 
 def _trace_one(function: Callable, *args: Any) -> Traced:

@@ -8,6 +8,7 @@ of training that ends at step count `step[e]`; a decision (prune, exploit) may f
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -22,7 +23,7 @@ class History:
     """The record of a search so far, at least one evaluation of it.
 
     Attributes:
-        hparams: one dict of plain Python values per trial, as at the start of the trial; length T.
+        hparams: a sequence with a dict of plain Python values per trial, as at the start of the trial; length T.
         log_names: names of the hyperparameters whose domain is logarithmic.
         bracket: int [T], the set of trials this one is ranked among.
         step: int [E], number of steps made by then (one counter serves all trials).
@@ -44,7 +45,7 @@ class History:
         total_steps: int [T], step count at which the trial's search ends.
     """
 
-    hparams: tuple[dict[str, Any], ...]
+    hparams: Sequence[dict[str, Any]]
     log_names: tuple[str, ...]
     bracket: np.ndarray  # int [T]
     step: np.ndarray  # int [E]
@@ -112,6 +113,12 @@ class History:
             slots[e] = np.where(e < self.last, came_from, own)
         return slots
 
+    @cached_property
+    def moved(self) -> np.ndarray:
+        """Bool [T]: the weights that the trial ended with were in another trial's place for some time."""
+        e = np.arange(len(self.step))[:, None]
+        return np.any((self.slots != np.arange(self.num_trials)) & (e >= self.first) & (e <= self.last), axis=0)
+
 
 def _course(history: History, name: str) -> np.ndarray:
     """Float [E, T]: a number's values over a search, which may never have explored it; NaN in trials without it."""
@@ -137,7 +144,7 @@ def joined(before: History, after: History) -> History:
     own = np.arange(num_before + num_after)
     source = diagonal(before.source, after.source + num_before, -1)
     return History(
-        hparams=before.hparams + after.hparams,
+        hparams=(*before.hparams, *after.hparams),
         log_names=tuple(dict.fromkeys(before.log_names + after.log_names)),
         bracket=np.concatenate([before.bracket, after.bracket + before.bracket.max() + 1]),
         metrics={name: diagonal(before.metrics[name], after.metrics[name], np.nan) for name in after.metrics},

@@ -334,7 +334,9 @@ def _per_device(layout: Layout, body: Callable, *args: Any) -> Any:
 
 
 def _num_chunks(num_lanes: jax.Array, layout: Layout) -> jax.Array:
-    return -(-num_lanes // (layout.devices * layout.width))
+    """Chunks with a lane in use on this device: slots are dealt round-robin, so that some devices have fewer."""
+    rows = -(-(num_lanes - lax.axis_index(AXIS)) // layout.devices)
+    return -(-rows // layout.width)
 
 
 def _start(x: jax.Array, *first: Any) -> list[jax.Array]:

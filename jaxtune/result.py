@@ -19,7 +19,7 @@ from jaxtune.history import History, rank_trials
 from jaxtune.options import is_number
 from jaxtune.refit import Refit
 from jaxtune.text import csv_cell, listing, short, with_error
-from jaxtune.trial import Trial, make_trials, with_errors
+from jaxtune.trial import Trial, Trials, make_trials, statuses, with_errors
 
 
 class Result:
@@ -74,7 +74,7 @@ class Result:
     # The trials
 
     @cached_property
-    def trials(self) -> list[Trial]:
+    def trials(self) -> Trials:
         """All trials, by id."""
         best = self._order[0] if self._has_best else -1
         known = {} if self.winner is None else self._known(self.winner)
@@ -85,9 +85,9 @@ class Result:
         return {"states": winner.states, "_variables_of": winner.variables_of, "_model_of": winner.model_of}
 
     @cached_property
-    def ranking(self) -> list[Trial]:
+    def ranking(self) -> Trials:
         """All trials, best first (see `rank_trials`)."""
-        return [self.trials[t] for t in self._order]
+        return self.trials.ordered(self._order)
 
     @property
     def best(self) -> Trial:
@@ -394,7 +394,8 @@ class Result:
         return f"<div><pre>{html.escape(repr(self))}</pre>{table}</div>"
 
     def _counts(self) -> str:
-        kinds = [trial.status.split(" at ")[0] for trial in self.trials]
+        status = statuses(self.history, self.interrupted or self.ended)
+        kinds = [one.split(" at ")[0] for one in status]
         order = ("finished", "stopped early", "pruned", "diverged", "in training", "interrupted")
         return ", ".join(f"{kinds.count(kind)} {kind}" for kind in order if kind in kinds)
 

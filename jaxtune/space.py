@@ -385,6 +385,30 @@ class Space:
             hp[name] = value
         return hp
 
+    def exists(self, decoded: Mapping[str, Any]) -> dict[str, np.ndarray]:
+        """Which hyperparameters exist in which trials.
+
+        Args:
+            decoded: what `decode` returned: [T] per domain.
+
+        Returns:
+            bool [T] by key of each domain.
+
+        Example:
+            >>> from jaxtune.domains import Choice, Uniform
+            >>> from jaxtune.space import Space
+            >>> space = Space.of({"optimizer": Choice({"sgd": {"momentum": Uniform(0.0, 1.0)}, "adam": {}})})
+            >>> space.exists(space.decode([[0.2, 0.5], [0.7, 0.5]]))["optimizer=sgd.momentum"].tolist()
+            [True, False]
+        """
+        found: dict[str, np.ndarray] = {}
+        for key in self.names:
+            condition, values = self._by_key[key].condition, np.asarray(decoded[key])
+            found[key] = np.ones(len(values), bool)
+            if condition is not None:  # its choice comes first
+                found[key] = found[condition.key] & (np.asarray(decoded[condition.key]) == condition.index)
+        return found
+
     def combinations(self, decoded: Mapping[str, np.ndarray]) -> tuple[list[dict[str, int]], np.ndarray]:
         """Groups trials that share the options of all static hyperparameters that exist for them.
 
@@ -396,12 +420,8 @@ class Space:
             of each trial's group, [T] int. One trial if the space has no domains.
         """
         num_trials = len(next(iter(decoded.values()), [0]))
-        columns: dict[str, np.ndarray] = {}  # option indices, -1 where inactive
-        for key in self.static:
-            condition, indices = self._by_key[key].condition, np.asarray(decoded[key])
-            columns[key] = (
-                indices if condition is None else np.where(columns[condition.key] == condition.index, indices, -1)
-            )
+        exists = self.exists(decoded)
+        columns = {key: np.where(exists[key], np.asarray(decoded[key]), -1) for key in self.static}
         table = np.stack([*columns.values(), np.zeros(num_trials, int)], axis=1)
         groups, number = np.unique(table, axis=0, return_inverse=True)
         options = [

@@ -23,6 +23,7 @@ from jaxtune.progress import Progress
 from jaxtune.record import Record
 from jaxtune.resolve import Problem
 from jaxtune.result import Result
+from jaxtune.rows import Rows
 from jaxtune.schedulers.plan import Plan, Row
 from jaxtune.selection import Decision, decide
 from jaxtune.space import Space
@@ -56,6 +57,7 @@ class Study:
         self.unit = self._propose()
         checks.check_points(self.unit, plan.trials, problem.space.num_dims)
         self.decoded = _decoded(self.unit, problem.space)
+        self.rows = Rows(problem.space, self.decoded)
         self.hp = self.decoded  # key -> [T]; changes when trials explore
         self.setting = self._setting()
         self.runs = self.setting.runs
@@ -316,7 +318,7 @@ class Study:
         own_last = step[len(step) - 1 - np.argmax(seen[::-1], axis=0)]
         end = last if self.training.any() else self.plan.steps
         return self.record.history(
-            hparams=tuple(space.row(self.decoded, t) for t in range(self.plan.trials)),
+            hparams=self.rows,
             log_names=space.log_names,
             bracket=self.bracket,
             total_steps=np.full(self.plan.trials, self.plan.steps),

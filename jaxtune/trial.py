@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import Any, overload
 
 import jax
 import jax.numpy as jnp
@@ -134,13 +135,43 @@ class Trial:
         return PiecewiseConstant((), (self.hparams[name],))
 
 
+class Trials(Sequence):
+    """Trials in some order, each made when it is first asked for: few ever are.
+
+    Args:
+        make: from an id to the trial; the same one each time.
+        ids: in the order wanted.
+    """
+
+    def __init__(self, make: Callable[[int], Trial], ids: Sequence[int]):
+        self._make, self._ids = make, ids
+
+    def __len__(self) -> int:
+        return len(self._ids)
+
+    @overload
+    def __getitem__(self, index: int) -> Trial: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[Trial]: ...
+    def __getitem__(self, index: int | slice) -> Trial | list[Trial]:
+        ids = self._ids[index]
+        return self._make(ids) if isinstance(ids, int) else list(map(self._make, ids))
+
+    def __repr__(self) -> str:
+        return repr(self[:])
+
+    def ordered(self, ids: Sequence[int]) -> Trials:
+        """The same trials in another order."""
+        return Trials(self._make, ids)
+
+
 # From arrays to trials
 
 
 def make_trials(
     history: History, interrupted: bool, best: int, of_best: Mapping[str, Any], num_folds: int | None = None
-) -> list[Trial]:
-    """All trials of a search.
+) -> Trials:
+    """All trials of a search, by id.
 
     Args:
         history: the record.
@@ -151,41 +182,49 @@ def make_trials(
     """
     kept = {name: history.at_kept(name) for name in history.metrics}  # [T, R]
     with np.errstate(invalid="ignore"):
-        mean = {name: values.mean(axis=1).tolist() for name, values in kept.items()}
-        error = {name: standard_error(values).tolist() for name, values in kept.items()}
-    steps = history.steps.tolist()
+        mean = {name: values.mean(axis=1) for name, values in kept.items()}
+        error = {name: standard_error(values) for name, values in kept.items()}
     shape = (-1,) if num_folds is None else (-1, num_folds)
-    explored = [_explored(history, t) for t in range(history.num_trials)]
-    return [
-        Trial(
+    status = statuses(history, interrupted)
+
+    @functools.cache
+    def make(t: int) -> Trial:
+        explored = _explored(history, t)
+        return Trial(
             id=t,
-            hparams=history.hparams[t] | {name: course.values[-1] for name, course in explored[t].items()},
-            metrics={name: values[t] for name, values in mean.items()},
-            steps=steps[t],
-            status=_status(history, interrupted, t),
+            hparams=history.hparams[t] | {name: course.values[-1] for name, course in explored.items()},
+            metrics={name: float(values[t]) for name, values in mean.items()},
+            steps=int(history.steps[t]),
+            status=status[t],
             bracket=int(history.bracket[t]),
             best_step=int(history.step[history.kept[t]]),
             replicates={name: values[t].reshape(shape) for name, values in kept.items()},
-            standard_error={name: values[t] for name, values in error.items()},
-            lineage=_lineage(history, t),
-            _explored=explored[t],
+            standard_error={name: float(values[t]) for name, values in error.items()},
+            lineage=_lineage(history, t) if history.moved[t] else ((0, t),),
+            _explored=explored,
             **(of_best if t == best else {}),
         )
-        for t in range(history.num_trials)
-    ]
+
+    return Trials(make, range(history.num_trials))
 
 
-def _status(history: History, interrupted: bool, trial: int) -> str:
+def statuses(history: History, interrupted: bool) -> list[str]:
+    """The status of each trial; `interrupted` as for `make_trials`."""
+    unfinished = "interrupted" if interrupted else "in training"  # a callback sees searches that go on
+    at_end = np.where(history.reach == history.total_steps, "finished", unfinished)
+    columns = (history.diverged, history.pruned, history.stopped, at_end)
+    return list(map(_status, *(column.tolist() for column in columns)))
+
+
+def _status(diverged: int, pruned: int, stopped: int, at_end: str) -> str:
     # A diverged trial is dropped at the next rung as well; that it diverged is the reason.
-    if history.failed[trial]:
-        return f"diverged at step {history.diverged[trial]}"
-    if history.pruned[trial] >= 0:
-        return f"pruned at step {history.pruned[trial]}"
-    if history.stopped[trial] >= 0:
-        return f"stopped early at step {history.stopped[trial]}"
-    if history.reach[trial] == history.total_steps[trial]:
-        return "finished"
-    return "interrupted" if interrupted else "in training"  # a callback sees searches that go on
+    if diverged >= 0:
+        return f"diverged at step {diverged}"
+    if pruned >= 0:
+        return f"pruned at step {pruned}"
+    if stopped >= 0:
+        return f"stopped early at step {stopped}"
+    return at_end
 
 
 def _intervals(history: History, trial: int) -> tuple[np.ndarray, np.ndarray]:
@@ -207,6 +246,8 @@ def _lineage(history: History, trial: int) -> tuple[tuple[int, int], ...]:
 
 def _explored(history: History, trial: int) -> dict[str, PiecewiseConstant]:
     """The course of each explored hyperparameter along the trial's lineage."""
+    if not history.schedule:
+        return {}
     starts, slots = _intervals(history, trial)
     courses = {}
     for name, table in history.schedule.items():

@@ -241,3 +241,23 @@ def test_proposals_are_allowed_and_different(space, num_points, sampler, constra
     wanted = min(num_points, sum(map(flat.allows, configurations(space)))) if finite else num_points
     assert len(different(found)) == wanted
     assert bool(caught) == (wanted < num_points)
+
+
+@pytest.mark.parametrize("by_value", [False, True], ids=["by code", "by value"])
+def test_configurations_differ_where_what_is_trained_differs(by_value):
+    branches = {"sgd": {"momentum": Uniform(-1.0, 1.0)}, "adam": {}}
+    space = Space.of({"optimizer": Choice(branches), "width": Choice((1, 2), static=False)})
+    points = np.array(
+        [[0.1, 0.5, 0.1], [0.1, 0.5, 0.4], [0.1, 0.9, 0.1], [0.9, 0.5, 0.1], [0.9, 0.1, 0.1], [0.9, 0.5, 0.9]],
+        np.float32,
+    )
+    found, num_allowed = own._different(points, space, by_value)
+    # The second point has the first one's width; the fifth differs in the momentum only, which adam doesn't have.
+    np.testing.assert_array_equal(list(found.values()), points[[0, 2, 3, 5]])
+    assert num_allowed == 6
+
+
+def test_zeros_of_either_sign_are_one_configuration():
+    space = Space.of({"x": Uniform(-1.0, 1.0)})
+    codes = own._codes({"x": np.array([0.0, -0.0, 1.0], np.float32)}, space)
+    assert codes[0] == codes[1] != codes[2]

@@ -14,24 +14,13 @@ ROOT = Path(jaxtune.__file__).parent
 
 LAYERS = [
     # values, words, and functions of arrays that know nothing of the rest
-    {
-        "rewriting",
-        "options",
-        "checks",
-        "weak",
-        "task",
-        "metrics",
-        "schedules",
-        "order",
-        "plots",
-        "progress",
-        "schedulers",
-    },
-    {"bits", "convolutions", "augment", "losses", "penalties", "preprocess", "weights", "folds", "pace"},
+    {"options", "checks", "weak", "task", "metrics", "schedules", "order", "plots", "progress", "schedulers"},
+    {"augment", "losses", "penalties", "preprocess", "weights", "folds", "pace", "rewriting"},
+    {"bits", "convolutions", "pooling"},
     # hyperparameters, and user functions as the engine sees them
     {"domains", "rates", "text", "explain", "functions", "plateau", "scaling", "data"},
     {"space", "history", "gap", "draws", "models", "optimizers"},
-    {"enumeration", "observed"},
+    {"enumeration", "observed", "rows"},
     # what is searched, how it is ranked, and the population
     {"samplers", "configurations", "selection", "reads", "record", "trial", "recipe", "population"},
     {"evaluation", "resolve", "placement", "programs", "refit"},

@@ -88,6 +88,22 @@ def test_state_variables_and_model_belong_to_the_best():
     assert (loser.states, loser.state, loser.variables, loser.model) == (None, None, None, None)
 
 
+def test_trials_are_made_once_and_only_when_asked_for(monkeypatch):
+    made = []
+    trial = jaxtune.trial.Trial
+    monkeypatch.setattr(jaxtune.trial, "Trial", lambda **fields: made.append(fields["id"]) or trial(**fields))
+    result = make_result(halving())
+    assert len(result.trials) == len(result.ranking) == 4
+    assert made == []
+    assert result.best.id == 1
+    assert made == [1]
+    assert [t.id for t in result.ranking] == [1, 2, 0, 3]
+    assert [t.id for t in result.trials[1:3]] == [1, 2]
+    assert result.trials[-1] is result.ranking[-1]
+    assert sorted(made) == [0, 1, 2, 3]
+    assert repr(result.trials) == repr(list(result.trials))
+
+
 # PBT
 
 

@@ -248,7 +248,7 @@ def _found(name: str, learning_rates: np.ndarray, losses: np.ndarray, result: Re
         name=name,
         learning_rates=learning_rates,
         losses=losses,
-        hparams=result.history.hparams,
+        hparams=tuple(result.history.hparams),
         lane_steepest=steepest,
         lane_divergence=divergence,
         diverged=diverged,

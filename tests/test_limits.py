@@ -1,0 +1,70 @@
+"""The arithmetic of `benchmarks/limits.py`. What it measures is no test's business."""
+
+from importlib import import_module
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import jaxtune as jt
+from jaxtune.population import Layout
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture
+def script(monkeypatch):
+    """A function that imports a script."""
+    monkeypatch.syspath_prepend(ROOT / "benchmarks")
+    return import_module
+
+
+@pytest.mark.parametrize("power", [0.5, 1.0, 2.0])
+def test_exponent_is_that_of_the_upper_half(script, power):
+    exponent = script("limits_growth").exponent
+    points = [(n, max(100.0, 100 * (n / 64) ** power)) for n in (1, 4, 16, 64, 256, 1024, 4096)]  # flat at first
+    assert exponent(points) == pytest.approx(power)
+
+
+def test_picture_is_written(script, tmp_path):
+    growth = script("limits_growth")
+    curve = growth.Curve("lanes", "us per step", [(1, 1.0), (4, 2.0), (16, 4.0)])
+    growth.draw([curve] * 4, tmp_path / "growth.png")
+    assert (tmp_path / "growth.png").stat().st_size > 1000
+
+
+def test_costs_of_a_lane_step(script):
+    flops, never, moved = script("limits_peak")._costs(64)
+    products = 64 * 64 + 64 * 64 + 64 * 10
+    assert flops == 2 * 64 * products * 3  # forwards, gradients of weights, gradients of inputs
+    assert never == 2 * 64 * 64 * 64  # gradients of the inputs of the first layer
+    assert moved == 40 * (products + 64 + 64 + 10)
+
+
+@pytest.mark.parametrize("count", [1, 7, 12, 13, 24])
+def test_rows_computed_cover_all_trials_in_whole_chunks(script, count):
+    mesh = jt.Placement().mesh()
+    devices = mesh.devices.size
+    layout = Layout(mesh, rows=24, width=3, runs=1, unit=1, batch_size=None, fewest=None, keeps_best=False)
+    rows = script("limits_useful").rows_computed(layout, count)
+    slots = np.arange(count)
+    needed = [3 * -(-int(np.sum(slots % devices == device)) // 3) for device in range(devices)]
+    assert rows % 3 == 0
+    assert sum(needed) <= rows <= devices * max(needed)  # devices may all do as much as the busiest one
+
+
+def test_host_time_leaves_out_programs(script):
+    host = script("limits_host")
+    (times,) = host.host_times(jt.FullBudget(4, 10), 1)
+    assert times["device"] > 0
+    assert times["total"] == pytest.approx(sum(times[part] for part in ("device", "compile", "host")))
+    calls = {name: getattr(host.Programs, name) for name in host.CALLS}
+    with host.Stopwatch():
+        assert all(getattr(host.Programs, name) is not call for name, call in calls.items())
+    assert all(getattr(host.Programs, name) is call for name, call in calls.items())
+
+
+def test_verdict_names_what_is_missed(script):
+    verdict = script("limits_report").verdict
+    assert "met" in verdict("at least 95 %", [])
+    assert "MISSED by a (90 %), b (80 %)" in verdict("at least 95 %", ["a (90 %)", "b (80 %)"])
