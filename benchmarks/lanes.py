@@ -8,6 +8,7 @@ import jax
 import numpy as np
 
 import jaxtune as jt
+from jaxtune import planner
 from jaxtune.configurations import TRAIN, decode, sample, study_key
 from jaxtune.data import on_devices, task_data
 from jaxtune.group import Group, Setting
@@ -59,7 +60,9 @@ class Lanes:
             key=study_key(key, TRAIN),
         )
         data = on_devices(task_data(task), setting.mesh)
-        group = Group.of(setting, {}, data, np.arange(num_lanes), Clock(), num_lanes)
+        group = Group.of(
+            setting, {}, data, np.arange(num_lanes), Clock(), num_lanes, planner.layouts(setting, {}, num_lanes)
+        )
         group.spawn(hp)
         slots = np.minimum(group.lanes, num_lanes - 1)  # free slots repeat a lane
         return cls(group, {name: hp[key][slots] for name, key in group.keys.items()}, num_lanes)

@@ -13,6 +13,7 @@ from limits_report import table, verdict
 from limits_tasks import MLP, SPACE, task
 
 import jaxtune as jt
+from jaxtune import planner
 from jaxtune import population as engine
 from jaxtune.group import Setting, fitting
 from jaxtune.resolve import resolve
@@ -73,7 +74,7 @@ def of_plan(problem, plan):
         fewest=problem.task.num_examples,
         key=jax.random.key(0),
     )
-    layouts = setting.layouts(problem.functions({}), {}, plan.trials)
+    layouts = planner.layouts(setting, {}, plan.trials)
     steps = np.diff([0, *(row.stop for row in plan.rows)])
     path = [layouts[0]]
     for count in plan.population[1:]:

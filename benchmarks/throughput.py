@@ -10,6 +10,7 @@ import argparse
 import statistics
 
 import jaxtune as jt
+from jaxtune import planner
 
 jt.set_host_device_count()
 
@@ -86,7 +87,7 @@ def engine(width, lanes, devices, units):
     )
     hp = {name: np.geomspace(1e-4, 1e-2, lanes).astype(np.float32) for name in SPACE}
     data_there = on_devices(task_data(task), setting.mesh)
-    group = Group.of(setting, {}, data_there, np.arange(lanes), Clock(), lanes)
+    group = Group.of(setting, {}, data_there, np.arange(lanes), Clock(), lanes, planner.layouts(setting, {}, lanes))
     group.spawn(hp)
 
     def run():

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any
 
 import jax
@@ -10,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 
+from jaxtune.costs import live_bytes
 from jaxtune.data import Data
 from jaxtune.functions import Functions
 from jaxtune.pace import Pace
@@ -51,10 +53,22 @@ class Setting:
         state = sum(x.size * x.dtype.itemsize for x in jax.tree.leaves(functions.state))
         return state * (2 if self.keeps_best else 1)
 
-    def layouts(self, functions: Functions, indices: Mapping[str, int], num_trials: int) -> tuple[Layout, ...]:
-        """The sizes that a population of these trials takes as it shrinks."""
-        devices, lane_bytes = self.mesh.devices.size, self.lane_bytes(functions)
-        ladder = choose_ladder(self.placement, self.mesh, -(-num_trials // devices), lane_bytes, _scratch(functions))
+    def lane_updates(self, indices: Mapping[str, int], num_trials: int) -> float:
+        """Updates of these trials' lanes in the whole search; about, where trials are pruned."""
+        share = self.runs * num_trials / self.plan.trials
+        return self.plan.trial_steps * share * self.pace(indices).base / self.pace(indices).size
+
+    def layouts(
+        self,
+        functions: Functions,
+        indices: Mapping[str, int],
+        num_trials: int,
+        measured: Mapping[int, float] = MappingProxyType({}),
+    ) -> tuple[Layout, ...]:
+        """The sizes that a population of these trials takes as it shrinks; `measured` as for `choose_ladder`."""
+        working = self.lane_bytes(functions), live_bytes(functions.step.jaxpr)
+        lanes = -(-num_trials // self.mesh.devices.size)
+        ladder = choose_ladder(self.placement, self.mesh, lanes, *working, measured)
         batch_size = self.problem.task_of(indices).batch_size
         unit, fewest = self.pace(indices).unit(self.plan), self.fewest if batch_size else None
         return tuple(
@@ -73,12 +87,6 @@ def fitting(layouts: Sequence[Layout], num_trials: int) -> Layout:
     """The smallest layout that holds so many trials."""
     steps = [Step(layout.rows, layout.width) for layout in layouts]
     return layouts[steps.index(fit(steps, -(-num_trials // layouts[0].devices)))]
-
-
-def _scratch(functions: Functions) -> int:
-    """Bytes that a step of one lane may need at most: everything it computes."""
-    avals = [v.aval for eqn in functions.step.jaxpr.eqns for v in eqn.outvars]
-    return sum(a.size * a.dtype.itemsize for a in avals if hasattr(a, "size") and hasattr(a.dtype, "itemsize"))
 
 
 @jax.jit
@@ -121,7 +129,7 @@ class Group:
         trials: np.ndarray,
         clock: Clock,
         num_trials: int,
-        layouts: Sequence[Layout] | None = None,
+        layouts: Sequence[Layout],
     ) -> "Group":
         """A group with nothing compiled yet.
 
@@ -132,14 +140,13 @@ class Group:
             trials: [n] ids.
             clock: Where compile time is booked.
             num_trials: T.
-            layouts: Sizes that the population may take; chosen for the number of trials if None.
+            layouts: Sizes that the population may take.
 
         Raises:
             MemoryError: Its population can't fit.
         """
         functions, space = setting.problem.functions(indices), setting.problem.space
         check_memory(setting.mesh, len(trials) * setting.runs, setting.lane_bytes(functions))
-        layouts = layouts or setting.layouts(functions, indices, len(trials))
         shared = jax.device_put(setting.shared(functions, indices, data), layouts[0].everywhere)
         keys = {name: key for name, key in space.active(indices).items() if key in space.traced}
         dtypes = {name: x.dtype for name, x in setting.problem.traced_structs(indices).items()}
@@ -173,14 +180,14 @@ class Group:
         if any(self.pace.updates(stop) % self.layout.unit for stop in stops):
             self.programs.prefetch_remainders(path)
 
-    def spawn(self, hp: dict) -> None:
+    def spawn(self, hp: Mapping[str, Any]) -> None:
         """Starts all trials; `hp` is key -> [T], here and below."""
-        self.population = self.programs.spawn(self.layout, self._of_slots(hp))
+        self.population = self.programs.spawn(self.layout, self.of_slots(hp))
 
     def train(self, hp: dict, start: int, stop: int) -> Iterator[float]:
         """Trains from one step count to another, in calls of less than a second; yields the steps done so far."""
         done, last, at_once = self.pace.updates(start), self.pace.updates(stop), 1
-        hp = self._of_slots(hp)
+        hp = self.of_slots(hp)
         while self.count and done < last:
             layout = self.layout if last - done >= self.layout.unit else self.layout._replace(unit=1)
             units = min(at_once, (last - done) // layout.unit)
@@ -200,7 +207,7 @@ class Group:
         """
         index, sign = self.programs.functions.metrics.index(metric), 1.0 if mode == "min" else -1.0
         self.population, record = self.programs.evaluate(
-            self.layout, self.population, self._of_slots(hp), self.count, self.pace.updates(stop), index, sign
+            self.layout, self.population, self.of_slots(hp), self.count, self.pace.updates(stop), index, sign
         )
         diverged = self._of_trials(self.population.diverged, -1)
         steps = np.where(diverged < 0, -1, diverged * self.pace.size // self.pace.base)
@@ -257,7 +264,7 @@ class Group:
         states = self.population.kept if self.layout.keeps_best else self.population.state
         return jax.device_get(_pick(jax.tree.map(shard, states), np.int32(row)))
 
-    def _of_slots(self, table: dict) -> dict[str, np.ndarray]:
+    def of_slots(self, table: Mapping[str, Any]) -> dict[str, np.ndarray]:
         """Key -> [T] to name -> [slots]; free slots repeat a trial of the group."""
         trials = np.where(self.lanes < self.num_trials, self.lanes, self.trials[0])
         return {name: table[key][trials] for name, key in self.keys.items()}

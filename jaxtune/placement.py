@@ -148,34 +148,43 @@ def fit(steps: Sequence[Step], lanes: int) -> Step:
 
 
 def choose_ladder(
-    placement: Placement, mesh: Mesh, lanes: int, state_bytes: int, scratch_bytes: int
+    placement: Placement, mesh: Mesh, lanes: int, state_bytes: int, step_bytes: int, measured: Mapping[int, float]
 ) -> tuple[Step, ...]:
     """The ladder for a group.
 
-    On a CPU the states of a chunk should take about a quarter of the second-level cache. Elsewhere the time of a
-    step is about a + b * lanes, so that as many lanes as fit are best.
+    The widest size is the user's, or the fastest of those that were measured, or follows a rule. On a CPU what a chunk
+    works on should take half of the second-level cache. Elsewhere the time of a step is about a + b * lanes, so that as
+    many lanes as fit are best.
 
     Args:
         placement: The user's wishes.
         mesh: The devices.
         lanes: Lanes per device and replicate at the start.
         state_bytes: Bytes of one lane's state.
-        scratch_bytes: Bytes that a step of one lane needs besides, at most.
+        step_bytes: Bytes that a step of one lane works on besides.
+        measured: Width -> seconds per lane and step; empty if nothing was measured.
     """
     cpu = mesh.devices.flat[0].platform == "cpu"
-    lower = _CPU_STEPS if cpu else _ACCELERATOR_STEPS
     if placement.lanes is not None:
         widest = placement.lanes
-    elif cpu:
-        widest = max(_nearest_power(_l2_bytes() / 4 / max(1, state_bytes)), 2)
-        if widest >= 16 and mesh.devices.size == 1:
-            widest *= 4  # XLA shares the operations of many small lanes among the cores of a lone device
-        widest = min(widest, 128)
+    elif measured:
+        widest = min(measured, key=lambda width: measured[width])
     else:
-        # Of the whole memory, not of what is free just now: equal searches must get equal widths.
-        lanes_in_memory = min(map(_device_bytes, mesh.devices.flat)) / 4 / max(1, scratch_bytes)
-        widest = min(2 ** int(math.log2(max(1, lanes_in_memory))), 1024)
-    return ladder(lanes, widest, lower)
+        widest = _cpu_width(mesh, state_bytes + step_bytes) if cpu else _accelerator_width(mesh, step_bytes)
+    return ladder(lanes, widest, _CPU_STEPS if cpu else _ACCELERATOR_STEPS)
+
+
+def _cpu_width(mesh: Mesh, lane_bytes: int) -> int:
+    widest = max(_nearest_power(_l2_bytes() / 2 / max(1, lane_bytes)), 2)
+    if widest >= 16 and mesh.devices.size == 1:
+        widest *= 4  # XLA shares the operations of many small lanes among the cores of a lone device
+    return min(widest, 128)
+
+
+def _accelerator_width(mesh: Mesh, step_bytes: int) -> int:
+    # Of the whole memory, not of what is free just now: equal searches must get equal widths.
+    lanes = min(map(_device_bytes, mesh.devices.flat)) / 8 / max(1, step_bytes)
+    return min(2 ** int(math.log2(max(1, lanes))), 1024)
 
 
 def check_memory(mesh: Mesh, lanes: int, lane_bytes: int) -> None:

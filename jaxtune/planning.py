@@ -9,11 +9,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxtune import checks
+from jaxtune import checks, planner
 from jaxtune.configurations import decode, propose
+from jaxtune.costs import flops
 from jaxtune.data import smallest_fold, task_data
 from jaxtune.folds import make_folds
-from jaxtune.functions import Extras, Functions
+from jaxtune.functions import Extras
 from jaxtune.group import Setting, fitting
 from jaxtune.placement import Placement, available_memory
 from jaxtune.population import Layout
@@ -198,7 +199,7 @@ def _trials(problem: Problem, table: Plan, sampler: Any, setting: Setting) -> tu
 def _group(setting: Setting, indices: Mapping[str, int], trials: int) -> GroupPlan:
     problem, table = setting.problem, setting.plan
     functions = problem.functions(indices)
-    layouts = setting.layouts(functions, indices, trials)
+    layouts = planner.layouts(setting, indices, trials)
     space, pace = problem.space, setting.pace(indices)
     static = {name: key for name, key in space.active(indices).items() if key in indices}
     return GroupPlan(
@@ -224,19 +225,11 @@ def _training_time(setting: Setting, task: Task, folds: Any, options: list, grou
     """Seconds of training, from a chunk's steps measured for the largest group and scaled by work to the others."""
     largest = max(range(len(groups)), key=lambda n: groups[n].lanes)
     per_update = _seconds_per_update(setting, task, folds, options[largest], groups[largest].chunk, hp)
-    work = [_work(setting.problem.functions(indices)) for indices in options]
+    work = [flops(setting.problem.functions(indices).step.jaxpr) for indices in options]
     total = 0.0
     for number, (indices, group) in enumerate(zip(options, groups, strict=True)):
-        share = group.trials / sum(g.trials for g in groups)
-        lane_updates = setting.plan.trial_steps * setting.runs * share * setting.pace(indices).updates(1000) / 1000
-        total += lane_updates * per_update * work[number] / work[largest]
+        total += setting.lane_updates(indices, group.trials) * per_update * work[number] / work[largest]
     return total / setting.mesh.devices.size
-
-
-def _work(functions: Functions) -> float:
-    """Numbers that a step computes: what the time of steps of different shapes goes with, roughly."""
-    avals = [v.aval for equation in functions.step.jaxpr.eqns for v in equation.outvars]
-    return float(sum(aval.size for aval in avals if hasattr(aval, "size"))) or 1.0
 
 
 def _seconds_per_update(

@@ -63,6 +63,11 @@ class Programs:
         for layout in others:
             self._start_rungs(layout)
 
+    def prefetch_training(self, layout: Layout) -> None:
+        """Starts compiling what it takes to train for a while."""
+        self._start("spawn", layout)
+        self._start("advance", layout)
+
     def prefetch_remainders(self, path: Sequence[Layout]) -> None:
         """Starts compiling the programs that make single updates, where whole units don't come out even."""
         for layout in path:

@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from jaxtune import checks
+from jaxtune import checks, planner
 from jaxtune import population as engine
 from jaxtune.configurations import EXPLORE, TRAIN, decode, sample, study_key
 from jaxtune.data import task_data
@@ -138,7 +138,7 @@ class _Search:
             key=study_key(key, TRAIN),
         )
         self.pace = self.setting.pace({})
-        self.layouts = self.setting.layouts(self.functions, {}, plan.trials)
+        self.layouts = planner.layouts(self.setting, {}, plan.trials)
         if any(self.pace.updates(row.stop) % self.layouts[0].unit for row in plan.rows):
             raise ValueError(
                 f"search makes whole units of updates, and batch_size={self.pace.size} against the task's "

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from jaxtune import checks
+from jaxtune import checks, planner
 from jaxtune.configurations import EXPLORE, TRAIN, Observed, decode, propose, study_key
 from jaxtune.data import on_devices, task_data
 from jaxtune.folds import Fold
@@ -108,7 +108,9 @@ class Study:
         groups = []
         for number, indices in enumerate(combinations):
             trials = np.flatnonzero(group_of == number)
-            groups.append(Group.of(self.setting, indices, data, trials, self.clock, self.plan.trials))
+            planner.measure(self.setting, indices, data, trials, self.hp, self.clock)
+            layouts = planner.layouts(self.setting, indices, len(trials))
+            groups.append(Group.of(self.setting, indices, data, trials, self.clock, self.plan.trials, layouts))
         _check_same_reports(groups)
         _check_updates(groups, self.plan)
         return groups

@@ -15,7 +15,7 @@ ROOT = Path(jaxtune.__file__).parent
 LAYERS = [
     # values, words, and functions of arrays that know nothing of the rest
     {"options", "checks", "weak", "task", "metrics", "schedules", "order", "plots", "progress", "schedulers"},
-    {"augment", "losses", "penalties", "preprocess", "weights", "folds", "pace", "rewriting"},
+    {"costs", "augment", "losses", "penalties", "preprocess", "weights", "folds", "pace", "rewriting"},
     {"bits", "convolutions", "pooling"},
     # hyperparameters, and user functions as the engine sees them
     {"domains", "rates", "text", "explain", "functions", "plateau", "scaling", "data"},
@@ -23,9 +23,9 @@ LAYERS = [
     {"enumeration", "observed", "rows"},
     # what is searched, how it is ranked, and the population
     {"samplers", "configurations", "selection", "reads", "record", "trial", "recipe", "population"},
-    {"evaluation", "resolve", "placement", "programs", "refit"},
+    {"measured", "evaluation", "resolve", "placement", "programs", "refit"},
     {"supervision", "group", "result"},
-    {"winner"},
+    {"winner", "planner"},
     {"study"},
     # the two drivers, which know everything, and their forecast
     {"tuning", "searching", "planning"},

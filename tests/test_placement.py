@@ -56,9 +56,10 @@ def test_fit_is_the_narrowest_that_holds_them():
     assert [fit(steps, lanes).rows for lanes in (64, 9, 8, 3, 2, 1)] == [64, 64, 8, 8, 2, 2]
 
 
-def width(state_bytes, *, where=TWO, lanes=1000, l2=2**20, monkeypatch):
+def width(lane_bytes, *, where=TWO, lanes=1000, l2=2**20, measured=(), monkeypatch):
+    """Of lanes that work on as many bytes of state as of other values."""
     monkeypatch.setattr(placement, "_l2_bytes", lambda: l2)
-    return choose_ladder(where, where.mesh(), lanes, state_bytes, 1)[0].width
+    return choose_ladder(where, where.mesh(), lanes, lane_bytes, lane_bytes, dict(measured))[0].width
 
 
 def test_chunks_on_a_cpu_stay_in_the_cache(monkeypatch):
@@ -77,13 +78,20 @@ def test_small_lanes_share_the_cores_of_a_lone_device(monkeypatch):
 
 def test_chunks_are_no_wider_than_the_population():
     where = Placement(devices=ONE.devices, lanes=64)
-    assert [choose_ladder(where, where.mesh(), lanes, 1, 1)[0].width for lanes in (1, 8, 9, 17, 100)] == [
+    assert [choose_ladder(where, where.mesh(), lanes, 1, 1, {})[0].width for lanes in (1, 8, 9, 17, 100)] == [
         1,
         4,
         16,
         32,
         64,
     ]
+
+
+def test_what_was_measured_goes_before_the_rule(monkeypatch):
+    times = {1: 4e-3, 2: 3e-3, 8: 2e-3, 32: 5e-3}
+    assert width(2**14, measured=times, monkeypatch=monkeypatch) == 8 != width(2**14, monkeypatch=monkeypatch)
+    assert width(2**14, measured=times, lanes=3, monkeypatch=monkeypatch) == 4  # no wider than the population
+    assert width(2**14, where=Placement(devices=TWO.devices, lanes=2), measured=times, monkeypatch=monkeypatch) == 2
 
 
 def test_lanes_can_be_chosen(monkeypatch):

@@ -1,0 +1,48 @@
+"""What was measured on this machine before: the time of a lane's step by chunk width, kept on disk.
+
+Later searches of the same kind choose the same widths without measuring again, in other processes too, so that equal
+searches stay equal to the last bit.
+"""
+
+import contextlib
+import hashlib
+import json
+import os
+import platform
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+import jax
+from jax.sharding import Mesh
+
+from jaxtune.functions import Functions
+
+
+def key_of(functions: Functions, mesh: Mesh) -> str:
+    """A digest of the traced step (its operations and shapes, no values) and of the devices."""
+    step = re.sub(r"0x[0-9a-f]+", "", str(functions.step.jaxpr))
+    device = mesh.devices.flat[0]
+    machine = (device.platform, device.device_kind, mesh.devices.size, platform.processor(), os.cpu_count())
+    return hashlib.sha256(repr((step, machine, jax.__version__)).encode()).hexdigest()[:32]
+
+
+def recall(key: str) -> dict[int, float]:
+    """Chunk width -> seconds per lane and step; empty if nothing was measured."""
+    try:
+        text = _file(key).read_text(encoding="utf-8")
+        return {int(width): float(seconds) for width, seconds in json.loads(text).items()}
+    except (OSError, ValueError, AttributeError):  # missing, or not whole
+        return {}
+
+
+def remember(key: str, seconds: Mapping[int, float]) -> None:
+    """Keeps a measurement, if the disk takes it."""
+    with contextlib.suppress(OSError):
+        _file(key).parent.mkdir(parents=True, exist_ok=True)
+        _file(key).write_text(json.dumps(dict(seconds)), encoding="utf-8")
+
+
+def _file(key: str) -> Path:
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    return cache / "jaxtune" / "widths" / f"{key}.json"

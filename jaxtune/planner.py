@@ -1,0 +1,89 @@
+"""Chooses how many lanes a device trains at once: by a rule, or by timing the task where that pays."""
+
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import numpy as np
+
+from jaxtune import measured
+from jaxtune.costs import flops
+from jaxtune.data import Data
+from jaxtune.functions import Functions
+from jaxtune.group import Group, Setting
+from jaxtune.population import Layout
+from jaxtune.programs import Clock
+
+SHARE = 0.05  # of the estimated run that measuring may take
+_CPU_FLOPS, _ACCELERATOR_FLOPS = 3e10, 1e13  # of a device in small networks, about
+_CPU_SECONDS, _ACCELERATOR_SECONDS = 5.0, 30.0  # what measuring takes, most of it compiling
+_FACTORS = (0.25, 0.5, 1, 2, 4)  # candidates, around the rule's width
+_UNIT, _REPEATS = 4, 3  # steps of a timed call, calls
+
+
+def pays(setting: Setting, functions: Functions, indices: Mapping[str, int], num_trials: int) -> bool:
+    """Whether a group trains for so long that measuring takes a small share of it. The same in equal searches."""
+    cpu = setting.mesh.devices.flat[0].platform == "cpu"
+    rate, cost = (_CPU_FLOPS, _CPU_SECONDS) if cpu else (_ACCELERATOR_FLOPS, _ACCELERATOR_SECONDS)
+    work = setting.lane_updates(indices, num_trials) * flops(functions.step.jaxpr)
+    return setting.placement.lanes is None and SHARE * work / (rate * setting.mesh.devices.size) > cost
+
+
+def layouts(setting: Setting, indices: Mapping[str, int], num_trials: int) -> tuple[Layout, ...]:
+    """The sizes that a population of these trials takes as it shrinks."""
+    return setting.layouts(setting.problem.functions(indices), indices, num_trials, known(setting, indices, num_trials))
+
+
+def known(setting: Setting, indices: Mapping[str, int], num_trials: int) -> dict[int, float]:
+    """Width -> seconds per lane and step, where that pays and was measured before."""
+    functions = setting.problem.functions(indices)
+    if not pays(setting, functions, indices, num_trials):
+        return {}
+    return measured.recall(measured.key_of(functions, setting.mesh))
+
+
+def measure(
+    setting: Setting, indices: Mapping[str, int], data: Data, trials: np.ndarray, hp: Mapping[str, Any], clock: Clock
+) -> None:
+    """Times a group's steps at several widths, where that pays and wasn't done before."""
+    functions = setting.problem.functions(indices)
+    if not pays(setting, functions, indices, len(trials)) or known(setting, indices, len(trials)):
+        return
+    begin, seconds = time.monotonic(), dict[int, float]()
+    groups = _candidates(setting, indices, data, trials, clock)
+    for group in groups:
+        group.programs.prefetch_training(group.layout)
+    for group in groups:
+        seconds[group.layout.width] = _seconds(group, hp)
+        run = seconds[groups[0].layout.width] * setting.lane_updates(indices, len(trials)) / setting.mesh.devices.size
+        if time.monotonic() - begin > SHARE * run:
+            break
+    measured.remember(measured.key_of(functions, setting.mesh), seconds)
+
+
+def _candidates(setting: Setting, indices: Mapping[str, int], data: Data, trials: Any, clock: Clock) -> list[Group]:
+    """A group for each width, the rule's first; one chunk on each device."""
+    functions = setting.problem.functions(indices)
+    rule = setting.layouts(functions, indices, len(trials))[0]
+    most = -(-len(trials) // rule.devices)
+    widths = dict.fromkeys([rule.width, *(max(1, int(f * rule.width)) for f in _FACTORS)])
+    sizes = [rule._replace(rows=w, width=w, unit=min(_UNIT, rule.unit)) for w in widths if w <= max(most, rule.width)]
+    return [
+        Group.of(setting, indices, data, np.resize(trials, layout.slots), clock, setting.plan.trials, [layout])
+        for layout in sizes
+    ]
+
+
+def _seconds(group: Group, hp: Mapping[str, Any]) -> float:
+    """Seconds per lane and step on one device, the best of several calls."""
+    group.spawn(hp)
+    layout, times = group.layout, []
+    for number in range(_REPEATS + 1):  # the first call isn't counted
+        begin = time.perf_counter()
+        group.population = group.programs.advance(
+            layout, group.population, group.of_slots(hp), layout.slots, number * layout.unit, 1
+        )
+        jax.block_until_ready(group.population.diverged)
+        times.append(time.perf_counter() - begin)
+    return min(times[1:]) / (layout.unit * layout.width * layout.runs)
