@@ -162,13 +162,37 @@ class Group:
 
     def __post_init__(self) -> None:
         self.layout = self.layouts[0]
-        free = np.full(self.layout.slots - len(self.trials), self.num_trials)
-        self.lanes = np.concatenate([self.trials, free]).astype(np.int32)
+        self.lanes = self._dealt(self.trials)
+
+    def _dealt(self, trials: np.ndarray) -> np.ndarray:
+        """[slots]: trials in the first slots of the layout."""
+        free = np.full(self.layout.slots - len(trials), self.num_trials)
+        return np.concatenate([trials, free]).astype(np.int32)
 
     @property
     def count(self) -> int:
         """Trials in training."""
         return int(np.sum(self.lanes < self.num_trials))
+
+    @property
+    def lost(self) -> bool:
+        """Whether a program that failed took the population along."""
+        return any(leaf.is_deleted() for leaf in jax.tree.leaves(self.population))
+
+    def narrow(self) -> bool:
+        """Halves the number of lanes trained at once; whether that was possible."""
+        if self.layout.width == 1:
+            return False
+        width = self.layout.width // 2
+        self.layouts = tuple(layout._replace(width=min(layout.width, width)) for layout in self.layouts)
+        self.layout = self.layout._replace(width=width)
+        return True
+
+    def restart(self) -> None:
+        """Prepares for a new population of the trials that are in training."""
+        trials = self.lanes[self.lanes < self.num_trials]
+        self.layout = fitting(self.layouts, len(trials))
+        self.lanes = self._dealt(trials)
 
     def path(self, counts: Sequence[int]) -> list[Layout]:
         """The layouts that a population takes as it shrinks through these numbers of trials."""
@@ -184,7 +208,7 @@ class Group:
         """Starts all trials; `hp` is key -> [T], here and below."""
         self.population = self.programs.spawn(self.layout, self.of_slots(hp))
 
-    def train(self, hp: dict, start: int, stop: int) -> Iterator[float]:
+    def train(self, hp: Mapping[str, Any], start: int, stop: int) -> Iterator[float]:
         """Trains from one step count to another, in calls of less than a second; yields the steps done so far."""
         done, last, at_once = self.pace.updates(start), self.pace.updates(stop), 1
         hp = self.of_slots(hp)
@@ -199,7 +223,9 @@ class Group:
             done += units * layout.unit
             yield stop if done == last else self.pace.steps(done)
 
-    def evaluate(self, hp: dict, stop: int, metric: str, mode: str) -> tuple[dict[str, np.ndarray], np.ndarray]:
+    def evaluate(
+        self, hp: Mapping[str, Any], stop: int, metric: str, mode: str
+    ) -> tuple[dict[str, np.ndarray], np.ndarray]:
         """Evaluates all trials in training.
 
         Returns:

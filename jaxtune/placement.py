@@ -198,6 +198,13 @@ def check_memory(mesh: Mesh, lanes: int, lane_bytes: int) -> None:
         )
 
 
+def check_scratch(mesh: Mesh, device_bytes: int) -> None:
+    """Raises MemoryError if a program's intermediate values can't fit, before the program takes its arguments along."""
+    needed, available = device_bytes * mesh.devices.size, available_memory(mesh)
+    if needed > available:
+        raise MemoryError(f"A program needs {needed / 1e9:.3g} GB of scratch, but {available / 1e9:.3g} GB are free.")
+
+
 def available_memory(mesh: Mesh) -> int:
     """Bytes that the devices of a mesh can still take, together."""
     if mesh.devices.flat[0].platform == "cpu":

@@ -18,6 +18,7 @@ import numpy as np
 
 from jaxtune import population as engine
 from jaxtune.functions import Functions
+from jaxtune.placement import check_scratch
 from jaxtune.population import Layout, Population, Shared
 
 _COUNT = jax.ShapeDtypeStruct((), jnp.int32)
@@ -108,11 +109,12 @@ class Programs:
         """See `population.move`; consumes the population."""
         return self._get("move", before, after)(lanes, source, np.int32(count))
 
-    def _get(self, name: str, *layouts: Layout) -> Callable:
+    def _get(self, name: str, *layouts: Layout) -> Any:
         future = self._start(name, *layouts)
         begin = time.monotonic()
         executable = future.result()
         self.clock.waited += time.monotonic() - begin
+        check_scratch(layouts[0].mesh, executable.memory_analysis().temp_size_in_bytes)
         return executable
 
     def _start(self, name: str, *layouts: Layout) -> Future:
@@ -127,7 +129,7 @@ class Programs:
         leaves, tree = jax.tree.flatten(self.shared)
         return name, *layouts, tree, tuple((leaf.shape, leaf.dtype) for leaf in leaves)
 
-    def _compile(self, name: str, *layouts: Layout) -> Callable:
+    def _compile(self, name: str, *layouts: Layout) -> Any:
         begin = time.monotonic()
         executable = _LOWER[name](self.functions, *layouts, *self._structs(layouts[0])).compile()
         spent = self.clock.compile_seconds

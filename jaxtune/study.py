@@ -3,15 +3,16 @@
 import itertools
 import threading
 import time
-import zlib
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from functools import partial
+from typing import Any, NamedTuple, TypeVar
 
 import jax
 import numpy as np
 
-from jaxtune import checks, planner
-from jaxtune.configurations import EXPLORE, TRAIN, Observed, decode, propose, study_key
+from jaxtune import checks, planner, recovery
+from jaxtune.configurations import EXPLORE, TRAIN, decode, propose, study_key
+from jaxtune.continuing import conditions, observed
 from jaxtune.data import on_devices, task_data
 from jaxtune.folds import Fold
 from jaxtune.group import Group, Setting
@@ -21,6 +22,7 @@ from jaxtune.population import HEALTHY
 from jaxtune.programs import COMPILERS, Clock
 from jaxtune.progress import Progress
 from jaxtune.record import Record
+from jaxtune.recovery import Stage, replay
 from jaxtune.resolve import Problem
 from jaxtune.result import Result
 from jaxtune.rows import Rows
@@ -29,6 +31,8 @@ from jaxtune.selection import Decision, decide
 from jaxtune.space import Space
 from jaxtune.task import Task
 from jaxtune.winner import Winner
+
+T = TypeVar("T")
 
 _TRIES = 64  # to explore hyperparameters that fulfil the constraints
 
@@ -59,6 +63,7 @@ class Study:
         self.decoded = _decoded(self.unit, problem.space)
         self.rows = Rows(problem.space, self.decoded)
         self.hp = self.decoded  # key -> [T]; changes when trials explore
+        self.course: list[dict[str, np.ndarray]] = []  # `hp` on the way to each evaluation
         self.setting = self._setting()
         self.runs = self.setting.runs
         self.groups = self._groups()
@@ -80,7 +85,7 @@ class Study:
             self.key,
             sampler=self.wishes.sampler,
             space=problem.space,
-            history=None if previous is None else _observed(problem, previous),
+            history=None if previous is None else observed(problem, previous),
             num_points=self.plan.trials,
             previous_hparams=hparams,
         )
@@ -128,6 +133,7 @@ class Study:
 
     def run(self, view: Progress, interrupted: threading.Event, callback: Callable | None) -> Result:
         """Runs the plan, as far as it gets."""
+        self.view = view
         self._start()
         if interrupted.is_set():
             raise KeyboardInterrupt
@@ -179,14 +185,26 @@ class Study:
         leader = next((group for group in self.groups if group.count), None)
         for group in self.groups:
             self._show(view, spent, row, note="" if self.record.step else "compiling")
-            for done in group.train(self.hp, start, stop):
-                if interrupted.is_set() and done < stop and group is leader and self._all_land_on(done):
-                    stop = int(done)  # the other groups go as far, so that all can be compared
-                self._show(view, spent + int(group.count * (done - start)) * self.runs, row)
-                if done >= stop:
-                    break
+
+            def train(group: Group = group, stop: int = stop, spent: int = spent) -> int:
+                for done in group.train(self.hp, start, stop):
+                    if interrupted.is_set() and done < stop and group is leader and self._all_land_on(done):
+                        stop = int(done)  # the other groups go as far, so that all can be compared
+                    self._show(view, spent + int(group.count * (done - start)) * self.runs, row)
+                    if done >= stop:
+                        break
+                return stop
+
+            stop = self._safely(group, start, train)
             spent += group.count * (stop - start) * self.runs
         return stop
+
+    def _safely(self, group: Group, reached: int, work: Callable[[], T]) -> T:
+        """Does some work on a group that has been trained up to a step, with fewer lanes at once if memory runs out."""
+        stages = zip(self.record.step, self.course, self.record.source, strict=True)
+        course = [Stage(*stage, self.training, self.kept == e) for e, stage in enumerate(stages)]
+        metric = self.problem.metric, self.problem.mode
+        return recovery.safely(work, group, lambda: replay(group, course, self.hp, reached, *metric), self.view.message)
 
     def _all_land_on(self, done: float) -> bool:
         return float(done).is_integer() and all(g.pace.lands_on(done, g.layout.unit) for g in self.groups if g.count)
@@ -204,7 +222,8 @@ class Study:
         for group in self.groups:
             if not group.count:
                 continue
-            values, steps = group.evaluate(self.hp, stop, self.problem.metric, self.problem.mode)
+            evaluate = partial(group.evaluate, self.hp, stop, self.problem.metric, self.problem.mode)
+            values, steps = self._safely(group, stop, evaluate)
             used = group.lanes[group.lanes < self.plan.trials]
             for name, table in values.items():
                 metrics.setdefault(name, np.full(shape, np.nan))[:, used] = table[:, used]
@@ -216,6 +235,7 @@ class Study:
         cost = int(np.sum(self.training)) * (stop - before) * self.runs
         explored = self._named() if self.plan.exploit is not None else {}
         self.record.append(stop, metrics, self.training, decided, cost, explored)
+        self.course.append(self.hp)
         self._book(metrics[self.problem.metric])
 
     def _named(self) -> dict[str, np.ndarray]:
@@ -354,7 +374,7 @@ class Study:
             winner=winner,
             ended=whole,
             num_tests=0 if previous is None else previous.num_tests,
-            conditions=_conditions(self.task, self.wishes.replicates, self.wishes.folds),
+            conditions=conditions(self.task, self.wishes.replicates, self.wishes.folds),
         )
 
     def _winner(self, trial: int) -> Winner | None:
@@ -376,48 +396,6 @@ class Study:
             states=states,
             layouts=group.layouts,
         )
-
-
-def check_previous(previous: Any, problem: Problem, task: Task, replicates: int, folds: Sequence[Fold] | None) -> None:
-    """Raises unless an earlier result can be continued by this search: its values have to be comparable."""
-    if previous is None:
-        return
-    if not isinstance(previous, Result):
-        raise TypeError(f"previous must be a Result of tune(), got {type(previous).__name__}.")
-    here = {"metric": problem.metric, "mode": problem.mode, "reports": sorted(_reports(problem))}
-    before = {"metric": previous.metric, "mode": previous.mode, "reports": sorted(previous.history.metrics)}
-    here |= _conditions(task, replicates, folds)
-    before |= previous.conditions
-    for what, value in here.items():
-        if value != before[what]:
-            raise ValueError(f"previous has {what} {before[what]!r}, this search {value!r}: both must agree.")
-
-
-def _conditions(task: Task, replicates: int, folds: Sequence[Fold] | None) -> dict[str, Any]:
-    """What has to be equal for two searches to be comparable, besides what they measure."""
-    digest = None
-    if folds is not None:
-        indices = np.concatenate([part for fold in folds for part in fold]).astype(np.int64)
-        digest = f"{len(folds)} with the digest {zlib.crc32(indices.tobytes()):08x}"  # other seeds deal other folds
-    return {"replicates": replicates, "folds": digest, "batch_size": task.batch_size}
-
-
-def _reports(problem: Problem) -> list[str]:
-    functions = problem.functions(next(iter(problem.space.static_combinations())))
-    return [*functions.metrics, *(f"train_{name}" for name in functions.info)]
-
-
-def _observed(problem: Problem, previous: Result) -> Observed:
-    """What samplers see of an earlier search: trials whose hyperparameters lie in the space of this one."""
-    points, values = [], []
-    for trial in previous.trials:
-        try:
-            points.append(problem.space.encode(trial.hparams))
-        except (TypeError, ValueError):
-            continue
-        values.append(trial.metrics[problem.metric] * (1.0 if problem.mode == "min" else -1.0))
-    shape = (len(points), problem.space.num_dims)
-    return Observed(np.asarray(points, np.float32).reshape(shape), np.asarray(values, np.float32))
 
 
 def _check_updates(groups: Sequence[Group], plan: Plan) -> None:

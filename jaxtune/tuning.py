@@ -8,6 +8,7 @@ from types import FrameType
 from typing import Any
 
 from jaxtune import checks
+from jaxtune.continuing import check_previous
 from jaxtune.data import smallest_fold
 from jaxtune.folds import make_folds
 from jaxtune.placement import Placement
@@ -16,7 +17,7 @@ from jaxtune.resolve import resolve
 from jaxtune.result import Result
 from jaxtune.samplers import Sobol
 from jaxtune.space import Space
-from jaxtune.study import Study, Wishes, check_previous
+from jaxtune.study import Study, Wishes
 from jaxtune.task import Task
 
 

@@ -23,9 +23,10 @@ LAYERS = [
     {"enumeration", "observed", "rows"},
     # what is searched, how it is ranked, and the population
     {"samplers", "configurations", "selection", "reads", "record", "trial", "recipe", "population"},
-    {"measured", "evaluation", "resolve", "placement", "programs", "refit"},
+    {"measured", "evaluation", "resolve", "placement", "refit"},
+    {"programs"},
     {"supervision", "group", "result"},
-    {"winner", "planner"},
+    {"winner", "planner", "recovery", "continuing"},
     {"study"},
     # the two drivers, which know everything, and their forecast
     {"tuning", "searching", "planning"},

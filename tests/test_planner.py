@@ -5,12 +5,11 @@ import json
 import jax
 import numpy as np
 import pytest
-from toys import NET, NET_SPACE, ONE
+from toys import NET, NET_SPACE, ONE, tune
 
 import jaxtune as jt
 from jaxtune import measured, planner
 from jaxtune.functions import Functions
-from jaxtune.tuning import tune
 
 SCHEDULER = jt.SuccessiveHalving(16, min_steps=4, max_steps=16, eta=4)
 

@@ -1,0 +1,121 @@
+"""A search that runs out of memory goes on with fewer lanes at once, and finds what it would have found."""
+
+import jax
+import numpy as np
+import pytest
+from counting import VALLEY, VALLEY_SPACE, valley
+from toys import NET, NET_SPACE, ONE, TWO, tune
+
+import jaxtune as jt
+from jaxtune import placement
+from jaxtune.programs import Programs
+
+HALVING = jt.SuccessiveHalving(32, min_steps=10, max_steps=40, eta=2)
+WIDE = jt.Placement(devices=TWO.devices, lanes=16)
+
+
+def exhausted():
+    return jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory allocating 160000000000 bytes.")
+
+
+@pytest.fixture
+def fail(monkeypatch):
+    """Makes a program fail at a given call while more lanes than given are trained at once; collects the widths."""
+
+    def install(name, at, width, loses):
+        run, calls, widths = getattr(Programs, name), [], []
+
+        def failing(self, layout, lanes, *args):
+            calls.append(layout.width)
+            widths.append(layout.width)
+            if len(calls) > at and layout.width > width:
+                if loses:
+                    jax.tree.map(lambda x: x.delete(), lanes)
+                raise exhausted()
+            return run(self, layout, lanes, *args)
+
+        monkeypatch.setattr(Programs, name, failing)
+        return widths
+
+    return install
+
+
+def same(a, b, **tolerance):
+    for one, other in zip(a.trials, b.trials, strict=True):
+        assert (one.steps, one.status, one.hparams) == (other.steps, other.status, other.hparams)
+        np.testing.assert_allclose(one.metrics["loss"], other.metrics["loss"], **tolerance)
+
+
+@pytest.mark.parametrize("loses", [False, True], ids=["kept", "lost"])
+@pytest.mark.parametrize(("name", "at"), [("advance", 0), ("advance", 2), ("evaluate", 1)])
+def test_a_search_goes_on_with_fewer_lanes(fail, capsys, name, at, loses):
+    arguments = {"scheduler": HALVING, "placement": WIDE}
+    expected = tune(NET, NET_SPACE, **arguments)
+    widths = fail(name, at, width=2, loses=loses)
+    found = tune(NET, NET_SPACE, **arguments, progress=True)
+    assert 16 in widths
+    assert widths[-1] <= 2
+    same(found, expected, rtol=1e-4)
+    for ours, theirs in zip(jax.tree.leaves(found.best.state), jax.tree.leaves(expected.best.state), strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-3, atol=1e-5)
+    assert "Memory ran out: the search goes on with fewer lanes at once, 2 on each device." in " ".join(
+        capsys.readouterr().err.split()
+    )
+
+
+def test_the_best_checkpoints_survive(fail):
+    """VALLEY's loss falls and rises again: the checkpoint that counts is from long before memory ran out."""
+    arguments = {"scheduler": jt.FullBudget(8, 12), "evaluate_every": 2, "keep": "best", "placement": WIDE}
+    expected = tune(VALLEY, VALLEY_SPACE, **arguments)
+    fail("advance", at=4, width=1, loses=True)
+    found = tune(VALLEY, VALLEY_SPACE, **arguments)
+    same(found, expected, rtol=1e-6)
+    assert found.best.best_step == expected.best.best_step < 10
+    count = int(found.best.state["count"])
+    assert count == found.best.best_step
+    np.testing.assert_allclose(found.best.metrics["loss"], valley(**found.best.hparams, count=count), rtol=1e-5)
+
+
+def test_exploits_are_followed(fail):
+    arguments = {"scheduler": jt.PopulationBasedTraining(8, 40, interval=10), "placement": WIDE}
+    expected = tune(NET, NET_SPACE, **arguments)
+    fail("advance", at=3, width=1, loses=True)
+    found = tune(NET, NET_SPACE, **arguments)
+    assert [t.lineage for t in found.trials] == [t.lineage for t in expected.trials]
+    same(found, expected, rtol=1e-4)
+
+
+def test_other_groups_stay_as_they_are(fail):
+    space = NET_SPACE | {"batch_size": jt.Choice([4, 8])}
+    arguments = {"scheduler": jt.FullBudget(16, 20), "placement": WIDE}
+    expected = tune(NET, space, **arguments)
+    fail("advance", at=2, width=2, loses=True)
+    same(tune(NET, space, **arguments), expected, rtol=1e-4)
+
+
+def test_single_lanes_that_do_not_fit_are_an_error(fail):
+    fail("advance", at=0, width=0, loses=True)
+    with pytest.raises(MemoryError, match="even for a single lane at once on each device"):
+        tune(NET, NET_SPACE, scheduler=HALVING, placement=ONE)
+
+
+def test_other_errors_are_not_caught(monkeypatch):
+    def broken(*_):
+        raise jax.errors.JaxRuntimeError("INTERNAL: broken")
+
+    monkeypatch.setattr(Programs, "advance", broken)
+    with pytest.raises(jax.errors.JaxRuntimeError, match="broken"):
+        tune(NET, NET_SPACE, scheduler=HALVING, placement=ONE)
+
+
+def test_programs_whose_scratch_cannot_fit_do_not_start(monkeypatch):
+    """Found out before they take the population along."""
+    scratch = []
+    monkeypatch.setattr("jaxtune.programs.check_scratch", lambda mesh, size: scratch.append(size))
+    expected = tune(NET, NET_SPACE, scheduler=HALVING, placement=WIDE)
+    limit = max(scratch) - 1
+    monkeypatch.setattr(placement, "available_memory", lambda mesh: limit * mesh.devices.size)
+    monkeypatch.setattr("jaxtune.programs.check_scratch", placement.check_scratch)
+    same(tune(NET, NET_SPACE, scheduler=HALVING, placement=WIDE), expected, rtol=1e-4)
+    with pytest.raises(MemoryError, match=r"A program needs .* GB of scratch, but .* GB are free"):
+        placement.check_scratch(WIDE.mesh(), limit + 1)
