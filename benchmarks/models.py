@@ -1,15 +1,14 @@
 """Microseconds per lane-step of plain Flax models in jaxtune's `advance`, by the number of lanes trained at once.
 
-Small transformers (linen and nnx), an LSTM, a GRU, an embedding bag, the demo's CNN and MLPs. Three tables:
+Small transformers (linen and nnx), an LSTM, a GRU, an embedding bag, the demo's CNN and MLPs. Two tables:
 
 * widths: CPU time per lane-step on one device at each width, and what the width that jaxtune would pick by itself loses
   against the best one. Run it under `taskset -c 0`, so that CPU time means one core's work, as in a search where each
   core is a device;
 * hand: the same step (a) in a Python loop over a compiled step, (b) as `jit(scan)` of one trial, (c) as
-  `jit(vmap(scan))`, against jaxtune at its best width;
-* fission: with and without `jaxtune/fission.py`, in one process.
+  `jit(vmap(scan))`, against jaxtune at its best width.
 
-    taskset -c 0 python benchmarks/models.py --data DIR [--tables widths hand fission] [--models LSTM GRU]
+    taskset -c 0 python benchmarks/models.py --data DIR [--tables widths hand] [--models LSTM GRU]
 
 DIR holds tinyshakespeare.txt (karpathy/char-rnn).
 """
@@ -26,11 +25,9 @@ from lanes import Lanes
 from side_by_side import machine, spread
 
 import jaxtune as jt
-from jaxtune import functions
 from jaxtune.demos import digits
 
 WIDTHS, STEPS = (1, 4, 16, 64), 4
-RECURRENT = ("LSTM", "GRU", "LSTM 128", "GRU 128")
 
 
 def space_of(name):
@@ -122,31 +119,6 @@ def hand(made, options):
         row(name, *cells, best, *(f"{ratio:.2f}" for ratio in ratios))
 
 
-def fission(made, options):
-    """Table: recurrent networks with their scans split and as they come."""
-    title("model", "at once", "as it comes", "split", "gain")
-    split = functions.fissioned
-    for name in [name for name in made if name in RECURRENT]:
-        trained = {}
-        for how, rewrite in {"as it comes": lambda closed: closed, "split": split}.items():
-            functions.fissioned = rewrite
-            functions._CACHE.clear()  # or the trace of the other way would be found again
-            task = made[name]()
-            trained |= {(how, width): engine(task, SPACE, width, 8) for width in (1, 2, 4, 8)}
-            for one in trained.values():
-                jax.block_until_ready(one.train(1))  # compiled while this way is in force
-        functions.fissioned = split
-        times = cpu_microseconds(
-            {key: lambda t=t: t.train(1) for key, t in trained.items()},
-            dict.fromkeys(trained, 8 * STEPS),
-            options.rounds,
-        )
-        for width in (1, 2, 4, 8):
-            before, after = times["as it comes", width], times["split", width]
-            gain = statistics.median(a / b for a, b in zip(before, after, strict=True))
-            row(name, width, spread(before), spread(after), f"{gain:.2f}")
-
-
 def title(*cells):
     """The head of a table."""
     row(*cells)
@@ -162,7 +134,7 @@ def main():
     """Prints the tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", required=True, help="folder with tinyshakespeare.txt")
-    parser.add_argument("--tables", nargs="+", choices=("widths", "hand", "fission"), default=["widths", "hand"])
+    parser.add_argument("--tables", nargs="+", choices=("widths", "hand"), default=["widths", "hand"])
     parser.add_argument("--models", nargs="+", help="all if left out")
     parser.add_argument("--widths", type=int, nargs="+", default=list(WIDTHS))
     parser.add_argument("--rounds", type=int, default=5)
@@ -173,7 +145,7 @@ def main():
     print(machine())
     print("CPU microseconds per lane-step: median (range); ratios are medians of ratios within a round\n")
     for table in options.tables:
-        {"widths": widths, "hand": hand, "fission": fission}[table](made, options)
+        {"widths": widths, "hand": hand}[table](made, options)
         print(flush=True)
 
 

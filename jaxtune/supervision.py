@@ -9,6 +9,7 @@ import optax
 from jaxtune import checks, plateau
 from jaxtune.evaluation import Evaluate
 from jaxtune.models import Model, flax_model
+from jaxtune.models.precision import InPrecision, checked_dtype
 from jaxtune.preprocess import Preprocess
 from jaxtune.recipe import Init, Recipe, Shapes, Step, compiled
 from jaxtune.task import Task
@@ -30,6 +31,7 @@ def supervised(
     preprocess: Preprocess | None = None,
     variables: Any = None,
     trainable: Callable | None = None,
+    compute_dtype: Any = None,
 ) -> Task:
     """A task that trains a Flax model on pairs of inputs and targets.
 
@@ -69,13 +71,17 @@ def supervised(
             optimizer state. Statistics of frozen layers are kept so too where `variables` gives them and a training
             step does not update them (BatchNorm with `use_running_average=True`).
 
+        compute_dtype: Floating-point type of the model's computations, such as `jnp.bfloat16` (mixed precision,
+            Micikevicius et al. 2018). Parameters and inputs are converted for each call, outputs back to float32;
+            parameters, optimizer, loss and metrics keep their own type. None: as the model does.
+
     Returns:
         A task whose state is a dict of `params`, `other` (variables that are no parameters) and `optimizer`,
         without what is frozen.
 
     Raises:
-        TypeError: The model is a linen class or an nnx instance, the data are no arrays, or a function does
-            not take its arguments.
+        TypeError: The model is a linen class or an nnx instance, the data are no arrays, a function does not take
+            its arguments, or `compute_dtype` is no floating-point type.
         ValueError: Lengths differ, there is no example, the batch size doesn't fit, or nothing is given to freeze.
 
     Example:
@@ -103,6 +109,8 @@ def supervised(
     splits = _checked_splits(train=train, validation=validation, test=test)
     checks.check_batch_size(batch_size, checks.num_examples(splits["train"], "train"))
     view = flax_model(model)
+    if compute_dtype is not None:
+        view = InPrecision(view, checked_dtype(compute_dtype))
     recipe = Recipe(
         model=view,
         optimizer=optimizer,

@@ -8,11 +8,12 @@ from jaxtune import checks
 from jaxtune.functions import asks_for, parameters
 from jaxtune.models.common import EXTRAS, is_nnx
 from jaxtune.models.linen import LinenModel
+from jaxtune.models.precision import InPrecision
 
 if TYPE_CHECKING:
     from jaxtune.models.nnx import NnxModel
 
-Model: TypeAlias = "LinenModel | NnxModel"
+Model: TypeAlias = "LinenModel | NnxModel | InPrecision"
 
 
 def flax_model(model: Any) -> Model:
