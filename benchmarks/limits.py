@@ -4,6 +4,7 @@ peak     share of the machine's own matrix product rate, and of its memory bandw
 affine   a and b of the time of a step, a + b * lanes, per model
 useful   share of the lane-steps computed that train a trial, per scheduler
 growth   time and programs against lanes, steps, trials, rungs, hyperparameters and groups: curves and their exponents
+overhead share of a search of over 10 s that is not training
 host     host time per trial of a search of 100,000 trials, and the time of its tables
 import   what `import jaxtune` adds to `import jax`
 
@@ -20,6 +21,7 @@ jt.set_host_device_count()
 
 from limits_growth import growth  # noqa: E402 - some of these start JAX
 from limits_host import host, imports  # noqa: E402
+from limits_overhead import overhead  # noqa: E402
 from limits_peak import affine, peak  # noqa: E402
 from limits_useful import useful  # noqa: E402
 from side_by_side import machine  # noqa: E402
@@ -29,6 +31,7 @@ SECTIONS = {
     "affine": ("Time of a step: a + b * lanes", affine),
     "useful": ("Useful share of lane-steps", useful),
     "growth": ("Growth", growth),
+    "overhead": ("Overhead of evaluating and moving", overhead),
     "host": ("Host time per trial", host),
     "import": ("Import", imports),
 }

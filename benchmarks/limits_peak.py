@@ -12,7 +12,7 @@ import statistics
 import jax
 import jax.numpy as jnp
 import numpy as np
-from gpu import fit
+from gpu_growth import fit
 from lanes import Lanes
 from limits_report import table, verdict
 from limits_tasks import BATCH, CLASSES, CNN, INPUTS, MLP, SPACE, Transformer, task

@@ -1,74 +1,16 @@
-"""The parts of the demo: data, schedulers, the convolution for CPUs, and the clock."""
+"""The parts of the demo: data, schedulers, and the clock."""
 
 import subprocess
 import sys
 import time
-from functools import partial
 from pathlib import Path
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
-from flax import linen as nn
-from jax import lax
 
 import jaxtune as jt
 from jaxtune.demos import digits, report
-from jaxtune.demos.convolution import shifted_convolution
-
-CONV = {"window_strides": (1, 1), "padding": "SAME", "dimension_numbers": ("NHWC", "HWIO", "NHWC")}
-
-
-# The convolution
-
-
-@pytest.mark.parametrize("kernel", [(3, 3), (2, 2), (5, 3), (1, 4)])
-def test_shifted_convolution_equals_lax(kernel):
-    keys = jax.random.split(jax.random.key(0), 3)
-    images = jax.random.normal(keys[0], (4, 6, 7, 3))
-    kernels = jax.random.normal(keys[1], (*kernel, 3, 5))
-    direction = jax.random.normal(keys[2], (4, 6, 7, 5))
-
-    @partial(jax.jit, static_argnums=0)
-    def value_and_grads(convolution, images, kernels):
-        values, pull_back = jax.vjp(partial(convolution, **CONV), images, kernels)
-        return values, pull_back(direction)
-
-    ours, native = (value_and_grads(f, images, kernels) for f in (shifted_convolution, lax.conv_general_dilated))
-    for a, b in zip(jax.tree.leaves(ours), jax.tree.leaves(native), strict=True):
-        np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-4)
-
-
-def test_shifted_convolution_in_a_flax_layer():
-    images = jax.random.normal(jax.random.key(0), (2, 8, 8, 3))
-    native = nn.Conv(4, (3, 3))
-    variables = native.init(jax.random.key(1), images)
-    ours = nn.Conv(4, (3, 3), conv_general_dilated=shifted_convolution)
-    np.testing.assert_allclose(ours.apply(variables, images), native.apply(variables, images), atol=1e-5)
-
-
-@pytest.mark.parametrize(
-    "setting",
-    [
-        {"strides": 2},
-        {"padding": "VALID"},
-        {"kernel_dilation": 2},
-        {"input_dilation": 2},
-        {"feature_group_count": 2},
-    ],
-)
-def test_shifted_convolution_refuses_what_it_does_not_know(setting):
-    layer = nn.Conv(4, (3, 3), conv_general_dilated=shifted_convolution, **setting)
-    with pytest.raises(ValueError, match="no strides, dilation or groups, and no padding but 'SAME'"):
-        layer.init(jax.random.key(0), jnp.ones((1, 8, 8, 2)))
-
-
-def test_cnn_takes_the_native_convolution_elsewhere(monkeypatch):
-    assert digits.cnn({"dropout": 0.1}).convolution is shifted_convolution
-    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
-    assert digits.cnn({"dropout": 0.1}).convolution is None
-
 
 # The data
 
