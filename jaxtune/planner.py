@@ -43,6 +43,16 @@ def known(setting: Setting, indices: Mapping[str, int], num_trials: int) -> dict
     return measured.recall(measured.key_of(functions, setting.mesh))
 
 
+def chosen_by(setting: Setting, indices: Mapping[str, int], num_trials: int) -> str:
+    """How the width of a group is found, in a word or two."""
+    if setting.placement.lanes is not None:
+        return "you"
+    if known(setting, indices, num_trials):
+        return "measurement"
+    pays_now = pays(setting, setting.problem.functions(indices), indices, num_trials)
+    return "rule; measured when it starts" if pays_now else "rule"
+
+
 def measure(
     setting: Setting, indices: Mapping[str, int], data: Data, trials: np.ndarray, hp: Mapping[str, Any], clock: Clock
 ) -> None:

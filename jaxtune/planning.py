@@ -11,7 +11,7 @@ import numpy as np
 
 from jaxtune import checks, planner
 from jaxtune.configurations import decode, propose
-from jaxtune.costs import flops
+from jaxtune.costs import flops, live_bytes
 from jaxtune.data import smallest_fold, task_data
 from jaxtune.folds import make_folds
 from jaxtune.functions import Extras
@@ -36,18 +36,22 @@ class GroupPlan(NamedTuple):
         trials: Number of trials.
         lanes: Lanes: trials times replicates times folds.
         chunk: Lanes that a device trains at once at the start.
+        chosen_by: How that number was found: a rule, a measurement on this machine, or you.
         programs: Programs to compile.
         updates: Optimizer updates of a trial that is trained to the end.
         lane_bytes: Bytes of one lane's state, and of its checkpoint where one is kept.
+        scratch_bytes: Bytes that a chunk in training takes besides on each device, about.
     """
 
     static: dict[str, Any]
     trials: int
     lanes: int
     chunk: int
+    chosen_by: str
     programs: int
     updates: int
     lane_bytes: int
+    scratch_bytes: int
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,7 +66,9 @@ class SearchPlan:
         runs: Replicates times folds.
         lane_steps: Steps over all lanes, in steps of the task's batch size: the budget.
         programs: Programs to compile, over all groups.
+        devices: Number of devices.
         memory: Bytes of all lanes' states (and checkpoints), over all devices.
+        scratch: Bytes of what the chunks in training take besides, over all devices, about.
         available: Bytes that are free there now.
         seconds: Estimated time of training, from a few steps of one chunk measured just now: good to a factor of 2 or
             3, because evaluations, moves and later, narrower chunks are not in it.
@@ -76,7 +82,9 @@ class SearchPlan:
     runs: int
     lane_steps: int
     programs: int
+    devices: int
     memory: int
+    scratch: int
     available: int
     seconds: float
     compile_seconds: float
@@ -90,10 +98,11 @@ class SearchPlan:
             f"  static: {', '.join(self.static) or 'nothing'}",
             f"  rungs:  {rungs}",
             f"  budget: {self.lane_steps:,} lane-steps",
-            f"  memory: {_bytes(self.memory)} of states, {_bytes(self.available)} free",
+            f"  memory: {_bytes(self.memory)} of states, {_bytes(self.scratch)} of scratch, on {self.devices} device(s) "
+            f"with {_bytes(self.available)} free",
             f"  time:   about {_seconds(self.seconds)} of training, {_seconds(self.compile_seconds)} of compiling",
         ]
-        heads = ("group", "trials", "lanes", "chunk", "programs", "updates", "lane")
+        heads = ("group", "trials", "lanes", "chunk", "chosen by", "programs", "updates", "lane")
         table = [heads, *(_cells(group) for group in self.groups)]
         widths = [max(len(row[i]) for row in table) for i in range(len(heads))]
         lines += [
@@ -180,7 +189,9 @@ def plan(
         runs=setting.runs,
         lane_steps=table.trial_steps * setting.runs,
         programs=programs,
+        devices=setting.mesh.devices.size,
         memory=sum(group.lanes * group.lane_bytes for group in groups),
+        scratch=setting.mesh.devices.size * max(group.scratch_bytes for group in groups),
         available=available_memory(setting.mesh),
         seconds=_training_time(setting, task, made, options, groups, hp),
         compile_seconds=_SECONDS_PER_PROGRAM * max(1.0, programs / (jax.local_device_count() or 1)),
@@ -207,9 +218,11 @@ def _group(setting: Setting, indices: Mapping[str, int], trials: int) -> GroupPl
         trials=trials,
         lanes=trials * setting.runs,
         chunk=layouts[0].width,
+        chosen_by=planner.chosen_by(setting, indices, trials),
         programs=_num_programs(layouts, table, setting),
         updates=pace.updates(table.steps),
         lane_bytes=setting.lane_bytes(functions),
+        scratch_bytes=layouts[0].width * live_bytes(functions.step.jaxpr),
     )
 
 
@@ -224,7 +237,8 @@ def _num_programs(layouts: tuple[Layout, ...], table: Plan, setting: Setting) ->
 def _training_time(setting: Setting, task: Task, folds: Any, options: list, groups: tuple, hp: dict) -> float:
     """Seconds of training, from a chunk's steps measured for the largest group and scaled by work to the others."""
     largest = max(range(len(groups)), key=lambda n: groups[n].lanes)
-    per_update = _seconds_per_update(setting, task, folds, options[largest], groups[largest].chunk, hp)
+    width, measured = groups[largest].chunk, planner.known(setting, options[largest], groups[largest].trials)
+    per_update = measured.get(width) or _seconds_per_update(setting, task, folds, options[largest], width, hp)
     work = [flops(setting.problem.functions(indices).step.jaxpr) for indices in options]
     total = 0.0
     for number, (indices, group) in enumerate(zip(options, groups, strict=True)):
@@ -269,8 +283,9 @@ def _best_time(function: Callable, *args: Any) -> float:
 
 def _cells(group: GroupPlan) -> tuple[str, ...]:
     static = ", ".join(f"{name}={value}" for name, value in group.static.items()) or "all"
-    numbers = (group.trials, group.lanes, group.chunk, group.programs, group.updates)
-    return (static, *(f"{n:,}" for n in numbers), _bytes(group.lane_bytes))
+    before, after = (group.trials, group.lanes, group.chunk), (group.programs, group.updates)
+    numbers = [tuple(f"{n:,}" for n in part) for part in (before, after)]
+    return (static, *numbers[0], group.chosen_by, *numbers[1], _bytes(group.lane_bytes))
 
 
 def _bytes(number: float) -> str:
