@@ -98,8 +98,8 @@ class SearchPlan:
             f"  static: {', '.join(self.static) or 'nothing'}",
             f"  rungs:  {rungs}",
             f"  budget: {self.lane_steps:,} lane-steps",
-            f"  memory: {_bytes(self.memory)} of states, {_bytes(self.scratch)} of scratch, on {self.devices} device(s) "
-            f"with {_bytes(self.available)} free",
+            f"  memory: {_bytes(self.memory)} of states, {_bytes(self.scratch)} of scratch; "
+            f"{self.devices} device(s) with {_bytes(self.available)} free",
             f"  time:   about {_seconds(self.seconds)} of training, {_seconds(self.compile_seconds)} of compiling",
         ]
         heads = ("group", "trials", "lanes", "chunk", "chosen by", "programs", "updates", "lane")

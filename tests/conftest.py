@@ -1,9 +1,18 @@
-"""Eight CPU devices for every test, so that meshes of 1, 2 and 8 can be compared."""
+"""Eight CPU devices for every test, so that meshes of 1, 2 and 8 can be compared; caches in a folder of their own."""
 
+import atexit
 import gc
 import itertools
 import os
+import shutil
+import tempfile
 from pathlib import Path
+
+if "PYTEST_XDIST_WORKER" not in os.environ:  # workers inherit these from the first process
+    os.environ["XDG_CACHE_HOME"] = tempfile.mkdtemp(prefix="jaxtune-tests-")
+    os.environ["JAX_COMPILATION_CACHE_DIR"] = os.environ["XDG_CACHE_HOME"]  # many tests compile equal programs
+    os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
+    atexit.register(shutil.rmtree, os.environ["XDG_CACHE_HOME"], ignore_errors=True)
 
 import jax
 

@@ -7,6 +7,7 @@ import pytest
 from toys import DESCENT, DESCENT_SPACE, NET, NET_SPACE, ONE, TWO, tune
 
 import jaxtune as jt
+from jaxtune import measured, planner
 
 SCHEDULER = jt.SuccessiveHalving(8, min_steps=10, max_steps=40, eta=4)
 
@@ -86,3 +87,21 @@ def test_text():
     text = repr(plan(space=NET_SPACE | {"width": jt.Choice([4, 8])}))
     for words in ("8 trials", "width=4", "lane-steps", "memory:", "8 to step 10, 2 to step 40", "traced: lr, dropout"):
         assert words in text
+
+
+def test_tells_devices_scratch_and_how_the_width_was_chosen(monkeypatch):
+    planned = plan(placement=TWO)
+    assert planned.devices == 2
+    group = planned.groups[0]
+    assert planned.scratch == 2 * group.scratch_bytes > 0
+    assert group.chosen_by == "rule"
+    given = plan(placement=jt.Placement(devices=TWO.devices, lanes=1)).groups[0]
+    assert (given.chosen_by, given.scratch_bytes) == ("you", group.scratch_bytes // group.chunk)
+    monkeypatch.setattr(planner, "pays", lambda *_: True)
+    monkeypatch.setattr(measured, "recall", lambda _: {})
+    assert plan().groups[0].chosen_by == "rule; measured when it starts"
+    monkeypatch.setattr(measured, "recall", lambda _: {2: 0.5, 1: 0.25})
+    by_measurement = plan()
+    assert (by_measurement.groups[0].chosen_by, by_measurement.groups[0].chunk) == ("measurement", 1)
+    assert by_measurement.seconds == 0.25 * by_measurement.lane_steps  # what was measured is not measured again
+    assert "1 device(s) with" in repr(by_measurement)
