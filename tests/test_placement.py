@@ -109,6 +109,7 @@ def test_memory_error_says_how_many_lanes_fit(monkeypatch):
 def test_tune_refuses_a_population_that_cannot_fit(monkeypatch):
     """A lane of DESCENT is two vectors of three float32 and a counter: 28 bytes."""
     monkeypatch.setattr(placement, "available_memory", lambda mesh: 28 * 20)
+    monkeypatch.setattr("jaxtune.programs.check_scratch", lambda *_: None)
     scheduler = jt.FullBudget(trials=20, steps=20)
     assert len(tune(DESCENT, DESCENT_SPACE, scheduler=scheduler).trials) == 20
     with pytest.raises(MemoryError, match="^60 lanes of .* about 20 lanes would fit"):

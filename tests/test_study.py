@@ -9,9 +9,9 @@ from counting import COUNTING, LR, VALLEY, VALLEY_SPACE, valley
 from toys import DESCENT, DESCENT_SPACE, NET, NET_SPACE, Listed, X, Y, tune
 
 import jaxtune as jt
+from jaxtune.continuing import observed
 from jaxtune.resolve import resolve
 from jaxtune.space import Space
-from jaxtune.study import _observed
 
 
 def hiked(*configurations, scheduler=None, steps=50, **options):
@@ -269,9 +269,9 @@ def test_samplers_see_earlier_trials():
     assert seen == [None]
     both = tune(VALLEY, space, sampler=Watching(), previous=first, **options)
     assert len(seen) > 1
-    observed = _observed(resolve(VALLEY, Space.of(space), "gain", "max"), both)
-    np.testing.assert_allclose(observed.points[:, 0], [trial.hparams["lr"] for trial in both.trials], rtol=1e-5)
-    np.testing.assert_allclose(observed.values, [trial.metrics["loss"] for trial in both.trials], rtol=1e-5)
+    told = observed(resolve(VALLEY, Space.of(space), "gain", "max"), both)
+    np.testing.assert_allclose(told.points[:, 0], [trial.hparams["lr"] for trial in both.trials], rtol=1e-5)
+    np.testing.assert_allclose(told.values, [trial.metrics["loss"] for trial in both.trials], rtol=1e-5)
 
 
 def test_population_based_training_and_halving_follow_each_other():
