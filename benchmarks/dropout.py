@@ -54,7 +54,7 @@ _FREE = define_prng_impl(
 
 
 KINDS = {
-    "JAX's": {"jaxtune.functions.bits.written_out": lambda closed: closed},
+    "JAX's": {"jaxtune.functions._FASTER": {}},
     "written out": {},
     "no draw": {"jaxtune.bits._UNROLLED": _FREE},
 }
@@ -86,7 +86,7 @@ def numbers(draw, repeats, rounds):
     key, candidates = jax.random.key(0), {}
     for kind in KINDS:
         with draws(kind):
-            traced = functions.bits.written_out(jax.make_jaxpr(loop)(key))
+            traced = functions.rewritten(jax.make_jaxpr(loop)(key), functions._FASTER)
             candidates[kind] = functools.partial(jax.jit(jaxpr_as_fun(traced)).lower(key).compile(), key)
     each = repeats * math.prod(SHAPE) * 1e-9
     return {kind: [t / each for t in times] for kind, times in seconds(candidates, rounds).items()}
