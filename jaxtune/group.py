@@ -195,8 +195,8 @@ class Group:
         self.lanes = self._dealt(trials)
 
     def path(self, counts: Sequence[int]) -> list[Layout]:
-        """The layouts that a population takes as it shrinks through these numbers of trials."""
-        return list(dict.fromkeys([self.layout, *(fitting(self.layouts, n) for n in counts if n)]))
+        """The layouts of a population as it shrinks through these numbers of trials, one for each different number."""
+        return [self.layout, *(fitting(self.layouts, n) for n in list(dict.fromkeys(counts))[1:] if n)]
 
     def prefetch(self, path: Sequence[Layout], others: Sequence[Layout], stops: Sequence[int]) -> None:
         """Starts compiling what training in these layouts, with evaluations at these steps, is going to need."""

@@ -94,7 +94,8 @@ class Step(NamedTuple):
     width: int  # lanes trained at once
 
 
-_CPU_STEPS = (Step(8, 4), Step(2, 1))
+_CPU_STEPS = (Step(8, 2), Step(1, 1))  # a narrow chunk pads little, and two lanes cost hardly more than four each
+_NARROW = 1.03  # what a lane costs more in a chunk of half the width, about
 _ACCELERATOR_STEPS = (Step(512, 512), Step(128, 128), Step(32, 32))  # below a/b lanes a wider step costs little
 
 
@@ -165,13 +166,20 @@ def choose_ladder(
         measured: Width -> seconds per lane and step; empty if nothing was measured.
     """
     cpu = mesh.devices.flat[0].platform == "cpu"
+    lower = _CPU_STEPS if cpu else _ACCELERATOR_STEPS
     if placement.lanes is not None:
-        widest = placement.lanes
-    elif measured:
+        return ladder(lanes, placement.lanes, lower)
+    if measured:
         widest = min(measured, key=lambda width: measured[width])
     else:
         widest = _cpu_width(mesh, state_bytes + step_bytes) if cpu else _accelerator_width(mesh, step_bytes)
-    return ladder(lanes, widest, _CPU_STEPS if cpu else _ACCELERATOR_STEPS)
+    return ladder(lanes, _with_less_padding(lanes, widest), lower)
+
+
+def _with_less_padding(lanes: int, width: int) -> int:
+    """Half the width, if what that saves of the last chunk is worth more than what narrow chunks cost."""
+    whole, half = (-(-lanes // w) * w for w in (width, max(1, width // 2)))
+    return width if whole <= _NARROW * half else width // 2
 
 
 def _cpu_width(mesh: Mesh, lane_bytes: int) -> int:

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import jax
@@ -229,9 +230,10 @@ def _group(setting: Setting, indices: Mapping[str, int], trials: int) -> GroupPl
 def _num_programs(layouts: tuple[Layout, ...], table: Plan, setting: Setting) -> int:
     """Spawn, then per size: train, evaluate, keep; and moves between sizes."""
     prunes = table.population[-1] < table.trials
-    path = dict.fromkeys(fitting(layouts, n) for n in table.population if n <= layouts[0].slots)
+    counts = [n for n in dict.fromkeys(table.population) if n <= layouts[0].slots]
+    path = [fitting(layouts, n) for n in counts] * (1 if table.exploit is None else 2)
     sizes = len(layouts) if prunes else 1
-    return 1 + sizes * (3 if setting.keeps_best else 2) + max(0, len(path) - 1)
+    return 1 + sizes * (3 if setting.keeps_best else 2) + len(set(pairwise(path)))
 
 
 def _training_time(setting: Setting, task: Task, folds: Any, options: list, groups: tuple, hp: dict) -> float:

@@ -59,8 +59,9 @@ class Programs:
         self._start("spawn", path[0])
         for before, layout in zip([None, *path], path, strict=False):
             if before is not None:
-                self._start("move", before, layout)
-            self._start_rungs(layout)
+                self._start("move", before, layout)  # also within equal arrays, where survivors close ranks
+            if layout != before:
+                self._start_rungs(layout)
         for layout in others:
             self._start_rungs(layout)
 

@@ -169,6 +169,7 @@ class Study:
         prunes = population[-1] < self.plan.trials or self.wishes.patience is not None
         for group in self.groups:
             path = group.path(population) if len(self.groups) == 1 else [group.layout]
+            path += path if self.plan.exploit is not None else []  # copies move within equal arrays
             group.prefetch(path, [x for x in group.layouts if prunes and x not in path], stops)
         nothing = np.zeros((self.runs, self.plan.trials))
         for number, row in enumerate(self.plan.rows[:-1]):

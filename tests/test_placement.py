@@ -78,19 +78,22 @@ def test_small_lanes_share_the_cores_of_a_lone_device(monkeypatch):
 
 def test_chunks_are_no_wider_than_the_population():
     where = Placement(devices=ONE.devices, lanes=64)
-    assert [choose_ladder(where, where.mesh(), lanes, 1, 1, {})[0].width for lanes in (1, 8, 9, 17, 100)] == [
-        1,
-        4,
-        16,
-        32,
-        64,
-    ]
+    widths = [choose_ladder(where, where.mesh(), lanes, 1, 1, {})[0].width for lanes in (1, 8, 9, 17, 100)]
+    assert widths == [1, 2, 16, 32, 64]
+
+
+def test_chunks_are_narrower_where_the_last_one_would_be_nearly_empty(monkeypatch):
+    """25 lanes are 28 in chunks of four, 26 in chunks of two; 27 and 250 are as good in chunks of four."""
+    widths = [width(2**15, lanes=lanes, l2=2**19, monkeypatch=monkeypatch) for lanes in (24, 25, 27, 250)]
+    assert widths == [4, 2, 4, 4]
+    where = Placement(devices=TWO.devices, lanes=4)
+    assert width(2**15, where=where, lanes=25, monkeypatch=monkeypatch) == 4  # as wanted
 
 
 def test_what_was_measured_goes_before_the_rule(monkeypatch):
     times = {1: 4e-3, 2: 3e-3, 8: 2e-3, 32: 5e-3}
     assert width(2**14, measured=times, monkeypatch=monkeypatch) == 8 != width(2**14, monkeypatch=monkeypatch)
-    assert width(2**14, measured=times, lanes=3, monkeypatch=monkeypatch) == 4  # no wider than the population
+    assert width(2**14, measured=times, lanes=3, monkeypatch=monkeypatch) == 2  # no wider than the population
     assert width(2**14, where=Placement(devices=TWO.devices, lanes=2), measured=times, monkeypatch=monkeypatch) == 2
 
 
