@@ -86,7 +86,7 @@ def of_plan(problem, plan):
 def rows_computed(layout, count):
     """Rows that all devices compute in a step to train so many trials, from the engine's own count of chunks."""
     chunks = jax.shard_map(
-        lambda n: engine._num_chunks(n, layout).reshape(1),
+        lambda n: engine.num_chunks(n, layout).reshape(1),
         mesh=layout.mesh,
         in_specs=PartitionSpec(),
         out_specs=PartitionSpec(engine.AXIS),

@@ -11,7 +11,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from jaxtune.space import Condition, Entry, Space
+from jaxtune.hyperparameters import Condition, Entry
+from jaxtune.space import Space
 
 INACTIVE = 0.5  # what `Space.encode` writes too
 

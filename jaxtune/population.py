@@ -1,95 +1,42 @@
-"""The population: all lanes in training, and the four programs that act on it.
+"""The population: the programs that train, evaluate and move all lanes.
 
-Shapes: R runs x rows x D devices make the lanes; a run is one replicate on one fold. Slot s = row * D + device holds
-one trial, the same one in every run. Leaves are sharded over the device axis, and `shard_map` gives each device its own
-rows. Randomness is shared: keys derive from the replicate, the purpose and the step, never from the trial, so keys,
-batches and random draws have no lane axis under vmap.
+Shapes as in `lanes.py`: leaves of a population are [R, rows, D, ...]. Randomness is shared: keys derive from the
+replicate, the purpose and the step, never from the trial, so keys, batches and random draws have no lane axis under
+vmap.
 """
 
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
-import flax.struct
 import jax
 import jax.numpy as jnp
 from jax import lax
-from jax.sharding import Mesh, NamedSharding
-from jax.sharding import PartitionSpec as P
 
 from jaxtune import draws
+from jaxtune.bitcast import as_before, as_integers
 from jaxtune.data import Data
-from jaxtune.functions import Extras, Functions
+from jaxtune.functions import Functions
+from jaxtune.lanes import (
+    AXIS,
+    EVALUATE,
+    HEALTHY,
+    INIT,
+    ORDER,
+    STEP,
+    Layout,
+    Population,
+    Shared,
+    num_chunks,
+    per_device,
+    put,
+    replicate_key,
+    take,
+    take_hp,
+)
 from jaxtune.order import Window, batch_indices, empty_window
 
-AXIS = "lanes"
-INIT, ORDER, STEP, EVALUATE = range(4)  # what a key of a replicate is for
-HEALTHY = -1
 _MOVE_BYTES = 2**21  # scratch of a move per device, about
 _DRAW_BYTES = 2**26  # draws of a unit that are worth keeping
 _SHARED = (True, False, True, False, True)  # of (key, state, batch, hp, extras), what has no lane axis
-
-
-class Layout(NamedTuple):
-    """How lanes lie on devices: with the traced functions, the static key of a program."""
-
-    mesh: Mesh
-    rows: int  # lanes per device and run that the arrays hold
-    width: int  # lanes that a device trains at once; divides rows
-    runs: int
-    unit: int  # steps of the innermost loop
-    batch_size: int | None
-    fewest: int | None  # examples in the smallest fold's training part, if they come in batches
-    keeps_best: bool  # whether the population holds a checkpoint of each lane
-
-    @property
-    def devices(self) -> int:
-        """Number of devices."""
-        return self.mesh.devices.size
-
-    @property
-    def slots(self) -> int:
-        """Trials that the arrays can hold."""
-        return self.rows * self.devices
-
-    @property
-    def lanes(self) -> NamedSharding:
-        """Placement of population leaves [R, rows, D, ...]."""
-        return NamedSharding(self.mesh, P(None, None, AXIS))
-
-    @property
-    def everywhere(self) -> NamedSharding:
-        """Placement of data, keys and tables: a copy on each device."""
-        return NamedSharding(self.mesh, P())
-
-
-class Population(flax.struct.PyTreeNode):
-    """State of all lanes."""
-
-    state: Any  # the trials' states; leaves [R, rows, D, ...]
-    kept: Any  # their best states so far, likewise; None if these are not kept
-    diverged: jax.Array  # [R, rows, D] int32: step of the first non-finite loss or metric, or HEALTHY
-    info_sum: dict[str, jax.Array]  # [R, rows, D] float: sums of what steps log since the last evaluation
-    info_count: dict[str, jax.Array]  # [R, rows, D] int32: how many of these were numbers
-
-
-class Shared(flax.struct.PyTreeNode):
-    """What all lanes share."""
-
-    key: jax.Array  # key of the study
-    consts: Any  # arrays that user functions close over
-    data: Data
-    replicate: jax.Array  # [R] int32: which replicate each run is
-    fold: jax.Array  # [R] int32: and on which fold
-    total_steps: jax.Array  # int32
-
-    def extras(self, step: Any, fold: Any) -> Extras:
-        """What task functions may ask for by name, in one fold."""
-        return Extras(step, self.total_steps, self.data.of_fold(self.data.stats, fold))
-
-
-def replicate_key(key: jax.Array, replicate: Any, purpose: int) -> jax.Array:
-    """The key that serves one purpose in one replicate."""
-    return jax.random.fold_in(jax.random.fold_in(key, replicate), purpose)
 
 
 def spawn(functions: Functions, layout: Layout, hp: Any, shared: Shared) -> Population:
@@ -107,7 +54,7 @@ def spawn(functions: Functions, layout: Layout, hp: Any, shared: Shared) -> Popu
             fold = shared.fold[index]
             key = replicate_key(shared.key, shared.replicate[index], INIT)
             init = jax.vmap(functions.init, in_axes=(None, None, 0, None), axis_size=layout.rows)
-            lanes_hp = _take_hp(hp, 0, layout.rows)
+            lanes_hp = take_hp(hp, 0, layout.rows)
             return init(shared.consts["init"], key, lanes_hp, shared.extras(jnp.int32(0), fold))
 
         state = jax.tree.map(lambda x: jnp.expand_dims(x, 2), lax.map(run, jnp.arange(layout.runs)))
@@ -117,7 +64,7 @@ def spawn(functions: Functions, layout: Layout, hp: Any, shared: Shared) -> Popu
         kept = jax.tree.map(jnp.copy, state) if layout.keeps_best else None
         return Population(state, kept, jnp.full(shape, HEALTHY, jnp.int32), zeros, counts)
 
-    return _per_device(layout, body, hp, shared)
+    return per_device(layout, body, hp, shared)
 
 
 def advance(
@@ -137,7 +84,7 @@ def advance(
     """
 
     def body(population: Population, hp: Any, shared: Shared, num_lanes: Any, start: Any, num_units: Any) -> Any:
-        chunks = _num_chunks(num_lanes, layout)
+        chunks = num_chunks(num_lanes, layout)
         kept, population = population.kept, population.replace(kept=None)  # no loop carries what it doesn't change
 
         def unit(index: Any, carry: Any) -> Any:
@@ -155,19 +102,19 @@ def advance(
 
             def chunk(number: Any, population: Population) -> Population:
                 row = number * layout.width
-                lanes = _take(population, index, row, layout.width)
-                hp_chunk = _take_hp(hp, row, layout.width)
+                lanes = take(population, index, row, layout.width)
+                hp_chunk = take_hp(hp, row, layout.width)
                 states, info = lax.scan(
                     lambda states, x: step(states, hp_chunk, *x), lanes.state, (steps, indices, drawn)
                 )
-                return _put(population, _book(lanes, states, info, steps), index, row)
+                return put(population, _book(lanes, states, info, steps), index, row)
 
             return lax.fori_loop(0, chunks, chunk, population), windows
 
         windows = _empty_windows(layout, shared.data)
         return lax.fori_loop(0, num_units, unit, (population, windows))[0].replace(kept=kept)
 
-    return _per_device(layout, body, population, hp, shared, num_lanes, start, num_units)
+    return per_device(layout, body, population, hp, shared, num_lanes, start, num_units)
 
 
 def evaluate(
@@ -200,7 +147,7 @@ def evaluate(
         metrics and of `train_<name>` averages; NaN for diverged lanes.
     """
     names = functions.metrics
-    axes = (None, None, 0, None, 0, None)  # of (consts, key, state, data, hp, extras)
+    observes = functions.observe is not None
 
     def body(population: Population, hp: Any, shared: Shared, num_lanes: Any, stop: Any, metric: Any, sign: Any) -> Any:
         def run(index: Any, carry: tuple[Any, jax.Array]) -> tuple[Any, jax.Array]:
@@ -211,37 +158,48 @@ def evaluate(
             def chunk(number: Any, carry: tuple[Any, jax.Array]) -> tuple[Any, jax.Array]:
                 states, record = carry
                 row = number * layout.width
-                state = _take(states if observes else population.state, index, row, layout.width)
-                hp_chunk = _take_hp(hp, row, layout.width)
-                one = jax.vmap(functions.evaluate, in_axes=axes, axis_size=layout.width)
-                values = one(shared.consts["evaluate"], key, state, data, hp_chunk, extras)
-                values = jnp.stack([values[name].astype(jnp.float32) for name in names], axis=1)  # [width, M]
+                state = take(states if observes else population.state, index, row, layout.width)
+                hp_chunk = take_hp(hp, row, layout.width)
+                values = _values(functions, layout.width, shared.consts["evaluate"], key, state, data, hp_chunk, extras)
                 if functions.observe is not None:
                     observe = jax.vmap(functions.observe, in_axes=(None, 0, 0, 0, None), axis_size=layout.width)
                     score = sign * jnp.take(values, metric, axis=1)
                     changed = observe(shared.consts["observe"], state, score, hp_chunk, extras)
-                    states = _put(states, changed, index, row)
-                return states, _put(record, values, index, row)
+                    states = put(states, changed, index, row)
+                return states, put(record, values, index, row)
 
-            return lax.fori_loop(0, _num_chunks(num_lanes, layout), chunk, carry)
+            return lax.fori_loop(0, num_chunks(num_lanes, layout), chunk, carry)
 
-        observes = functions.observe is not None
         empty = jnp.zeros((layout.runs, layout.rows, 1, len(names)), jnp.float32)
         states, record = lax.fori_loop(0, layout.runs, run, (population.state if observes else None, empty))
         states = states if observes else population.state
-        finite = jnp.isfinite(jnp.take(record, metric, axis=-1))
-        if "loss" in names:
-            finite &= jnp.isfinite(record[..., names.index("loss")])
-        diverged = jnp.where((population.diverged == HEALTHY) & ~finite, stop - 1, population.diverged)
-        lost = diverged != HEALTHY
-        values = {name: jnp.where(lost, jnp.nan, record[..., i]) for i, name in enumerate(names)}
-        for name, total in population.info_sum.items():
-            count = population.info_count[name]
-            values[f"train_{name}"] = jnp.where(count > 0, total / jnp.maximum(count, 1), jnp.nan)
-        fresh = jax.tree.map(jnp.zeros_like, (population.info_sum, population.info_count))
-        return Population(states, population.kept, diverged, *fresh), values
+        return _recorded(population.replace(state=states), record, names, stop, metric)
 
-    return _per_device(layout, body, population, hp, shared, num_lanes, stop, metric, sign)
+    return per_device(layout, body, population, hp, shared, num_lanes, stop, metric, sign)
+
+
+def _values(functions: Functions, width: int, *args: Any) -> jax.Array:
+    """All metrics of a chunk, [width, M]."""
+    axes = (None, None, 0, None, 0, None)  # of (consts, key, state, data, hp, extras)
+    values = jax.vmap(functions.evaluate, in_axes=axes, axis_size=width)(*args)
+    return jnp.stack([values[name].astype(jnp.float32) for name in functions.metrics], axis=1)
+
+
+def _recorded(
+    population: Population, record: jax.Array, names: tuple[str, ...], stop: Any, metric: Any
+) -> tuple[Population, dict[str, jax.Array]]:
+    """The result of `evaluate`, from the values [R, rows, 1, M] of all metrics."""
+    finite = jnp.isfinite(jnp.take(record, metric, axis=-1))
+    if "loss" in names:
+        finite &= jnp.isfinite(record[..., names.index("loss")])
+    diverged = jnp.where((population.diverged == HEALTHY) & ~finite, stop - 1, population.diverged)
+    lost = diverged != HEALTHY
+    values = {name: jnp.where(lost, jnp.nan, record[..., i]) for i, name in enumerate(names)}
+    for name, total in population.info_sum.items():
+        count = population.info_count[name]
+        values[f"train_{name}"] = jnp.where(count > 0, total / jnp.maximum(count, 1), jnp.nan)
+    fresh = jax.tree.map(jnp.zeros_like, (population.info_sum, population.info_count))
+    return Population(population.state, population.kept, diverged, *fresh), values
 
 
 def keep(layout: Layout, population: Population, improved: jax.Array) -> Population:
@@ -261,7 +219,7 @@ def keep(layout: Layout, population: Population, improved: jax.Array) -> Populat
 
         return population.replace(kept=jax.tree.map(chosen, population.state, population.kept))
 
-    return _per_device(layout, body, population, {"improved": improved})
+    return per_device(layout, body, population, {"improved": improved})
 
 
 def move(before: Layout, after: Layout, population: Population, source: jax.Array, num_lanes: jax.Array) -> Population:
@@ -288,11 +246,11 @@ def move(before: Layout, after: Layout, population: Population, source: jax.Arra
 
         def fetch(x: jax.Array, slots: jax.Array) -> jax.Array:
             rows, devices = slots // before.devices, slots % before.devices
-            part = _as_integers(x[:, rows, 0])
+            part = as_integers(x[:, rows, 0])
             mine = (devices == here).reshape(1, -1, *[1] * (part.ndim - 2))
             part = jnp.where(mine, part, jnp.zeros((), part.dtype))
             part = part.reshape(part.shape[0], block, before.devices, *part.shape[2:])
-            return _as_before(lax.psum_scatter(part, AXIS, scatter_dimension=2, tiled=True), x)
+            return as_before(lax.psum_scatter(part, AXIS, scatter_dimension=2, tiled=True), x)
 
         def step(number: Any, target: Any) -> Any:
             slots = lax.dynamic_slice_in_dim(source, number * block * before.devices, block * before.devices)
@@ -304,67 +262,7 @@ def move(before: Layout, after: Layout, population: Population, source: jax.Arra
         start = population if before.rows == after.rows else jax.tree.map(lambda x: x[:, : after.rows], population)
         return lax.fori_loop(0, -(-num_lanes // (block * before.devices)), step, start)
 
-    return _per_device(before, body, population, source, num_lanes)
-
-
-def _per_device(layout: Layout, body: Callable, *args: Any) -> Any:
-    """Runs `body` on each device with its own rows of populations and of hyperparameters, and all other arguments.
-
-    Leaves of a population are [R, rows, 1, ...] there, and so are results; a dict of hyperparameters, name -> [slots],
-    becomes [rows, 1]. The device axis stays: without it XLA would copy a population on its way in and out of the loops.
-    """
-
-    def spec(arg: Any) -> P:
-        if isinstance(arg, Population):
-            return P(None, None, AXIS)
-        return P(None, AXIS) if isinstance(arg, dict) else P()
-
-    tables = [
-        jax.tree.map(lambda x: x.reshape(layout.rows, layout.devices), arg) if isinstance(arg, dict) else arg
-        for arg in args
-    ]
-    mapped = jax.shard_map(
-        body,
-        mesh=layout.mesh,
-        in_specs=tuple(spec(arg) for arg in tables),
-        out_specs=P(None, None, AXIS),
-        check_vma=False,
-    )
-    return mapped(*tables)
-
-
-def _num_chunks(num_lanes: jax.Array, layout: Layout) -> jax.Array:
-    """Chunks with a lane in use on this device: slots are dealt round-robin, so that some devices have fewer."""
-    rows = -(-(num_lanes - lax.axis_index(AXIS)) // layout.devices)
-    return -(-rows // layout.width)
-
-
-def _start(x: jax.Array, *first: Any) -> list[jax.Array]:
-    """Indices of one dtype, also where JAX's default is 64 bits."""
-    return [jnp.int32(i) for i in (*first, *[0] * (x.ndim - len(first)))]
-
-
-def _take(tree: Any, replicate: Any, row: Any, width: int) -> Any:
-    """[R, rows, 1, ...] -> [width, ...]."""
-
-    def slice_of(x: jax.Array) -> jax.Array:
-        return lax.dynamic_slice(x, _start(x, replicate, row), (1, width, 1, *x.shape[3:]))[0, :, 0]
-
-    return jax.tree.map(slice_of, tree)
-
-
-def _take_hp(hp: Any, row: Any, width: int) -> Any:
-    """[rows, 1] -> [width]."""
-    return jax.tree.map(lambda x: lax.dynamic_slice(x, _start(x, row), (width, 1))[:, 0], hp)
-
-
-def _put(tree: Any, part: Any, replicate: Any, row: Any) -> Any:
-    """Writes [width, ...] into [R, rows, 1, ...]."""
-    return jax.tree.map(
-        lambda x, p: lax.dynamic_update_slice(x, p[None, :, None], _start(x, replicate, row)),
-        tree,
-        part,
-    )
+    return per_device(before, body, population, source, num_lanes)
 
 
 class _Step(NamedTuple):
@@ -456,27 +354,3 @@ def _unit_indices(
     indices, window = batch_indices(window, key, first, count, layout.batch_size, layout.unit)
     windows = jax.tree.map(lambda x, w: lax.dynamic_update_index_in_dim(x, w, index, 0), windows, window)
     return rows[indices], windows
-
-
-def _as_integers(x: jax.Array) -> jax.Array:
-    """What stays as it is to the last bit when zeros are added: sums of floats lose -0.0 and denormals."""
-    if jnp.issubdtype(x.dtype, jax.dtypes.prng_key):
-        return jax.random.key_data(x)
-    if x.dtype == jnp.bool_:
-        return x.astype(jnp.uint8)
-    if jnp.issubdtype(x.dtype, jnp.complexfloating):
-        x = jnp.stack([x.real, x.imag], axis=-1)
-    if jnp.issubdtype(x.dtype, jnp.inexact):
-        return lax.bitcast_convert_type(x, jnp.dtype(f"uint{8 * x.dtype.itemsize}"))
-    return x
-
-
-def _as_before(x: jax.Array, like: jax.Array) -> jax.Array:
-    if jnp.issubdtype(like.dtype, jax.dtypes.prng_key):
-        return jax.random.wrap_key_data(x, impl=jax.random.key_impl(like))
-    if jnp.issubdtype(like.dtype, jnp.complexfloating):
-        parts = lax.bitcast_convert_type(x, jnp.finfo(like.dtype).dtype)
-        return lax.complex(parts[..., 0], parts[..., 1])
-    if jnp.issubdtype(like.dtype, jnp.inexact):
-        return lax.bitcast_convert_type(x, like.dtype)
-    return x.astype(like.dtype)

@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-import csv
 import html
 import math
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 
-from jaxtune import plots
+from jaxtune import plots, tables
 from jaxtune.checks import check_whole
 from jaxtune.gap import Gap
 from jaxtune.history import History, rank_trials
 from jaxtune.options import is_number
 from jaxtune.refit import Refit
-from jaxtune.text import csv_cell, listing, short, with_error
+from jaxtune.text import listing, short, with_error
 from jaxtune.trial import Trial, Trials, make_trials, statuses, with_errors
 
 
@@ -121,9 +120,12 @@ class Result:
         Raises:
             ValueError: the task has no test data, there is no best trial, or its weights are gone.
         """
-        self._tested = self._testable("test()").metrics("test")
+        return with_errors(self._look_at_test(self._testable("test()")))
+
+    def _look_at_test(self, winner: Any) -> dict[str, np.ndarray]:
+        self._tested = winner.metrics("test")
         self.num_tests += 1
-        return with_errors(self._tested)
+        return self._tested
 
     def gap(self) -> Gap:
         """How much worse the best trial is on the test split than on the validation data that selected it.
@@ -134,13 +136,12 @@ class Result:
             ValueError: as `test`.
         """
         winner = self._testable("gap()")
-        if self._tested is None:
-            self.test()
+        tested = self._look_at_test(winner) if self._tested is None else self._tested
         return Gap.of(
             self.metric,
             self.mode,
             validation=np.ravel(self.best.replicates[self.metric]),
-            test=self._tested[self.metric],  # type: ignore[index]
+            test=tested[self.metric],
             errors={split: winner.sampling_error(split)[self.metric] for split in ("validation", "test")},
             candidates=self._candidates(),
         )
@@ -209,17 +210,7 @@ class Result:
         With several replicates the ranking metric's standard error is `<metric>_se`. A hyperparameter that a
         trial doesn't have is None; one that is named like another column gets the prefix `hp_`.
         """
-        metrics = list(self.history.metrics)
-        error = [f"{self.metric}_se"] if self.num_runs > 1 else []
-        columns = self._hparam_columns({"id", "steps", "status", "bracket", *metrics, *error})
-        return [
-            {"id": trial.id}
-            | {column: trial.hparams.get(name) for name, column in columns.items()}
-            | {name: trial.metrics[name] for name in metrics}
-            | {name: trial.standard_error[self.metric] for name in error}
-            | {"steps": trial.steps, "status": trial.status, "bracket": trial.bracket}
-            for trial in self.trials
-        ]
+        return tables.records(self.trials, self.history, self.metric)
 
     def to_dataframe(self) -> Any:
         """The `records` as a pandas DataFrame.
@@ -241,24 +232,11 @@ class Result:
 
         Text that a spreadsheet would take for a formula (it starts with = + - or @) gets a leading quote.
         """
-        records = self.records()
-        with open(path, "w", newline="", encoding="utf-8") as file:
-            writer = csv.writer(file)
-            writer.writerow([csv_cell(name) for name in (records[0] if records else ())])
-            writer.writerows([csv_cell(value) for value in record.values()] for record in records)
+        tables.write_csv(path, self.records())
 
     def table(self, num: int = 10) -> list[dict[str, str]]:
         """The best trials as formatted text, one dict (heading -> cell) per row."""
-        metrics = [name for name in self.history.metrics if not name.startswith("train_")]
-        metrics.sort(key=lambda name: name != self.metric)  # the one that ranks comes first
-        columns = self._hparam_columns({"rank", "trial", "steps", "status", *metrics})
-        return [
-            {"rank": str(rank), "trial": str(trial.id)}
-            | {name: with_error(trial.metrics[name], trial.standard_error[name]) for name in metrics}
-            | {c: short(trial.hparams[n]) if n in trial.hparams else "" for n, c in columns.items()}
-            | {"steps": str(trial.steps), "status": trial.status}
-            for rank, trial in enumerate(self.ranking[:num], start=1)
-        ]
+        return tables.ranked(self.ranking[:num], self.history, self.metric)
 
     # As curves
 
@@ -333,7 +311,7 @@ class Result:
         """
         name = metric or self.metric
         self.curves(name)  # raises where the metric is unknown
-        known = _names(self.history.hparams)
+        known = tables.hparam_names(self.history.hparams)
         unknown = [n for n in names or () if n not in known]
         if unknown:
             raise ValueError(f"There is no hyperparameter {unknown[0]!r}; there are {listing(known)}.")
@@ -360,10 +338,6 @@ class Result:
             return self.mode
         return "min" if "loss" in name else None
 
-    def _hparam_columns(self, taken: set[str]) -> dict[str, str]:
-        """Hyperparameter -> heading that differs from all those taken."""
-        return {name: f"hp_{name}" if name in taken else name for name in _names(self.history.hparams)}
-
     def __repr__(self) -> str:
         lines = [f"Result: {len(self.trials)} trials, {self._counts()}"]
         if self.interrupted:
@@ -385,24 +359,13 @@ class Result:
 
     def _repr_html_(self) -> str:
         """The summary and the ten best trials, for notebooks."""
-        rows = self.table()
-        head = "".join(f"<th>{html.escape(name)}</th>" for name in (rows[0] if rows else ()))
-        body = "".join(
-            "<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in row.values()) + "</tr>" for row in rows
-        )
-        table = f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
-        return f"<div><pre>{html.escape(repr(self))}</pre>{table}</div>"
+        return f"<div><pre>{html.escape(repr(self))}</pre>{tables.as_html(self.table())}</div>"
 
     def _counts(self) -> str:
         status = statuses(self.history, self.interrupted or self.ended)
         kinds = [one.split(" at ")[0] for one in status]
         order = ("finished", "stopped early", "pruned", "diverged", "in training", "interrupted")
         return ", ".join(f"{kinds.count(kind)} {kind}" for kind in order if kind in kinds)
-
-
-def _names(hparams: Iterable[Mapping[str, Any]]) -> list[str]:
-    """Every hyperparameter's name, in the order of the space (conditional ones may miss in some trials)."""
-    return list(dict.fromkeys(name for hp in hparams for name in hp))
 
 
 def _varying(trials: Sequence[Trial], names: Sequence[str]) -> list[str]:
@@ -413,7 +376,7 @@ def _varying(trials: Sequence[Trial], names: Sequence[str]) -> list[str]:
 
 def _ranges(hparams: Sequence[Mapping[str, Any]]) -> str:
     """The ranges of the learning rates tried or, where none is named so, of all numbers."""
-    values = {name: [hp[name] for hp in hparams if name in hp] for name in _names(hparams)}
+    values = {name: [hp[name] for hp in hparams if name in hp] for name in tables.hparam_names(hparams)}
     numeric = {name: v for name, v in values.items() if all(is_number(x) for x in v)}
     rates = {n: v for n, v in numeric.items() if "lr" in n.lower() or "learning_rate" in n.lower()}
     chosen = rates or numeric

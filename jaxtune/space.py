@@ -11,62 +11,18 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxtune.domains import Choice, Domain
-from jaxtune.domains.entries import as_entries
-from jaxtune.options import did_you_mean, is_hashable, plain, typed
-
-
-@dataclass(frozen=True)
-class Condition:
-    """That a conditional choice has a certain option."""
-
-    key: str
-    index: int
-
-
-@dataclass(frozen=True)
-class Entry:
-    """A hyperparameter of a space.
-
-    Attributes:
-        key: what it is called within the space: no two entries have the same. The name itself at the top level,
-            `"optimizer=sgd.lr"` for the `lr` in the branch `"sgd"` of the choice `"optimizer"`.
-        name: what it is called in `hp`; entries that never exist at the same time may share it.
-        value: a domain, or a constant as a plain Python value.
-        condition: what must hold for it to exist, if it is in a branch.
-    """
-
-    key: str
-    name: str
-    value: Any = field(compare=False)
-    condition: Condition | None
-    _typed: Any = field(init=False, repr=False)  # 1, 1.0 and True are different constants
-
-    def __post_init__(self):
-        object.__setattr__(self, "_typed", typed(self.value))
-
-    @property
-    def is_domain(self) -> bool:
-        """Whether it is searched, not constant."""
-        return isinstance(self.value, Domain)
-
-    @property
-    def is_conditional(self) -> bool:
-        """Whether it is a choice whose options bring hyperparameters of their own."""
-        return isinstance(self.value, Choice) and self.value.branches is not None
-
-    @property
-    def conditions(self) -> tuple[Condition, ...]:
-        """The conditions of its branches, if it is conditional."""
-        return tuple(Condition(self.key, index) for index in range(len(self.value.options)))
+from jaxtune.assignment import assigned, check_known, encode_value
+from jaxtune.constraints import check_constraint, fulfils
+from jaxtune.domains import Domain
+from jaxtune.hyperparameters import Entry, active_entries, check_distinct, pinned, read_entries, static_combinations
 
 
 @dataclass(frozen=True)
@@ -107,8 +63,7 @@ class Space:
     constraints: tuple[Callable[[dict[str, Any]], bool], ...] = ()
 
     def __post_init__(self):
-        _check_keys(self.entries)
-        _check_names_differ(self.entries)
+        check_distinct(self.entries)
 
     @classmethod
     def of(cls, space: Space | Mapping[str, Any]) -> Space:
@@ -129,7 +84,7 @@ class Space:
         """
         if isinstance(space, Space):
             return space
-        return cls(tuple(_flat(as_entries(space, "A space"), "", None)))
+        return cls(read_entries(space))
 
     @functools.cached_property
     def _by_key(self) -> dict[str, Entry]:
@@ -216,13 +171,8 @@ class Space:
             >>> Space.of({"width": Integer(1, 9)}).pin({"width": True}).static
             ('width',)
         """
-        _check_names(static, self.names)
-        entries = (
-            dataclasses.replace(entry, value=_pinned(entry.key, entry.value, static[entry.key]))
-            if entry.key in static
-            else entry
-            for entry in self.entries
-        )
+        check_known(static, self.names)
+        entries = (pinned(entry, static[entry.key]) if entry.key in static else entry for entry in self.entries)
         return dataclasses.replace(self, entries=tuple(entries))
 
     def decode(self, unit: jax.Array | np.ndarray) -> dict[str, jax.Array]:
@@ -256,10 +206,9 @@ class Space:
         Raises:
             ValueError: if a name is unknown, missing or inactive, or a value outside its domain.
         """
-        active = {entry.key: hparams.get(entry.name) for entry in self._complete(hparams)}
+        given = {entry.key: hparams.get(entry.name) for entry in assigned(self.entries, hparams)}
         units = [
-            _encode_named(self.hp_name(key), domain, active[key]) if key in active else 0.5
-            for key, domain in self.domains
+            encode_value(self.hp_name(key), domain, given[key]) if key in given else 0.5 for key, domain in self.domains
         ]
         return np.asarray(units, np.float32)
 
@@ -278,44 +227,7 @@ class Space:
             >>> Space.of({"depth": 3, "rate": Uniform(0.0, 1.0)}).complete({"rate": 0.5})
             {'depth': 3, 'rate': 0.5}
         """
-        return {e.name: hparams[e.name] if e.is_domain else e.value for e in self._complete(hparams)}
-
-    def _complete(self, hparams: Mapping[str, Any]) -> list[Entry]:
-        """The active entries, after a check that these are the hyperparameters of them."""
-        _check_names(hparams, self.hp_names)
-
-        def index_of(entry: Entry) -> int:
-            if entry.name not in hparams:
-                return -1  # reported below
-            _encode_named(entry.name, entry.value, hparams[entry.name])
-            return entry.value.index(hparams[entry.name])
-
-        active = list(self._active(index_of))
-        missing = [entry.name for entry in active if entry.is_domain and entry.name not in hparams]
-        if missing:
-            raise ValueError(f"The hyperparameters lack {', '.join(map(repr, missing))}.")
-        self._check_active(hparams, {entry.name: entry for entry in active})
-        for entry in active:
-            if not entry.is_domain and entry.name in hparams:
-                _check_constant(entry, hparams[entry.name])
-        return active
-
-    def _check_active(self, hparams: Mapping[str, Any], active: Mapping[str, Entry]) -> None:
-        for name in hparams:
-            if name in active:
-                continue
-            keys = [entry.key for entry in self.entries if entry.name == name]
-            choices = [f"{e.name}={hparams[e.name]!r}" for e in active.values() if e.is_conditional]
-            raise ValueError(f"{name!r} does not exist with {', '.join(choices)}: the space has {' and '.join(keys)}.")
-
-    def _active(self, index_of: Callable[[Entry], int]) -> Iterator[Entry]:
-        """The entries that exist, given the option index of each conditional choice that exists."""
-        chosen: dict[str, int] = {}
-        for entry in self.entries:
-            if entry.condition is None or chosen.get(entry.condition.key) == entry.condition.index:
-                if entry.is_conditional:
-                    chosen[entry.key] = index_of(entry)
-                yield entry
+        return {e.name: hparams[e.name] if e.is_domain else e.value for e in assigned(self.entries, hparams)}
 
     def active(self, indices: Mapping[str, int]) -> dict[str, str]:
         """Which hyperparameters exist, constants too, for some options of the conditional choices.
@@ -333,7 +245,7 @@ class Space:
             >>> Space.of({"optimizer": optimizer}).active({"optimizer": 1})
             {'optimizer': 'optimizer', 'lr': 'optimizer=adam.lr'}
         """
-        return {entry.name: entry.key for entry in self._active(lambda entry: int(indices[entry.key]))}
+        return {entry.name: entry.key for entry in active_entries(self.entries, lambda entry: int(indices[entry.key]))}
 
     def static_value(self, key: str, index: int) -> Any:
         """Returns the Python value behind an option index of a static hyperparameter."""
@@ -434,24 +346,7 @@ class Space:
 
         The first options come first, then what differs from them in one option, then all others.
         """
-        for num_changes in range(len(self.static) + 1):
-            leaves = self._leaves(num_changes, self.static, {})
-            yield from sorted(leaves, key=lambda leaf: max(leaf.values())) if num_changes == 1 else leaves
-
-    def _leaves(self, num_changes: int, keys: tuple[str, ...], chosen: dict[str, int]) -> Iterator[dict[str, int]]:
-        """Completes the chosen options with those of more keys, exactly so many of them not the first ones."""
-        if not keys:
-            if num_changes == 0:
-                yield chosen
-            return
-        key, *rest = keys
-        entry = self._by_key[key]
-        if entry.condition is not None and chosen.get(entry.condition.key) != entry.condition.index:
-            yield from self._leaves(num_changes, tuple(rest), chosen)
-            return
-        changed = range(1, entry.value.num_options) if num_changes else ()
-        for index in (*changed, 0):
-            yield from self._leaves(num_changes - (index > 0), tuple(rest), {**chosen, key: index})
+        return static_combinations([self._by_key[key] for key in self.static])
 
     def allows(self, hparams: Mapping[str, Any]) -> bool:
         """Whether one trial's hyperparameters, as `row` returns them, fulfil the constraints.
@@ -460,7 +355,7 @@ class Space:
             TypeError: if a constraint returns something else than a bool.
             ValueError: if a constraint raises an exception.
         """
-        return all(_fulfils(constraint, hparams) for constraint in self.constraints)
+        return all(fulfils(constraint, hparams) for constraint in self.constraints)
 
 
 def constrain(space: Space | Mapping[str, Any], predicate: Callable[[dict[str, Any]], bool]) -> Space:
@@ -488,97 +383,5 @@ def constrain(space: Space | Mapping[str, Any], predicate: Callable[[dict[str, A
         (False, True)
     """
     space = Space.of(space)
-    if not callable(predicate) or not is_hashable(predicate):
-        raise TypeError(f"A constraint is a (hashable) function of hp that returns a bool, got {predicate!r}.")
+    check_constraint(predicate)
     return dataclasses.replace(space, constraints=(*space.constraints, predicate))
-
-
-def _fulfils(constraint: Callable, hparams: Mapping[str, Any]) -> bool:
-    name = getattr(constraint, "__name__", repr(constraint))
-    try:
-        answer = constraint(dict(hparams))
-    except Exception as error:
-        raise ValueError(
-            f"The constraint {name} raised {type(error).__name__}: {error}, for {dict(hparams)}. "
-            "Hyperparameters of branches exist in some configurations only: hp.get(name) is None elsewhere."
-        ) from error
-    if not isinstance(answer, bool | np.bool_):
-        raise TypeError(f"The constraint {name} must return True or False, got {answer!r} for {dict(hparams)}.")
-    return bool(answer)
-
-
-def _flat(entries: Iterable[tuple[str, Any]], prefix: str, condition: Condition | None) -> Iterator[Entry]:
-    """Entries with those of their branches, depth first."""
-    for name, value in entries:
-        key = prefix + name
-        yield Entry(key, name, value, condition)
-        if isinstance(value, Choice) and value.branches:
-            for index, branch in enumerate(value.branches):
-                yield from _flat(branch, f"{key}={_text(value.options[index])}.", Condition(key, index))
-
-
-def _text(option: Any) -> str:
-    return getattr(option, "__name__", None) or str(option)
-
-
-def _check_keys(entries: tuple[Entry, ...]) -> None:
-    seen: set[str] = set()
-    for entry in entries:
-        if entry.key in seen:
-            raise ValueError(f"The space has two hyperparameters that read {entry.key!r}: rename one of them.")
-        seen.add(entry.key)
-
-
-def _check_names_differ(entries: tuple[Entry, ...]) -> None:
-    """Raises ValueError if two entries that can exist at the same time have the same name."""
-    conditions: dict[str, dict[str, int]] = {}
-    by_name: dict[str, list[str]] = {}
-    for entry in entries:
-        own = entry.condition
-        conditions[entry.key] = {} if own is None else {**conditions[own.key], own.key: own.index}
-        for other in by_name.setdefault(entry.name, []):
-            if _can_coexist(conditions[entry.key], conditions[other]):
-                raise ValueError(
-                    f"{other!r} and {entry.key!r} can exist at the same time, and both would be hp[{entry.name!r}]: "
-                    "rename one of them."
-                )
-        by_name[entry.name].append(entry.key)
-
-
-def _can_coexist(a: Mapping[str, int], b: Mapping[str, int]) -> bool:
-    return all(a[key] == b[key] for key in a.keys() & b.keys())
-
-
-def _check_constant(entry: Entry, given: Any) -> None:
-    if not (is_hashable(given) and plain(given) == entry.value):
-        raise ValueError(f"{entry.name!r} is the constant {entry.value!r} in this space, got {given!r}.")
-
-
-def _pinned(name: str, domain: Domain, static: bool) -> Domain:
-    if domain.static is static:
-        return domain
-    if domain.num_options is None:
-        raise ValueError(f"{name!r} can't be static: {domain} is continuous, one program per value has no end.")
-    if isinstance(domain, Choice) and domain.branches is not None:
-        raise ValueError(f"{name!r} can't be traced: its options have sub-spaces, so each needs a program of its own.")
-    if domain.static is False:
-        raise ValueError(f"{name!r} can't be static: {domain} holds traced numbers; write Choice((...), static=True).")
-    try:
-        return dataclasses.replace(domain, static=static)  # type: ignore[type-var]
-    except ValueError as error:
-        raise ValueError(f"{name!r} can't be traced: {error}") from None
-
-
-def _encode_named(name: str, domain: Domain, value: Any) -> float:
-    try:
-        return domain.encode(value)
-    except (TypeError, ValueError) as error:
-        raise type(error)(f"{name!r}: {error}") from None
-
-
-def _check_names(given: Iterable[str], known: Sequence[str]) -> None:
-    for name in given:
-        if name not in known:
-            raise ValueError(
-                f"The space has no hyperparameter {name!r}{did_you_mean(name, known)}; it has {', '.join(known)}."
-            )

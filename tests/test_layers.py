@@ -14,16 +14,18 @@ ROOT = Path(jaxtune.__file__).parent
 
 LAYERS = [
     # values, words, and functions of arrays that know nothing of the rest
-    {"options", "checks", "weak", "task", "metrics", "schedules", "order", "plots", "progress", "schedulers"},
-    {"costs", "augment", "losses", "penalties", "preprocess", "weights", "folds", "pace", "rewriting"},
-    {"bits", "convolutions", "pooling"},
+    {"options", "checks", "weak", "task", "metrics", "schedules", "order", "axes", "progress", "schedulers"},
+    {"costs", "augment", "losses", "penalties", "preprocess", "weights", "folds", "pace", "rewriting", "plots"},
+    {"bits", "convolutions", "pooling", "bitcast", "constraints"},
     # hyperparameters, and user functions as the engine sees them
     {"domains", "rates", "text", "explain", "functions", "plateau", "scaling", "data"},
+    {"hyperparameters", "lanes"},
+    {"assignment"},
     {"space", "history", "gap", "draws", "models", "optimizers"},
     {"enumeration", "observed", "rows"},
     # what is searched, how it is ranked, and the population
     {"samplers", "configurations", "selection", "reads", "record", "trial", "recipe", "population"},
-    {"measured", "evaluation", "resolve", "placement", "refit"},
+    {"measured", "evaluation", "resolve", "placement", "refit", "tables"},
     {"programs"},
     {"supervision", "group", "result"},
     {"winner", "planner", "recovery", "continuing"},

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import jax
@@ -41,6 +41,10 @@ class Normal(Continuous):
         TypeError: if an argument is not a number.
         ValueError: if an argument is not finite, `std <= 0`, or the values don't fit float32.
 
+    Attributes:
+        low: smallest value, `mean - 4 std`.
+        high: largest value, `mean + 4 std`.
+
     Example:
         >>> from jaxtune.domains import Normal
         >>> domain = Normal(10.0, 2.0)
@@ -50,23 +54,16 @@ class Normal(Continuous):
 
     mean: float
     std: float
+    low: float = field(init=False, repr=False, compare=False)
+    high: float = field(init=False, repr=False, compare=False)
 
     def __post_init__(self):
-        _set_mean_and_std(self)
+        low, high = _set_mean_and_std(self)
+        set_fields(self, low=low, high=high)
         if not max(abs(self.low), abs(self.high)) <= FLOAT32_MAX:
             raise ValueError(
                 f"Normal needs values that fit float32 (up to {FLOAT32_MAX:.3g}), got mean={self.mean}, std={self.std}."
             )
-
-    @property
-    def low(self) -> float:  # type: ignore[override]
-        """Smallest value, `mean - 4 std`."""
-        return self.mean - _CUT * self.std
-
-    @property
-    def high(self) -> float:  # type: ignore[override]
-        """Largest value, `mean + 4 std`."""
-        return self.mean + _CUT * self.std
 
     def decode(self, unit: jax.Array) -> jax.Array:
         """Maps [0, 1] to quantiles, any shape."""
@@ -97,6 +94,10 @@ class LogNormal(Continuous):
         TypeError: if an argument is not a number.
         ValueError: if an argument is not finite, `std <= 0`, or the values don't fit float32.
 
+    Attributes:
+        low: smallest value, `exp(mean - 4 std)`.
+        high: largest value, `exp(mean + 4 std)`.
+
     Example:
         >>> import math
         >>> from jaxtune.domains import LogNormal
@@ -107,30 +108,23 @@ class LogNormal(Continuous):
 
     mean: float
     std: float
+    low: float = field(init=False, repr=False, compare=False)
+    high: float = field(init=False, repr=False, compare=False)
 
     def __post_init__(self):
-        _set_mean_and_std(self)
-        if not math.log(FLOAT32_TINY) <= self._log_low < self._log_high <= math.log(FLOAT32_MAX):
+        low, high = _set_mean_and_std(self)
+        if not math.log(FLOAT32_TINY) <= low < high <= math.log(FLOAT32_MAX):
             raise ValueError(
                 f"LogNormal needs values that fit float32 ({FLOAT32_TINY:.3g} to {FLOAT32_MAX:.3g}), got "
                 f"mean={self.mean}, std={self.std}: both are of the natural logarithm, as in "
                 "LogNormal(math.log(0.01), math.log(3))."
             )
+        set_fields(self, low=math.exp(low), high=math.exp(high))
 
     @property
     def log(self) -> bool:
         """True."""
         return True
-
-    @property
-    def low(self) -> float:  # type: ignore[override]
-        """Smallest value, `exp(mean - 4 std)`."""
-        return math.exp(self._log_low)
-
-    @property
-    def high(self) -> float:  # type: ignore[override]
-        """Largest value, `exp(mean + 4 std)`."""
-        return math.exp(self._log_high)
 
     def decode(self, unit: jax.Array) -> jax.Array:
         """Maps [0, 1] to quantiles, any shape."""
@@ -145,21 +139,15 @@ class LogNormal(Continuous):
         """The middles of equally wide cells of [0, 1]."""
         return _middles(self.grid_size(levels))
 
-    @property
-    def _log_low(self) -> float:
-        return self.mean - _CUT * self.std
 
-    @property
-    def _log_high(self) -> float:
-        return self.mean + _CUT * self.std
-
-
-def _set_mean_and_std(domain: Any) -> None:
+def _set_mean_and_std(domain: Any) -> tuple[float, float]:
+    """Checks and sets both, as floats; returns where the distribution is cut."""
     owner = type(domain).__name__
     mean, std = number(owner, "mean", domain.mean), number(owner, "std", domain.std)
     if not (math.isfinite(mean) and math.isfinite(std) and std > 0):
         raise ValueError(f"{owner} needs a finite mean and a finite std above 0, got mean={mean}, std={std}.")
     set_fields(domain, mean=mean, std=std)
+    return mean - _CUT * std, mean + _CUT * std
 
 
 def _quantile(unit: jax.Array) -> jax.Array:

@@ -10,9 +10,10 @@ import numpy as np
 from jaxtune import checks
 from jaxtune.domains import Choice
 from jaxtune.enumeration import num_configurations
+from jaxtune.hyperparameters import Entry
 from jaxtune.options import plain
 from jaxtune.schedulers import FullBudget
-from jaxtune.space import Entry, Space
+from jaxtune.space import Space
 from jaxtune.task import Task
 
 
@@ -32,6 +33,11 @@ def num_trials(space: Space, trials: Any) -> int:
 def without(space: Space, name: str) -> Space:
     """The space without a hyperparameter, in whatever branch."""
     return replace(space, entries=tuple(entry for entry in space.entries if entry.name != name))
+
+
+def joined(space: Space, more: Space | Mapping[str, Any]) -> Space:
+    """The space with more hyperparameters, which come last."""
+    return replace(space, entries=space.entries + Space.of(more).entries)
 
 
 def fix(space: Space, values: Mapping[str, Any], free: Collection[str] = ()) -> Space:

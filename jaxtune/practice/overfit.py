@@ -1,7 +1,7 @@
 """The overfitting check: can the model learn one small batch by heart?"""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
@@ -13,7 +13,8 @@ from jaxtune.configurations import TRAIN, study_key
 from jaxtune.functions import call
 from jaxtune.placement import Placement
 from jaxtune.population import EVALUATE, INIT, replicate_key
-from jaxtune.practice.fixing import check_task, even_schedule, num_trials, without
+from jaxtune.practice.fixing import check_task, even_schedule, joined, num_trials, without
+from jaxtune.practice.plots import plot_overfit
 from jaxtune.resolve import BATCH_SIZE
 from jaxtune.result import Result
 from jaxtune.space import Space
@@ -70,8 +71,6 @@ class OverfitCheck:
         Raises:
             ImportError: matplotlib is not installed.
         """
-        from jaxtune.practice.plots import plot_overfit
-
         return plot_overfit(
             self.steps,
             self.result.curves(self.metric)[self.metric],
@@ -188,9 +187,7 @@ def _few(task: Task, examples: Any, seed: int) -> Task:
 def _with_batch_size(space: Space, task: Task) -> Space:
     if task.batch_size is None or BATCH_SIZE not in space.hp_names:
         return space
-    constant = Space.of({BATCH_SIZE: task.batch_size})
-    space = without(space, BATCH_SIZE)
-    return replace(space, entries=space.entries + constant.entries)
+    return joined(without(space, BATCH_SIZE), {BATCH_SIZE: task.batch_size})
 
 
 def _judged(task: Task, result: Result) -> OverfitCheck:

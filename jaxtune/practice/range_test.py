@@ -1,7 +1,7 @@
 """The learning-rate range test: all lanes sweep the learning rate at once."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import jax
@@ -12,7 +12,8 @@ from jaxtune import checks
 from jaxtune.domains import LogUniform
 from jaxtune.functions import call
 from jaxtune.placement import Placement
-from jaxtune.practice.fixing import check_task, even_schedule, num_trials, without
+from jaxtune.practice.fixing import check_task, even_schedule, joined, num_trials, without
+from jaxtune.practice.plots import plot_range_test
 from jaxtune.resolve import resolve
 from jaxtune.result import Result
 from jaxtune.space import Space
@@ -70,8 +71,6 @@ class RangeTest:
         Raises:
             ImportError: matplotlib is not installed.
         """
-        from jaxtune.practice.plots import plot_range_test
-
         return plot_range_test(
             self.learning_rates,
             self.losses,
@@ -192,8 +191,7 @@ def _swept(task: Task, space: Space, name: str, sweep: LogUniform) -> Task:
     # One example makes the engine's rule content that there be something to evaluate on.
     one = None if task.train is None else jax.tree.map(lambda x: x[:1], task.train)
     task = task.replace(evaluate=_nothing, observe=None, validation=one, test=None)
-    searched = Space.of({name: sweep})
-    problem = resolve(task, replace(space, entries=space.entries + searched.entries), "loss", None)  # does it read hp?
+    problem = resolve(task, joined(space, {name: sweep}), "loss", None)  # does it read hp?
     if "loss" not in problem.functions(next(problem.space.static_combinations())).info:
         raise ValueError('lr_range_test watches the training loss: step must return it as info["loss"].')
     roles = {role: _Swept(role, getattr(task, role), name, sweep) for role in ("init", "step")}

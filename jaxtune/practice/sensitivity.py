@@ -1,7 +1,7 @@
 """Sensitivity: one hyperparameter at a time around a baseline, with replicates."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import jax.numpy as jnp
@@ -11,7 +11,8 @@ from jaxtune import checks
 from jaxtune.domains import Choice
 from jaxtune.options import is_number, typed
 from jaxtune.placement import Placement
-from jaxtune.practice.fixing import check_task, fix, free_keys, middle
+from jaxtune.practice.fixing import check_task, fix, free_keys, joined, middle
+from jaxtune.practice.plots import plot_sensitivity
 from jaxtune.result import Result
 from jaxtune.samplers import Points
 from jaxtune.schedulers import FullBudget
@@ -145,8 +146,6 @@ class Sensitivity:
         Raises:
             ImportError: matplotlib is not installed.
         """
-        from jaxtune.practice.plots import plot_sensitivity
-
         return plot_sensitivity(
             {effect.name: self._panel(effect) for effect in self.effects},
             name=self.metric,
@@ -301,7 +300,7 @@ def _with_baseline(space: Any, baseline: Any) -> tuple[Space, dict[str, Any]]:
     constants = Space.of({name: value for name, value in baseline.items() if name not in space.hp_names})
     if constants.domains:
         raise TypeError(f"baseline must hold values, but {constants.names[0]!r} is {constants.domains[0][1]}.")
-    space = replace(space, entries=space.entries + constants.entries)
+    space = joined(space, constants)
     if not space.num_dims:
         raise ValueError("sensitivity needs a space with at least one domain: there is nothing to change.")
     try:

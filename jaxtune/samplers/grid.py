@@ -13,9 +13,10 @@ import numpy as np
 
 from jaxtune.domains import Choice
 from jaxtune.enumeration import combinations, num_combinations, num_values, searched
+from jaxtune.hyperparameters import Entry
 from jaxtune.observed import Observed
 from jaxtune.options import did_you_mean
-from jaxtune.space import Entry, Space
+from jaxtune.space import Space
 
 _MAX_CHECKED = 2**20  # configurations that a constraint is asked about
 

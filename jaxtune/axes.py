@@ -1,0 +1,98 @@
+"""Scales of axes: what they span, where they are logarithmic, and how they are labelled.
+
+Shapes: T trials, E evaluations. `ax` is a matplotlib Axes, `axis` one of its two.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+
+def scale_steps(ax: Any, steps: np.ndarray, rungs: Sequence[int] | np.ndarray) -> None:
+    """Scale the x axis; label it at the rungs where those are few enough to read."""
+    if len(steps) == 0:
+        return
+    low, high = steps.min(), steps.max()
+    positive = steps[steps > 0]
+    if len(positive) == 0 or high <= 10 * positive.min():
+        margin = 0.04 * (high - low) or 0.05 * high or 1.0
+        ax.set_xlim(low - margin, high + margin)
+        ax.xaxis.set_major_formatter(_ticker().StrMethodFormatter("{x:,.0f}"))
+        return
+    margin = float(high / positive.min()) ** 0.04
+    if low > 0:
+        ax.set_xscale("log")
+        ax.set_xlim(low / margin, high * margin)
+    else:  # a search may be evaluated at step 0 too, which a plain log axis can't show
+        ax.set_xscale("symlog", linthresh=positive.min())
+        ax.set_xlim(low, high * margin)
+    if 2 <= len(rungs) <= 8 and all(b > 1.4 * a for a, b in itertools.pairwise(rungs)):
+        ax.set_xticks(rungs, labels=[f"{rung:,}" for rung in rungs])
+        ax.xaxis.set_minor_locator(_ticker().NullLocator())
+    elif low > 0:
+        _label_log(ax.xaxis, high / low)
+
+
+def _label_log(axis: Any, span: float) -> None:
+    """Plain numbers at 1, 2, 5 on a log axis of few decades, which powers of ten would leave nearly bare."""
+    if span < 300:
+        axis.set_major_locator(_ticker().LogLocator(subs=(1.0, 2.0, 5.0)))
+        axis.set_major_formatter(_ticker().FuncFormatter(lambda x, _: f"{x:,.0f}" if x >= 10 else f"{x:g}"))
+        axis.set_minor_formatter(_ticker().NullFormatter())
+
+
+def scale_values(axis: Any, values: np.ndarray, mode: str | None, always: Any = None) -> tuple[float, float]:
+    """Scale the y axis to the bulk of the values; returns its limits.
+
+    The better end is shown whole, the worse end up to a percentile; `always` holds values that must be
+    inside.
+    """
+    finite = values[np.isfinite(values)]
+    if len(finite) == 0:
+        axis.axes.set_ylim(0.0, 1.0)
+        return 0.0, 1.0
+    low = finite.min() if mode == "min" else np.percentile(finite, 2)
+    high = finite.max() if mode == "max" else np.percentile(finite, 95 if mode == "min" else 98)
+    if always is not None and np.isfinite(always).any():
+        low, high = min(low, np.nanmin(always)), max(high, np.nanmax(always))
+    if mode == "min" and low > 0 and high > 10 * low:
+        axis.axes.set_yscale("log")
+        _label_log(axis, high / low)
+        margin = (high / low) ** 0.06
+        limits = (low / margin, high * margin)
+    else:
+        margin = 0.06 * (high - low) or 0.05 * abs(high) or 1.0
+        limits = (low - margin, high + margin)
+    axis.axes.set_ylim(limits)
+    return float(limits[0]), float(limits[1])
+
+
+def scale_hparam(ax: Any, column: Sequence[Any], log: bool) -> np.ndarray:
+    """Scale the x axis of one panel; returns float [T], NaN where a trial lacks the hyperparameter."""
+    present = [value for value in column if value is not None]
+    if all(isinstance(value, (int, float, np.number)) and not isinstance(value, bool) for value in present):
+        if log:
+            ax.set_xscale("log")
+        elif all(isinstance(value, (int, np.integer)) for value in present):
+            ax.xaxis.set_major_locator(_ticker().MaxNLocator(integer=True, nbins=6))
+        else:
+            ax.xaxis.set_major_locator(_ticker().MaxNLocator(nbins=5))
+        return np.array([np.nan if value is None else float(value) for value in column])
+    names = [None if value is None else getattr(value, "__name__", None) or str(value) for value in column]
+    labels = sorted({label for label in names if label is not None})
+    position = {label: i for i, label in enumerate(labels)}
+    ax.set_xticks(range(len(labels)), labels=labels, rotation=30 if max(map(len, labels)) * len(labels) > 24 else 0)
+    ax.set_xlim(-0.6, len(labels) - 0.4)
+    ax.grid(False, axis="x")
+    spread = 0.5 * ((np.arange(len(column)) * 0.618034) % 1.0 - 0.5)  # an even spread keeps equal values visible
+    return np.array([np.nan if n is None else position[n] for n in names]) + spread
+
+
+def _ticker() -> Any:
+    import matplotlib.ticker
+
+    return matplotlib.ticker
