@@ -49,7 +49,8 @@ def live_bytes(jaxpr: Any) -> int:
             if var in last:
                 alive += _bytes(var)
                 ends[last[var]] = ends.get(last[var], 0) + _bytes(var)
-        most = max(most, alive)
+        inside = max(map(live_bytes, jaxprs_in_params(equation.params)), default=0)
+        most = max(most, alive + inside)
         alive -= ends.pop(i, 0)
     return most
 

@@ -89,6 +89,12 @@ def fitting(layouts: Sequence[Layout], num_trials: int) -> Layout:
     return layouts[steps.index(fit(steps, -(-num_trials // layouts[0].devices)))]
 
 
+def _narrowed(layout: Layout, widest: int) -> Layout:
+    """The same arrays in chunks of at most a width; chunks come out even."""
+    width = min(layout.width, widest)
+    return layout._replace(width=next(w for w in range(width, 0, -1) if layout.rows % w == 0))
+
+
 @jax.jit
 def _pick(state: Any, row: jax.Array) -> Any:
     """[R, rows, 1, ...] -> [R, ...]."""
@@ -174,18 +180,13 @@ class Group:
         """Trials in training."""
         return int(np.sum(self.lanes < self.num_trials))
 
-    @property
-    def lost(self) -> bool:
-        """Whether a program that failed took the population along."""
-        return any(leaf.is_deleted() for leaf in jax.tree.leaves(self.population))
-
     def narrow(self) -> bool:
         """Halves the number of lanes trained at once; whether that was possible."""
         if self.layout.width == 1:
             return False
-        width = self.layout.width // 2
-        self.layouts = tuple(layout._replace(width=min(layout.width, width)) for layout in self.layouts)
-        self.layout = self.layout._replace(width=width)
+        half = self.layout.width // 2
+        self.layouts = tuple(_narrowed(layout, half) for layout in self.layouts)
+        self.layout = _narrowed(self.layout, half)
         return True
 
     def restart(self) -> None:
@@ -206,6 +207,7 @@ class Group:
 
     def spawn(self, hp: Mapping[str, Any]) -> None:
         """Starts all trials; `hp` is key -> [T], here and below."""
+        self.__dict__.pop("population", None)  # there need not be memory for two
         self.population = self.programs.spawn(self.layout, self.of_slots(hp))
 
     def train(self, hp: Mapping[str, Any], start: int, stop: int) -> Iterator[float]:

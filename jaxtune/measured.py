@@ -31,16 +31,20 @@ def recall(key: str) -> dict[int, float]:
     """Chunk width -> seconds per lane and step; empty if nothing was measured."""
     try:
         text = _file(key).read_text(encoding="utf-8")
-        return {int(width): float(seconds) for width, seconds in json.loads(text).items()}
-    except (OSError, ValueError, AttributeError):  # missing, or not whole
+        found = {int(width): float(seconds) for width, seconds in json.loads(text).items()}
+    except (OSError, RuntimeError, TypeError, ValueError, AttributeError):  # missing, not whole, or nobody's home
         return {}
+    return found if all(width > 0 and seconds > 0 for width, seconds in found.items()) else {}
 
 
 def remember(key: str, seconds: Mapping[int, float]) -> None:
     """Keeps a measurement, if the disk takes it."""
-    with contextlib.suppress(OSError):
-        _file(key).parent.mkdir(parents=True, exist_ok=True)
-        _file(key).write_text(json.dumps(dict(seconds)), encoding="utf-8")
+    with contextlib.suppress(OSError, RuntimeError):
+        file = _file(key)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        part = file.with_suffix(f".{os.getpid()}")
+        part.write_text(json.dumps(dict(seconds)), encoding="utf-8")
+        part.replace(file)  # whole or not at all
 
 
 def _file(key: str) -> Path:

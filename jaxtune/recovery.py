@@ -14,6 +14,8 @@ from jaxtune.group import Group
 
 T = TypeVar("T")
 
+_WORDS = "RESOURCE_EXHAUSTED", "Out of memory"  # on a CPU an "INTERNAL" error may hold the second ones
+
 
 class Stage(NamedTuple):
     """What happened up to an evaluation, and after it; T trials."""
@@ -31,20 +33,23 @@ def safely(work: Callable[[], T], group: Group, again: Callable[[], None], tell:
     Args:
         work: What to do.
         group: On what.
-        again: Makes the group's population anew, if it got lost.
+        again: Makes the group's population anew: programs that fail may take it along, change it in part, or leave arrays
+            that raise when they are looked at.
         tell: Shows a message.
 
     Raises:
         MemoryError: Memory runs out for single lanes too.
     """
+    failed = False
     while True:
         try:
-            if group.lost:
+            if failed:
                 again()
             return work()
         except (MemoryError, jax.errors.JaxRuntimeError) as error:
-            if not (isinstance(error, MemoryError) or "RESOURCE_EXHAUSTED" in str(error)):
+            if not (isinstance(error, MemoryError) or any(words in str(error) for words in _WORDS)):
                 raise
+            failed = True
             if not group.narrow():
                 raise MemoryError(f"Memory ran out even for a single lane at once on each device: {error}") from error
             tell(f"Memory ran out: the search goes on with fewer lanes at once, {group.layout.width} on each device.")

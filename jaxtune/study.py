@@ -177,7 +177,7 @@ class Study:
                 COMPILERS.submit(self._decision, number, row, nothing, nothing != 0)
                 break
         for group in self.groups:
-            group.spawn(self.hp)
+            self._safely(group, 0, partial(group.spawn, self.hp))
 
     def _train(self, start: int, row: Row, view: Progress, interrupted: threading.Event) -> int:
         """Trains all groups towards a row; returns the step count reached, a common one even after Ctrl-C."""
@@ -258,7 +258,7 @@ class Study:
         self.kept = np.where(counts, len(self.record.step) - 1, self.kept)
         if self.wishes.keeps_best:
             for group in self.groups:
-                group.keep(counts)
+                self._safely(group, self.record.step[-1], partial(group.keep, counts))
 
     def _scores(self, values: np.ndarray) -> np.ndarray:
         """[T], lower is better, of values [R, T]; infinite for what is not finite or has diverged."""
@@ -292,8 +292,8 @@ class Study:
         self._move(source)
 
     def _move(self, source: np.ndarray) -> None:
-        for group in self.groups:
-            group.decide(self.training, source)
+        for group in self.groups:  # deciding a second time, after a replay, changes nothing
+            self._safely(group, self.record.step[-1], partial(group.decide, self.training, source))
 
     def _decision(self, number: int, row: Row, values: np.ndarray, lost: np.ndarray) -> Decision:
         """The outcome of a rung; explored hyperparameters that break a constraint are explored again."""
