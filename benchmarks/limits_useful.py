@@ -13,8 +13,7 @@ from limits_report import table, verdict
 from limits_tasks import MLP, SPACE, task
 
 import jaxtune as jt
-from jaxtune import planner
-from jaxtune import population as engine
+from jaxtune import planner, population as engine
 from jaxtune.group import Setting, fitting
 from jaxtune.resolve import resolve
 from jaxtune.space import Space

@@ -7,27 +7,50 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:  # what editors and type checkers see
-    from jaxtune import augment, losses, metrics, penalties, scaling, schedules
-    from jaxtune.domains import Choice, Integer, LogNormal, LogUniform, Normal, Uniform
-    from jaxtune.nesting import Nested, nested
-    from jaxtune.optimizers import OptimizerChoice, accumulate, kernels_only
-    from jaxtune.placement import Placement, set_host_device_count
-    from jaxtune.planning import SearchPlan, plan
-    from jaxtune.plateau import reduce_on_plateau
-    from jaxtune.practice import lr_range_test, overfit_check
-    from jaxtune.practice.sensitivity import sensitivity
-    from jaxtune.practice.staged import staged
-    from jaxtune.preprocess import Preprocess, standardize
-    from jaxtune.rates import rate
-    from jaxtune.result import Result
-    from jaxtune.samplers import Grid, Points, Random, Sobol
-    from jaxtune.schedulers import FullBudget, Hyperband, PopulationBasedTraining, SuccessiveHalving
-    from jaxtune.searching import Outcome, search
-    from jaxtune.space import Space, constrain
-    from jaxtune.supervision import supervised
-    from jaxtune.task import Task
-    from jaxtune.trial import Trial
-    from jaxtune.tuning import tune
+    from jaxtune import (
+        augment as augment,
+        losses as losses,
+        metrics as metrics,
+        penalties as penalties,
+        scaling as scaling,
+        schedules as schedules,
+    )
+    from jaxtune.domains import (
+        Choice as Choice,
+        Integer as Integer,
+        LogNormal as LogNormal,
+        LogUniform as LogUniform,
+        Normal as Normal,
+        Uniform as Uniform,
+    )
+    from jaxtune.nesting import Nested as Nested, nested as nested
+    from jaxtune.optimizers import (
+        OptimizerChoice as OptimizerChoice,
+        accumulate as accumulate,
+        kernels_only as kernels_only,
+    )
+    from jaxtune.placement import Placement as Placement, set_host_device_count as set_host_device_count
+    from jaxtune.planning import SearchPlan as SearchPlan, plan as plan
+    from jaxtune.plateau import reduce_on_plateau as reduce_on_plateau
+    from jaxtune.practice import lr_range_test as lr_range_test, overfit_check as overfit_check
+    from jaxtune.practice.sensitivity import sensitivity as sensitivity
+    from jaxtune.practice.staged import staged as staged
+    from jaxtune.preprocess import Preprocess as Preprocess, standardize as standardize
+    from jaxtune.rates import rate as rate
+    from jaxtune.result import Result as Result
+    from jaxtune.samplers import Grid as Grid, Points as Points, Random as Random, Sobol as Sobol
+    from jaxtune.schedulers import (
+        FullBudget as FullBudget,
+        Hyperband as Hyperband,
+        PopulationBasedTraining as PopulationBasedTraining,
+        SuccessiveHalving as SuccessiveHalving,
+    )
+    from jaxtune.searching import Outcome as Outcome, search as search
+    from jaxtune.space import Space as Space, constrain as constrain
+    from jaxtune.supervision import supervised as supervised
+    from jaxtune.task import Task as Task
+    from jaxtune.trial import Trial as Trial
+    from jaxtune.tuning import tune as tune
 
 __version__ = "0.1.0"
 
@@ -90,14 +113,16 @@ _HOMES = {  # public name -> the file or folder that has it, or that it is
 __all__ = [*_HOMES]
 
 
-def __getattr__(name: str) -> Any:
-    """Imports a public name when it is first asked for: `import jaxtune` alone waits for neither Flax nor Optax."""
-    if name not in _HOMES:
-        raise AttributeError(f"module 'jaxtune' has no attribute {name!r}")
-    home = importlib.import_module(f"jaxtune.{_HOMES[name]}")
-    value = home if _HOMES[name] == name else getattr(home, name)
-    globals()[name] = value
-    return value
+if not TYPE_CHECKING:  # type checkers would take any name for one of ours
+
+    def __getattr__(name: str) -> Any:
+        """Imports a public name when it is first asked for: `import jaxtune` alone waits for neither Flax nor Optax."""
+        if name not in _HOMES:
+            raise AttributeError(f"module 'jaxtune' has no attribute {name!r}")
+        home = importlib.import_module(f"jaxtune.{_HOMES[name]}")
+        value = home if _HOMES[name] == name else getattr(home, name)
+        globals()[name] = value
+        return value
 
 
 def __dir__() -> list[str]:

@@ -132,12 +132,14 @@ def _keep_programs() -> None:
     """Lets later processes find the compiled programs on disk, unless the user has chosen another place, or none."""
     import jax
 
+    from jaxtune.cache import cache_folder
+
     chosen = jax.config.values
     if chosen["jax_compilation_cache_dir"] is None and chosen["jax_enable_compilation_cache"]:
-        cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-        jax.config.update("jax_compilation_cache_dir", str(cache / "jaxtune" / "programs"))
-        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
-        jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
+        jax.config.update("jax_compilation_cache_dir", str(cache_folder() / "programs"))
+        for name, every in (("min_compile_time_secs", 0), ("min_entry_size_bytes", -1)):
+            if f"JAX_PERSISTENT_CACHE_{name.upper()}" not in os.environ:
+                jax.config.update(f"jax_persistent_cache_{name}", every)
 
 
 def _make_writable(folder: Path) -> None:

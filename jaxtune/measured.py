@@ -16,15 +16,18 @@ from pathlib import Path
 import jax
 from jax.sharding import Mesh
 
+from jaxtune.cache import cache_folder
 from jaxtune.functions import Functions
 
+_KNOWN: dict[str, dict[int, float]] = {}  # of this process, should the disk take nothing
 
-def key_of(functions: Functions, mesh: Mesh) -> str:
-    """A digest of the traced step (its operations and shapes, no values) and of the devices."""
+
+def key_of(functions: Functions, mesh: Mesh, width: int) -> str:
+    """A digest of the traced step (its operations and shapes, no values), the devices, and the width to start from."""
     step = re.sub(r"0x[0-9a-f]+", "", str(functions.step.jaxpr))
     device = mesh.devices.flat[0]
     machine = (device.platform, device.device_kind, mesh.devices.size, platform.processor(), os.cpu_count())
-    return hashlib.sha256(repr((step, machine, jax.__version__)).encode()).hexdigest()[:32]
+    return hashlib.sha256(repr((step, machine, width, jax.__version__)).encode()).hexdigest()[:32]
 
 
 def recall(key: str) -> dict[int, float]:
@@ -33,12 +36,13 @@ def recall(key: str) -> dict[int, float]:
         text = _file(key).read_text(encoding="utf-8")
         found = {int(width): float(seconds) for width, seconds in json.loads(text).items()}
     except (OSError, RuntimeError, TypeError, ValueError, AttributeError):  # missing, not whole, or nobody's home
-        return {}
+        return _KNOWN.get(key, {})
     return found if all(width > 0 and seconds > 0 for width, seconds in found.items()) else {}
 
 
 def remember(key: str, seconds: Mapping[int, float]) -> None:
-    """Keeps a measurement, if the disk takes it."""
+    """Keeps a measurement, for this process at least."""
+    _KNOWN[key] = dict(seconds)
     with contextlib.suppress(OSError, RuntimeError):
         file = _file(key)
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -48,5 +52,4 @@ def remember(key: str, seconds: Mapping[int, float]) -> None:
 
 
 def _file(key: str) -> Path:
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return cache / "jaxtune" / "widths" / f"{key}.json"
+    return cache_folder() / "widths" / f"{key}.json"

@@ -14,6 +14,7 @@ from jaxtune.functions import Functions
 from jaxtune.group import Group, Setting
 from jaxtune.population import Layout
 from jaxtune.programs import Clock
+from jaxtune.recovery import ran_out_of_memory
 
 SHARE = 0.05  # of the estimated run that measuring may take
 _CPU_FLOPS, _ACCELERATOR_FLOPS = 3e10, 1e13  # of a device in small networks, about
@@ -40,7 +41,11 @@ def known(setting: Setting, indices: Mapping[str, int], num_trials: int) -> dict
     functions = setting.problem.functions(indices)
     if not pays(setting, functions, indices, num_trials):
         return {}
-    return measured.recall(measured.key_of(functions, setting.mesh))
+    return measured.recall(_key(setting, functions, indices, num_trials))
+
+
+def _key(setting: Setting, functions: Functions, indices: Mapping[str, int], num_trials: int) -> str:
+    return measured.key_of(functions, setting.mesh, setting.layouts(functions, indices, num_trials)[0].width)
 
 
 def chosen_by(setting: Setting, indices: Mapping[str, int], num_trials: int) -> str:
@@ -65,20 +70,24 @@ def measure(
     for group in groups:
         group.programs.prefetch_training(group.layout)
     for group in groups:
-        seconds[group.layout.width] = _seconds(group, hp)
-        run = seconds[groups[0].layout.width] * setting.lane_updates(indices, len(trials)) / setting.mesh.devices.size
+        try:
+            seconds[group.layout.width] = _seconds(group, hp)
+        except (MemoryError, jax.errors.JaxRuntimeError) as error:
+            if not ran_out_of_memory(error):
+                raise
+            continue
+        run = min(seconds.values()) * setting.lane_updates(indices, len(trials)) / setting.mesh.devices.size
         if time.monotonic() - begin > SHARE * run:
             break
-    measured.remember(measured.key_of(functions, setting.mesh), seconds)
+    measured.remember(_key(setting, functions, indices, len(trials)), seconds)
 
 
 def _candidates(setting: Setting, indices: Mapping[str, int], data: Data, trials: Any, clock: Clock) -> list[Group]:
     """A group for each width, the rule's first; one chunk on each device."""
     functions = setting.problem.functions(indices)
     rule = setting.layouts(functions, indices, len(trials))[0]
-    most = -(-len(trials) // rule.devices)
     widths = dict.fromkeys([rule.width, *(max(1, int(f * rule.width)) for f in _FACTORS)])
-    sizes = [rule._replace(rows=w, width=w, unit=min(_UNIT, rule.unit)) for w in widths if w <= max(most, rule.width)]
+    sizes = [rule._replace(rows=w, width=w, unit=min(_UNIT, rule.unit)) for w in widths]
     return [
         Group.of(setting, indices, data, np.resize(trials, layout.slots), clock, setting.plan.trials, [layout])
         for layout in sizes

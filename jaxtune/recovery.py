@@ -27,14 +27,19 @@ class Stage(NamedTuple):
     kept: np.ndarray  # [T] bool: whose checkpoint was made here
 
 
+def ran_out_of_memory(error: Exception) -> bool:
+    """Whether that is what an error says."""
+    return isinstance(error, MemoryError) or any(words in str(error) for words in _WORDS)
+
+
 def safely(work: Callable[[], T], group: Group, again: Callable[[], None], tell: Callable[[str], None]) -> T:
     """Does some work on a group; if memory runs out, with half as many lanes at once, and so on.
 
     Args:
         work: What to do.
         group: On what.
-        again: Makes the group's population anew: programs that fail may take it along, change it in part, or leave arrays
-            that raise when they are looked at.
+        again: Makes the group's population anew: programs that fail may take it along, change it in part, or leave
+            arrays that raise when they are looked at.
         tell: Shows a message.
 
     Raises:
@@ -47,7 +52,7 @@ def safely(work: Callable[[], T], group: Group, again: Callable[[], None], tell:
                 again()
             return work()
         except (MemoryError, jax.errors.JaxRuntimeError) as error:
-            if not (isinstance(error, MemoryError) or any(words in str(error) for words in _WORDS)):
+            if not ran_out_of_memory(error):
                 raise
             failed = True
             if not group.narrow():

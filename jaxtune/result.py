@@ -70,6 +70,10 @@ class Result:
         self._order = rank_trials(history, metric, mode)
         self._tested: dict[str, np.ndarray] | None = None
 
+    def __getstate__(self) -> dict[str, Any]:
+        """What is pickled: trials are made again when asked for."""
+        return {name: value for name, value in self.__dict__.items() if name not in ("trials", "ranking")}
+
     # The trials
 
     @cached_property

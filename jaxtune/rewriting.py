@@ -4,7 +4,7 @@ User functions are traced before the axis of lanes is added, so that a rule sees
 included, whatever library they came from.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import jax
@@ -29,17 +29,20 @@ def rewritten(closed: ClosedJaxpr, rules: Rules) -> ClosedJaxpr:
         >>> [float(y) for y in jaxpr_as_fun(rewritten(closed, {sin_p: lambda equation: lambda x: x}))(1.0)]
         [2.0]
     """
-    return ClosedJaxpr(_jaxpr(closed.jaxpr, rules), closed.consts)
+    jaxpr = _jaxpr(closed.jaxpr, rules)
+    return closed if jaxpr is closed.jaxpr else ClosedJaxpr(jaxpr, closed.consts)
 
 
 def _jaxpr(jaxpr: Jaxpr, rules: Rules) -> Jaxpr:
-    return jaxpr.replace(eqns=[_equation(equation, rules) for equation in jaxpr.eqns])
+    equations = [_equation(equation, rules) for equation in jaxpr.eqns]
+    return jaxpr.replace(eqns=equations) if _changed(equations, jaxpr.eqns) else jaxpr
 
 
 def _equation(equation: Any, rules: Rules) -> Any:
     rule = rules.get(equation.primitive)
     if rule is None:
-        return equation.replace(params={name: _param(value, rules) for name, value in equation.params.items()})
+        params = {name: _param(value, rules) for name, value in equation.params.items()}
+        return equation.replace(params=params) if _changed(params.values(), equation.params.values()) else equation
     faster = rule(equation)
     return equation if faster is None else _call(equation, faster)
 
@@ -56,4 +59,12 @@ def _param(value: Any, rules: Rules) -> Any:
         return rewritten(value, rules)
     if isinstance(value, Jaxpr):
         return _jaxpr(value, rules)
-    return type(value)(_param(x, rules) for x in value) if type(value) in (tuple, list) else value
+    if type(value) not in (tuple, list):
+        return value
+    parts = [_param(x, rules) for x in value]
+    return type(value)(parts) if _changed(parts, value) else value
+
+
+def _changed(after: Iterable[Any], before: Iterable[Any]) -> bool:
+    """Whether anything is another object: JAX finds what it has lowered before by identity."""
+    return any(a is not b for a, b in zip(after, before, strict=True))

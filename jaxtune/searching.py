@@ -10,8 +10,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from jaxtune import checks, planner
-from jaxtune import population as engine
+from jaxtune import checks, planner, population as engine
 from jaxtune.configurations import EXPLORE, TRAIN, decode, sample, study_key
 from jaxtune.data import task_data
 from jaxtune.functions import Functions

@@ -76,6 +76,7 @@ class Study:
         self.values = np.full((self.runs, trials), np.nan)  # of the metric, at the evaluation that counts
         self.kept = np.zeros(trials, int)  # that evaluation
         self.best_score, self.waiting = np.full(trials, np.inf), np.zeros(trials, int)
+        self.weights_lost = False
         self.saved: dict[int, tuple[float, int, Any]] = {}  # bracket -> score, id and state of its best stopped trial
 
     def _propose(self) -> np.ndarray:
@@ -137,6 +138,23 @@ class Study:
         self._start()
         if interrupted.is_set():
             raise KeyboardInterrupt
+        try:
+            self._run_rows(view, interrupted, callback)
+        except MemoryError as error:
+            if not self.record.step:
+                raise
+            self.weights_lost = True
+            interrupted.set()
+            view.message(str(error))
+        stopped = interrupted.is_set() and self.record.step[-1] < self.plan.steps
+        if stopped:
+            view.message(
+                f"Interrupted at step {self.record.step[-1]} of {self.plan.steps}: "
+                "the result holds what is known by then."
+            )
+        return self._result(stopped, whole=True)
+
+    def _run_rows(self, view: Progress, interrupted: threading.Event, callback: Callable | None) -> None:
         start = generation = 0
         for number, row in enumerate(self.plan.rows):
             stop = self._train(start, row, view, interrupted)
@@ -156,13 +174,6 @@ class Study:
                 interrupted.set()
             if interrupted.is_set() or not self.training.any():
                 break
-        stopped = interrupted.is_set() and self.record.step[-1] < self.plan.steps
-        if stopped:
-            view.message(
-                f"Interrupted at step {self.record.step[-1]} of {self.plan.steps}: "
-                "the result holds what is known by then."
-            )
-        return self._result(stopped, whole=True)
 
     def _start(self) -> None:
         population, stops = self.plan.population, [row.stop for row in self.plan.rows]
@@ -380,6 +391,8 @@ class Study:
 
     def _winner(self, trial: int) -> Winner | None:
         group = self._group_of(trial)
+        if self.weights_lost:
+            return None
         if trial in group.lanes:
             states = group.state(trial)
         else:

@@ -5,8 +5,7 @@ import itertools
 import jax
 import numpy as np
 import pytest
-from hypothesis import assume, given, settings
-from hypothesis import strategies as st
+from hypothesis import assume, given, settings, strategies as st
 from spaces import configurations, spaces
 
 from jaxtune.domains import Choice, Integer, LogUniform, Uniform

@@ -7,8 +7,7 @@ import numpy as np
 import optax
 import pytest
 from flax import nnx
-from hypothesis import assume, given, settings
-from hypothesis import strategies as st
+from hypothesis import assume, given, settings, strategies as st
 from jax import lax
 from jax.extend.core import jaxpr_as_fun
 

@@ -45,3 +45,12 @@ def test_live_bytes_end_with_the_last_use():
     x = np.ones(100, np.float32)
     assert live_bytes(jax.make_jaxpr(chain)(x).jaxpr) == 2 * 400
     assert live_bytes(jax.make_jaxpr(fan)(x).jaxpr) >= 5 * 400
+
+
+@pytest.mark.parametrize("wrap", [jax.jit, jax.checkpoint], ids=["jit", "remat"])
+def test_live_bytes_inside_of_calls_count(wrap):
+    def inner(x):
+        return (x[:, None] * x).sum(axis=1)
+
+    x = np.ones(100, np.float32)
+    assert live_bytes(jax.make_jaxpr(wrap(inner))(x).jaxpr) >= 4 * 100 * 100

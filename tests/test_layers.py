@@ -14,7 +14,7 @@ ROOT = Path(jaxtune.__file__).parent
 
 LAYERS = [
     # values, words, and functions of arrays that know nothing of the rest
-    {"options", "checks", "weak", "task", "metrics", "schedules", "order", "axes", "progress", "schedulers"},
+    {"cache", "options", "checks", "weak", "task", "metrics", "schedules", "order", "axes", "progress", "schedulers"},
     {"costs", "augment", "losses", "penalties", "preprocess", "weights", "folds", "pace", "rewriting", "plots"},
     {"bits", "convolutions", "pooling", "bitcast", "constraints"},
     # hyperparameters, and user functions as the engine sees them
@@ -28,7 +28,8 @@ LAYERS = [
     {"measured", "evaluation", "resolve", "placement", "refit", "tables"},
     {"programs"},
     {"supervision", "group", "result"},
-    {"winner", "planner", "recovery", "continuing"},
+    {"winner", "recovery", "continuing"},
+    {"planner"},
     {"study"},
     # the two drivers, which know everything, and their forecast
     {"tuning", "searching", "planning"},
@@ -121,6 +122,24 @@ def test_any_file_can_be_imported_first(first):
     names = ("search", "tune", "staged", "rate", "sensitivity")
     code = f"import jaxtune.{first}, jaxtune as jt; print(all(callable(getattr(jt, name)) for name in {names}))"
     assert run(code).strip() == "True"
+
+
+@pytest.mark.slow
+def test_strict_type_checkers_know_the_names(tmp_path):
+    user = tmp_path / "user.py"
+    user.write_text("import jaxtune as jt\njt.tune\njt.Uniform(0.0, 1.0)\njt.schedules\njt.tunee\n")
+    command = [
+        sys.executable,
+        "-m",
+        "mypy",
+        "--strict",
+        "--ignore-missing-imports",
+        "--follow-imports=silent",
+        str(user),
+    ]
+    done = subprocess.run([*command, "--cache-dir", str(tmp_path)], capture_output=True, text=True, cwd=ROOT.parent)
+    assert [line for line in done.stdout.splitlines() if "error:" in line and "tunee" not in line] == [], done.stdout
+    assert 'Module has no attribute "tunee"' in done.stdout
 
 
 def test_an_unknown_name():

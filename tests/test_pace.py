@@ -5,8 +5,7 @@ import math
 import numpy as np
 import pytest
 from counting import COUNTING, IDS, LR
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 from toys import Listed, tune
 
 import jaxtune as jt

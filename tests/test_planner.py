@@ -1,6 +1,7 @@
 """Chunk widths are measured where that pays, once, and equal searches get equal widths."""
 
 import json
+from pathlib import Path
 
 import jax
 import numpy as np
@@ -18,6 +19,7 @@ SCHEDULER = jt.SuccessiveHalving(16, min_steps=4, max_steps=16, eta=4)
 def cheap(monkeypatch, tmp_path):
     """Measuring pays always, and is kept in a folder of its own; returns the widths timed."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr(measured, "_KNOWN", {})
     monkeypatch.setattr(planner, "_CPU_SECONDS", 0.0)
     monkeypatch.setattr(planner, "SHARE", 1e6)
     timed, seconds = [], planner._seconds
@@ -95,30 +97,67 @@ def test_longer_searches_pay(monkeypatch, factor):
     assert set(answers) == {0.05 * SCHEDULER.plan().trial_steps * factor / 30 > 5.0} == {factor == 1000}
 
 
-@pytest.mark.parametrize("text", ["", "{", "[1, 2]", '{"wide": 1}'])
+def test_widths_that_do_not_fit_are_left_out(cheap, monkeypatch, tmp_path):
+    seconds = planner._seconds
+
+    def failing(group, hp):
+        if group.layout.width > 4:
+            raise MemoryError
+        return seconds(group, hp)
+
+    monkeypatch.setattr(planner, "_seconds", failing)
+    search()
+    (kept,) = files(tmp_path)
+    assert {int(width) for width in json.loads(kept.read_text())} == set(cheap) != set()
+    assert widest() <= 4
+
+
+BROKEN = [
+    "",
+    "{",
+    "[1, 2]",
+    '{"wide": 1}',
+    '{"4": null}',
+    '{"4": [1]}',
+    '{"0": 1.0}',
+    '{"-3": 1.0}',
+    '{"4": NaN, "8": 1}',
+]
+
+
+@pytest.mark.parametrize("text", BROKEN)
 def test_a_broken_file_counts_as_nothing(monkeypatch, tmp_path, text):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr(measured, "_KNOWN", {})
     measured.remember("key", {2: 0.5})
     assert measured.recall("key") == {2: 0.5}
     measured._file("key").write_text(text)
+    measured._KNOWN.clear()
     assert measured.recall("key") == {}
 
 
-def test_a_disk_that_takes_nothing_is_no_error(monkeypatch, tmp_path):
+@pytest.mark.parametrize("home", [True, False], ids=["no folder", "no home"])
+def test_where_the_disk_takes_nothing_the_process_remembers(monkeypatch, tmp_path, home):
+    def nobody():
+        raise RuntimeError("Could not determine home directory.")
+
     (tmp_path / "file").write_text("")
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
-    measured.remember("key", {2: 0.5})
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file") if home else "relative")
+    monkeypatch.setattr(Path, "home", nobody)
+    monkeypatch.setattr(measured, "_KNOWN", {})
     assert measured.recall("key") == {}
+    measured.remember("key", {2: 0.5})
+    assert measured.recall("key") == {2: 0.5}
 
 
 def test_keys_tell_tasks_and_devices_apart():
-    def key(width, devices):
+    def key(width, devices, start=4):
         def step(w):
             return (w @ w[:, :width]).sum()
 
         jaxpr = jax.make_jaxpr(step)(np.ones((4, 4), np.float32)).jaxpr
         functions = Functions(None, type("Step", (), {"jaxpr": jaxpr}), None, None)
-        return measured.key_of(functions, jt.Placement(devices=jax.devices()[:devices]).mesh())
+        return measured.key_of(functions, jt.Placement(devices=jax.devices()[:devices]).mesh(), start)
 
     assert key(2, 1) == key(2, 1)
-    assert len({key(2, 1), key(3, 1), key(2, 2)}) == 3
+    assert len({key(2, 1), key(3, 1), key(2, 2), key(2, 1, 8)}) == 4

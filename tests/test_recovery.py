@@ -9,6 +9,7 @@ from toys import NET, NET_SPACE, ONE, TWO, tune
 import jaxtune as jt
 from jaxtune import placement
 from jaxtune.programs import Programs
+from jaxtune.recovery import ran_out_of_memory
 
 HALVING = jt.SuccessiveHalving(64, min_steps=10, max_steps=40, eta=2)
 WIDE = jt.Placement(devices=TWO.devices, lanes=16)
@@ -97,6 +98,71 @@ def test_single_lanes_that_do_not_fit_are_an_error(fail):
     fail("advance", at=0, width=0, loses=True)
     with pytest.raises(MemoryError, match="even for a single lane at once on each device"):
         tune(NET, NET_SPACE, scheduler=HALVING, placement=ONE)
+
+
+def test_what_is_known_survives_when_nothing_helps(fail):
+    expected = tune(NET, NET_SPACE, scheduler=jt.FullBudget(64, 10), placement=ONE)
+    fail("evaluate", at=1, width=0, loses=True)
+    found = tune(NET, NET_SPACE, scheduler=HALVING, placement=ONE)
+    assert found.interrupted
+    assert found.history.step.tolist() == [10]
+    assert found.best.state is None
+    np.testing.assert_allclose(
+        sorted(t.metrics["loss"] for t in found.trials), sorted(t.metrics["loss"] for t in expected.trials), rtol=1e-4
+    )
+
+
+@pytest.mark.parametrize("loses", [False, True], ids=["kept", "lost"])
+def test_in_the_middle_of_a_rung(fail, loses):
+    """No step is made twice: the second call of a rung fails, after the first has trained every lane a while."""
+    arguments = {"scheduler": jt.FullBudget(8, 300), "placement": WIDE}
+    expected = tune(NET, NET_SPACE, **arguments)
+    widths = fail("advance", at=1, width=1, loses=loses)
+    found = tune(NET, NET_SPACE, **arguments)
+    assert len(widths) > 3
+    same(found, expected, rtol=0.02)  # a chunk of another width differs in last bits, 300 steps long
+
+
+@pytest.mark.parametrize("name", ["spawn", "keep", "move"])
+@pytest.mark.parametrize(
+    "scheduler",
+    [HALVING, jt.PopulationBasedTraining(16, 40, interval=10), jt.Hyperband(10, 40, eta=2)],
+    ids=["halving", "pbt", "hyperband"],
+)
+def test_any_program_may_fail(monkeypatch, name, scheduler):
+    keep = "best" if name == "keep" else "last"
+    if name == "keep" and isinstance(scheduler, jt.PopulationBasedTraining):
+        pytest.skip("PBT keeps no checkpoints")
+    arguments = {"scheduler": scheduler, "placement": WIDE, "keep": keep}
+    expected = tune(NET, NET_SPACE, **arguments)
+    run, failures = getattr(Programs, name), [exhausted()]
+
+    def failing(self, layout, *args):
+        if failures:
+            jax.tree.map(lambda x: x.delete() if isinstance(x, jax.Array) else None, args)
+            raise failures.pop()
+        return run(self, layout, *args)
+
+    monkeypatch.setattr(Programs, name, failing)
+    same(tune(NET, NET_SPACE, **arguments), expected, rtol=1e-4)
+    assert not failures
+
+
+def test_words_of_a_cpu_are_understood():
+    words = "INTERNAL: Error dispatching computation: Out of memory allocating 160000000000 bytes."
+    assert ran_out_of_memory(jax.errors.JaxRuntimeError(words))
+    assert ran_out_of_memory(exhausted())
+    assert ran_out_of_memory(MemoryError())
+    assert not ran_out_of_memory(jax.errors.JaxRuntimeError("INTERNAL: broken"))
+
+
+def test_chunks_come_out_even(fail):
+    """Nine rows in chunks of four would train three lanes twice."""
+    arguments = {"scheduler": jt.FullBudget(9, 20), "placement": jt.Placement(devices=ONE.devices, lanes=9)}
+    expected = tune(NET, NET_SPACE, **arguments)
+    widths = fail("advance", at=0, width=4, loses=False)
+    same(tune(NET, NET_SPACE, **arguments), expected, rtol=1e-4)
+    assert widths == [9, 3]
 
 
 def test_other_errors_are_not_caught(monkeypatch):

@@ -2,14 +2,17 @@
 
 import csv
 import math
+import pickle
 import sys
 from types import SimpleNamespace
 
 import jax
 import numpy as np
 import pytest
+from counting import COUNTING
 from histories import NAN, halving, make_history
 
+import jaxtune as jt
 from jaxtune.result import Result
 
 
@@ -229,3 +232,16 @@ def test_interruption_and_errors_of_replicates_are_shown():
     assert result.records()[0]["accuracy_se"] == pytest.approx(math.sqrt(7 / 3))
     assert "3 ± 1.5" in repr(result)
     assert "interrupted" in repr(result).splitlines()[1]
+
+
+def test_results_can_be_pickled():
+    """Also where the space has a function for a constraint, and after the trials have been looked at."""
+    space = jt.constrain({"lr": jt.LogUniform(1e-4, 1e-1)}, lambda hp: hp["lr"] > 1e-4)
+    result = jt.tune(COUNTING, space, scheduler=jt.FullBudget(4, 8), progress=False)
+    trials = [(t.hparams, t.metrics) for t in result.trials]
+    history = pickle.loads(pickle.dumps(result.history))
+    assert list(history.hparams) == [hparams for hparams, _ in trials]
+    copy = Result(history, metric="loss", mode="min", seed=0)
+    assert [(t.hparams, t.metrics) for t in copy.trials] == trials
+    again = pickle.loads(pickle.dumps(copy))
+    assert [(t.hparams, t.metrics) for t in again.ranking] == [(t.hparams, t.metrics) for t in copy.ranking]

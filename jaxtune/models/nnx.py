@@ -5,8 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import jax
-from flax import linen as nn
-from flax import nnx
+from flax import linen as nn, nnx
 
 from jaxtune.functions import call
 from jaxtune.models.common import named, train_flags
