@@ -43,8 +43,10 @@ def tune(
     """Searches a space for the hyperparameters that train a task best.
 
     All trials train side by side in one compiled program (one per combination of static hyperparameters); the
-    scheduler's rungs decide who goes on. Equal arguments on equal devices give equal results, bit for bit. `plan`
-    tells beforehand what a search will take.
+    scheduler's rungs decide who goes on. Equal arguments on equal devices give equal results, bit for bit, as long as
+    equally many lanes are trained at once: before a long search that number is measured and kept in the user's cache
+    folder; `Placement(lanes=...)` fixes it. `plan` tells beforehand what a search will take. When memory runs out the
+    search goes on with fewer lanes at once.
 
     Args:
         task: What one trial is: from `supervised`, or a `Task`.
@@ -81,7 +83,8 @@ def tune(
         TypeError: An argument or a result of a user function has the wrong type; before anything compiles.
         ValueError: An argument has a wrong value; before anything compiles.
         KeyError: The task reads a hyperparameter that the space lacks; before anything compiles.
-        MemoryError: The population can't fit; says how many lanes would.
+        MemoryError: The population can't fit, and says how many lanes would; or there is not even memory to train one
+            lane at once up to the first evaluation.
         KeyboardInterrupt: Ctrl-C before the first evaluation, or pressed twice.
 
     Example:
