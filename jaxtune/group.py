@@ -199,9 +199,9 @@ class Group:
         """The layouts of a population as it shrinks through these numbers of trials, one for each different number."""
         return [self.layout, *(fitting(self.layouts, n) for n in list(dict.fromkeys(counts))[1:] if n)]
 
-    def prefetch(self, path: Sequence[Layout], others: Sequence[Layout], stops: Sequence[int]) -> None:
+    def prefetch(self, path: Sequence[Layout], stops: Sequence[int]) -> None:
         """Starts compiling what training in these layouts, with evaluations at these steps, is going to need."""
-        self.programs.prefetch(path, others)
+        self.programs.prefetch(path)
         if any(self.pace.updates(stop) % self.layout.unit for stop in stops):
             self.programs.prefetch_remainders(path)
 

@@ -229,11 +229,9 @@ def _group(setting: Setting, indices: Mapping[str, int], trials: int) -> GroupPl
 
 def _num_programs(layouts: tuple[Layout, ...], table: Plan, setting: Setting) -> int:
     """Spawn, then per size: train, evaluate, keep; and moves between sizes."""
-    prunes = table.population[-1] < table.trials
     counts = [n for n in dict.fromkeys(table.population) if n <= layouts[0].slots]
     path = [fitting(layouts, n) for n in counts] * (1 if table.exploit is None else 2)
-    sizes = len(layouts) if prunes else 1
-    return 1 + sizes * (3 if setting.keeps_best else 2) + len(set(pairwise(path)))
+    return 1 + len(set(path)) * (3 if setting.keeps_best else 2) + len(set(pairwise(path)))
 
 
 def _training_time(setting: Setting, task: Task, folds: Any, options: list, groups: tuple, hp: dict) -> float:

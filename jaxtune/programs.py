@@ -51,19 +51,14 @@ class Programs:
     hp: Mapping[str, Any]
     clock: Clock
 
-    def prefetch(self, path: Sequence[Layout], others: Sequence[Layout]) -> None:
-        """Starts compiling what a population on its way through a path of layouts needs, in that order.
-
-        Then follows what trains in other layouts: a search with a longer schedule will need it.
-        """
+    def prefetch(self, path: Sequence[Layout]) -> None:
+        """Starts compiling what a population on its way through a path of layouts needs, in that order."""
         self._start("spawn", path[0])
         for before, layout in zip([None, *path], path, strict=False):
             if before is not None:
                 self._start("move", before, layout)  # also within equal arrays, where survivors close ranks
             if layout != before:
                 self._start_rungs(layout)
-        for layout in others:
-            self._start_rungs(layout)
 
     def prefetch_training(self, layout: Layout) -> None:
         """Starts compiling what it takes to train for a while."""

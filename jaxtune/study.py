@@ -1,6 +1,7 @@
 """One run of `tune`: tables with an entry per trial on the host, populations on the devices."""
 
 import itertools
+import math
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -177,11 +178,11 @@ class Study:
 
     def _start(self) -> None:
         population, stops = self.plan.population, [row.stop for row in self.plan.rows]
-        prunes = population[-1] < self.plan.trials or self.wishes.patience is not None
         for group in self.groups:
-            path = group.path(population) if len(self.groups) == 1 else [group.layout]
+            share = len(group.trials) / self.plan.trials  # of several groups nobody knows whose trials will go on
+            path = group.path([math.ceil(n * share) for n in population])
             path += path if self.plan.exploit is not None else []  # copies move within equal arrays
-            group.prefetch(path, [x for x in group.layouts if prunes and x not in path], stops)
+            group.prefetch(path, stops)
         nothing = np.zeros((self.runs, self.plan.trials))
         for number, row in enumerate(self.plan.rows[:-1]):
             if row.keep is not None:  # asked once in vain, so that it is compiled by the time the first rung comes
