@@ -22,10 +22,10 @@ PARTS = {
 
 def overhead(quick):
     """Prints the seconds of each part of a warm search: halving with its rungs, and with curves besides."""
-    steps = 400 if quick else 25_600
-    scheduler = jt.SuccessiveHalving(512, 50, steps, eta=4)
+    trials, first = (64, 10) if quick else (2048, 200)
+    scheduler = jt.SuccessiveHalving(trials, first, 64 * first, eta=4)
     rows, missed = [], []
-    for name, every in (("rungs alone", None), (f"and curves, every {steps // 64} steps", steps // 64)):
+    for name, every in (("rungs alone", None), (f"and curves, every {first} steps", first)):
         for seed in (0, 1):  # the first one compiles
             total, spent = _parts(scheduler, every, seed)
         share = 100 * (spent["evaluating"] + spent["deciding"] + spent["moving"]) / total
