@@ -214,10 +214,13 @@ class Study:
 
     def _safely(self, group: Group, reached: int, work: Callable[[], T]) -> T:
         """Does some work on a group that has been trained up to a step, with fewer lanes at once if memory runs out."""
-        stages = zip(self.record.step, self.course, self.record.source, strict=True)
-        course = [Stage(*stage, self.training, self.kept == e) for e, stage in enumerate(stages)]
-        metric = self.problem.metric, self.problem.mode
-        return recovery.safely(work, group, lambda: replay(group, course, self.hp, reached, *metric), self.view.message)
+
+        def again() -> None:
+            stages = zip(self.record.step, self.course, self.record.source, strict=True)
+            course = [Stage(*stage, self.training, self.kept == e) for e, stage in enumerate(stages)]
+            replay(group, course, self.hp, reached, self.problem.metric, self.problem.mode)
+
+        return recovery.safely(work, group, again, self.view.message)
 
     def _all_land_on(self, done: float) -> bool:
         return float(done).is_integer() and all(g.pace.lands_on(done, g.layout.unit) for g in self.groups if g.count)
