@@ -44,7 +44,7 @@ def _jax_key() -> Any:
 
 def _random_bits(key: jax.Array, bit_width: int, shape: tuple[int, ...]) -> jax.Array:
     """Bits of JAX's Threefry; `key` is uint32[2]."""
-    if not jax.config.jax_threefry_partitionable:  # type: ignore[attr-defined]
+    if not jax.config.jax_threefry_partitionable:  # type: ignore[attr-defined]  # made at run time
         return random.threefry_prng_impl.random_bits(key, bit_width, shape)
     high, low = _threefry(key, *_counters(shape))
     if bit_width == 64:

@@ -1,5 +1,6 @@
 """A group on the host: trials that share their static hyperparameters, hence one set of programs and one population."""
 
+import itertools
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -304,3 +305,27 @@ class Group:
         table = np.full((self.layout.runs, self.num_trials), missing, values.dtype)
         table[:, self.lanes[used]] = values[:, used]
         return table
+
+
+def check_updates(groups: Sequence[Group], plan: Plan) -> None:
+    """Raises ValueError if some trials make no update between two evaluations: values would say nothing new."""
+    stops = [0, *(row.stop for row in plan.rows)]
+    for pace in {group.pace for group in groups}:
+        for start, stop in itertools.pairwise(stops):
+            if pace.updates(start) == pace.updates(stop):
+                raise ValueError(
+                    f"Between the evaluations at steps {start} and {stop}, steps of {pace.base} examples, a trial with "
+                    f"batch_size={pace.size} makes no update: evaluate at most "
+                    f"every {-(-pace.size // pace.base)} steps."
+                )
+
+
+def check_same_reports(groups: Sequence[Group]) -> None:
+    """Raises ValueError if not all groups report the same metrics and logs."""
+    functions = [group.programs.functions for group in groups]
+    reported = {(one.metrics, one.info) for one in functions}
+    if len(reported) > 1:
+        raise ValueError(
+            "All trials need the same metrics and logs, but with other static hyperparameters the task reports "
+            f"others: {' or '.join(str(metrics + info) for metrics, info in sorted(reported))}."
+        )

@@ -178,7 +178,9 @@ def choose_ladder(
 
 def _with_less_padding(lanes: int, width: int) -> int:
     """Half the width, if what that saves of the last chunk is worth more than what narrow chunks cost."""
-    whole, half = (-(-lanes // w) * w for w in (width, max(1, width // 2)))
+    if width < 4:
+        return width  # single lanes cost much more
+    whole, half = (-(-lanes // w) * w for w in (width, width // 2))
     return width if whole <= _NARROW * half else width // 2
 
 

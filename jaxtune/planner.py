@@ -17,8 +17,8 @@ from jaxtune.programs import Clock
 from jaxtune.recovery import ran_out_of_memory
 
 SHARE = 0.05  # of the estimated run that measuring may take
-_CPU_FLOPS, _ACCELERATOR_FLOPS = 3e10, 1e13  # of a device in small networks, about
-_CPU_SECONDS, _ACCELERATOR_SECONDS = 5.0, 30.0  # what measuring takes, most of it compiling
+_CPU_FLOPS, _ACCELERATOR_FLOPS = 5e10, 1e13  # of a device in small networks, about
+_CPU_SECONDS, _ACCELERATOR_SECONDS = 10.0, 30.0  # what measuring takes, most of it compiling
 _FACTORS = (0.25, 0.5, 1, 2, 4)  # candidates, around the rule's width
 _UNIT, _REPEATS = 4, 3  # steps of a timed call, calls
 

@@ -1,6 +1,5 @@
 """One run of `tune`: tables with an entry per trial on the host, populations on the devices."""
 
-import itertools
 import math
 import threading
 import time
@@ -16,7 +15,7 @@ from jaxtune.configurations import EXPLORE, TRAIN, decode, propose, study_key
 from jaxtune.continuing import conditions, observed
 from jaxtune.data import on_devices, task_data
 from jaxtune.folds import Fold
-from jaxtune.group import Group, Setting
+from jaxtune.group import Group, Setting, check_same_reports, check_updates
 from jaxtune.history import History, joined, rank_trials, single_mean
 from jaxtune.placement import Placement
 from jaxtune.population import HEALTHY
@@ -118,8 +117,8 @@ class Study:
             planner.measure(self.setting, indices, data, trials, self.hp, self.clock)
             layouts = planner.layouts(self.setting, indices, len(trials))
             groups.append(Group.of(self.setting, indices, data, trials, self.clock, self.plan.trials, layouts))
-        _check_same_reports(groups)
-        _check_updates(groups, self.plan)
+        check_same_reports(groups)
+        check_updates(groups, self.plan)
         return groups
 
     def _brackets(self) -> tuple[np.ndarray, int]:
@@ -378,7 +377,7 @@ class Study:
         timing["run"] = timing["total"] - timing["compile"]
         winner = None
         if whole:
-            winner = self._winner(best - first) if best >= first else previous.winner  # type: ignore[union-attr]
+            winner = self._winner(best - first) if best >= first else previous.winner  # type: ignore[union-attr]  # best < first: there is one
         return Result(
             history,
             metric=self.problem.metric,
@@ -413,29 +412,6 @@ class Study:
             step=self.record.step[self.kept[trial]],
             states=states,
             layouts=group.layouts,
-        )
-
-
-def _check_updates(groups: Sequence[Group], plan: Plan) -> None:
-    """Raises ValueError if some trials make no update between two evaluations: values would say nothing new."""
-    stops = [0, *(row.stop for row in plan.rows)]
-    for pace in {group.pace for group in groups}:
-        for start, stop in itertools.pairwise(stops):
-            if pace.updates(start) == pace.updates(stop):
-                raise ValueError(
-                    f"Between the evaluations at steps {start} and {stop}, steps of {pace.base} examples, a trial with "
-                    f"batch_size={pace.size} makes no update: evaluate at most "
-                    f"every {-(-pace.size // pace.base)} steps."
-                )
-
-
-def _check_same_reports(groups: list[Group]) -> None:
-    functions = [group.programs.functions for group in groups]
-    reported = {(one.metrics, one.info) for one in functions}
-    if len(reported) > 1:
-        raise ValueError(
-            "All trials need the same metrics and logs, but with other static hyperparameters the task reports "
-            f"others: {' or '.join(str(metrics + info) for metrics, info in sorted(reported))}."
         )
 
 

@@ -92,13 +92,13 @@ class Trial:
     def variables(self) -> Any:
         """The trained weights of replicate 0; None unless this is the best trial and its task names them."""
         known = self.states is not None and self._variables_of is not None
-        return self._variables_of(self.state) if known else None  # type: ignore[misc]
+        return self._variables_of(self.state) if known else None  # type: ignore[misc]  # known: there is a state
 
     @cached_property
     def model(self) -> Any:
         """The model of replicate 0, ready for prediction; None unless this is the best trial and has one."""
         known = self.states is not None and self._model_of is not None
-        return self._model_of(self.state, self.hparams) if known else None  # type: ignore[misc]
+        return self._model_of(self.state, self.hparams) if known else None  # type: ignore[misc]  # known: there is a state
 
     def _of(self, replicate: int) -> Any:
         return None if self.states is None else jax.tree.map(lambda leaf: leaf[replicate], self.states)

@@ -96,7 +96,7 @@ class Weights:
         return unflatten_dict(kept)
 
     def _is_trained(self, path: tuple[Any, ...], x: Any) -> bool:
-        answer = self.trainable(path, jax.ShapeDtypeStruct(x.shape, x.dtype))  # type: ignore[misc]
+        answer = self.trainable(path, jax.ShapeDtypeStruct(x.shape, x.dtype))  # type: ignore[misc]  # asked only where it is given
         if not isinstance(answer, (bool, np.bool_)):
             raise TypeError(f"trainable must return True or False, got {answer!r} for {_name(path)!r}.")
         if not answer and path not in self.params:

@@ -86,6 +86,7 @@ def test_chunks_are_narrower_where_the_last_one_would_be_nearly_empty(monkeypatc
     """25 lanes are 28 in chunks of four, 26 in chunks of two; 27 and 250 are as good in chunks of four."""
     widths = [width(2**15, lanes=lanes, l2=2**19, monkeypatch=monkeypatch) for lanes in (24, 25, 27, 250)]
     assert widths == [4, 2, 4, 4]
+    assert width(2**17, lanes=3, l2=2**19, monkeypatch=monkeypatch) == 2  # single lanes cost much more
     where = Placement(devices=TWO.devices, lanes=4)
     assert width(2**15, where=where, lanes=25, monkeypatch=monkeypatch) == 4  # as wanted
 

@@ -26,7 +26,7 @@ class Domain(abc.ABC):
 
     def __repr__(self) -> str:
         # What differs from a default: errors show domains.
-        shown = [f for f in dataclasses.fields(self) if f.repr and getattr(self, f.name) != f.default]  # type: ignore[arg-type]
+        shown = [f for f in dataclasses.fields(self) if f.repr and getattr(self, f.name) != f.default]  # type: ignore[arg-type]  # subclasses are dataclasses
         return f"{type(self).__name__}({', '.join(f'{f.name}={getattr(self, f.name)!r}' for f in shown)})"
 
     @property
