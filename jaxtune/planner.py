@@ -70,6 +70,8 @@ def measure(
     for group in groups:
         group.programs.prefetch_training(group.layout)
     for group in groups:
+        group.programs.wait_for_training(group.layout)  # compilers at work would disturb the clock
+    for group in groups:
         try:
             seconds[group.layout.width] = _seconds(group, hp)
         except (MemoryError, jax.errors.JaxRuntimeError) as error:

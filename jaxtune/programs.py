@@ -7,7 +7,7 @@ later rungs while the first rung is already running.
 import os
 import time
 from collections.abc import Callable, Hashable, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -64,6 +64,10 @@ class Programs:
         """Starts compiling what it takes to train for a while."""
         self._start("spawn", layout)
         self._start("advance", layout)
+
+    def wait_for_training(self, layout: Layout) -> None:
+        """Waits until that is compiled."""
+        wait([self._start("spawn", layout), self._start("advance", layout)])
 
     def prefetch_remainders(self, path: Sequence[Layout]) -> None:
         """Starts compiling the programs that make single updates, where whole units don't come out even."""
