@@ -85,11 +85,11 @@ def measure(
 
 
 def _candidates(setting: Setting, indices: Mapping[str, int], data: Data, trials: Any, clock: Clock) -> list[Group]:
-    """A group for each width, the rule's first; one chunk on each device."""
+    """A group for each width, the rule's first; equally many lanes, which share what a step draws for all of them."""
     functions = setting.problem.functions(indices)
     rule = setting.layouts(functions, indices, len(trials))[0]
     widths = dict.fromkeys([rule.width, *(max(1, int(f * rule.width)) for f in _FACTORS)])
-    sizes = [rule._replace(rows=w, width=w, unit=min(_UNIT, rule.unit)) for w in widths]
+    sizes = [rule._replace(rows=max(widths), width=w, unit=min(_UNIT, rule.unit)) for w in widths]
     return [
         Group.of(setting, indices, data, np.resize(trials, layout.slots), clock, setting.plan.trials, [layout])
         for layout in sizes
@@ -107,4 +107,4 @@ def _seconds(group: Group, hp: Mapping[str, Any]) -> float:
         )
         jax.block_until_ready(group.population.diverged)
         times.append(time.perf_counter() - begin)
-    return min(times[1:]) / (layout.unit * layout.width * layout.runs)
+    return min(times[1:]) / (layout.unit * layout.rows * layout.runs)

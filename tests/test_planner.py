@@ -22,16 +22,18 @@ def cheap(monkeypatch, tmp_path):
     monkeypatch.setattr(measured, "_KNOWN", {})
     monkeypatch.setattr(planner, "_CPU_SECONDS", 0.0)
     monkeypatch.setattr(planner, "SHARE", 1e6)
-    timed, seconds = [], planner._seconds
+    timed, rows, seconds = [], set(), planner._seconds
 
     def spy(group, hp):
         timed.append(group.layout.width)
+        rows.add(group.layout.rows)
         # No compiler is at work while the clock runs.
         assert all(future.done() for future in group.programs.functions.executables.values())
         return seconds(group, hp)
 
     monkeypatch.setattr(planner, "_seconds", spy)
-    return timed
+    yield timed
+    assert len(rows) <= 1  # what is done once for all lanes weighs the same at all widths
 
 
 def search(**arguments):
