@@ -12,10 +12,11 @@ import statistics
 import jax
 import jax.numpy as jnp
 import numpy as np
+from architectures import MLP
 from gpu_growth import fit
 from lanes import Lanes
 from limits_report import table, verdict
-from limits_tasks import BATCH, CLASSES, CNN, INPUTS, MLP, SPACE, Transformer, task
+from limits_tasks import BATCH, CLASSES, CNN, INPUTS, SPACE, Transformer, task
 from side_by_side import seconds, spread
 
 import jaxtune as jt

@@ -13,19 +13,6 @@ EXAMPLES, BATCH, INPUTS, CLASSES, TOKENS = 1437, 64, 64, 10, 32
 SPACE = {"lr": jt.LogUniform(1e-4, 1e-2), "weight_decay": jt.LogUniform(1e-4, 1e-2)}
 
 
-class MLP(nn.Module):
-    """Two hidden layers."""
-
-    width: int
-
-    @nn.compact
-    def __call__(self, x):
-        """[N, 64] to [N, 10]."""
-        for _ in range(2):
-            x = nn.relu(nn.Dense(self.width)(x))
-        return nn.Dense(CLASSES)(x)
-
-
 class CNN(nn.Module):
     """Two plain convolutions, each followed by pooling."""
 

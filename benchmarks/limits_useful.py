@@ -8,9 +8,10 @@ to the next rung: that depends on the data, and counts as useful here.
 
 import jax
 import numpy as np
+from architectures import MLP
 from jax.sharding import PartitionSpec
 from limits_report import table, verdict
-from limits_tasks import MLP, SPACE, task
+from limits_tasks import SPACE, task
 
 import jaxtune as jt
 from jaxtune import planner, population as engine

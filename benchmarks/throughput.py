@@ -14,11 +14,11 @@ from jaxtune import planner
 
 jt.set_host_device_count()
 
-import flax.linen as nn  # noqa: E402 - JAX starts below
 import jax  # noqa: E402
 import jax.numpy as jnp  # noqa: E402
 import numpy as np  # noqa: E402
 import optax  # noqa: E402
+from architectures import MLP  # noqa: E402
 from side_by_side import machine, seconds, spread  # noqa: E402
 
 from jaxtune.configurations import TRAIN, study_key  # noqa: E402
@@ -31,19 +31,6 @@ from jaxtune.space import Space  # noqa: E402
 
 EXAMPLES, BATCH, UNIT = 1437, 64, 50
 SPACE = {"lr": jt.LogUniform(1e-4, 1e-2), "weight_decay": jt.LogUniform(1e-4, 1e-2)}
-
-
-class MLP(nn.Module):
-    """Two hidden layers."""
-
-    width: int
-
-    @nn.compact
-    def __call__(self, x):
-        """Logits."""
-        for _ in range(2):
-            x = nn.relu(nn.Dense(self.width)(x))
-        return nn.Dense(10)(x)
 
 
 def optimizer(hp):
