@@ -6,10 +6,18 @@ Shapes: T trials, E evaluations. `ax` is a matplotlib Axes, `axis` one of its tw
 from __future__ import annotations
 
 import itertools
+import math
+import sys
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+
+from jaxtune.options import is_number, plain, typed
+from jaxtune.text import labels
+
+MISSING: Any = object()
+"""Stands where a trial doesn't have a hyperparameter; None is a value like any other."""
 
 
 def scale_steps(ax: Any, steps: np.ndarray, rungs: Sequence[int] | np.ndarray) -> None:
@@ -72,24 +80,50 @@ def scale_values(axis: Any, values: np.ndarray, mode: str | None, always: Any = 
 
 
 def scale_hparam(ax: Any, column: Sequence[Any], log: bool) -> np.ndarray:
-    """Scale the x axis of one panel; returns float [T], NaN where a trial lacks the hyperparameter."""
-    present = [value for value in column if value is not None]
-    if all(isinstance(value, (int, float, np.number)) and not isinstance(value, bool) for value in present):
-        if log:
-            ax.set_xscale("log")
-        elif all(isinstance(value, (int, np.integer)) for value in present):
-            ax.xaxis.set_major_locator(_ticker().MaxNLocator(integer=True, nbins=6))
-        else:
-            ax.xaxis.set_major_locator(_ticker().MaxNLocator(nbins=5))
-        return np.array([np.nan if value is None else float(value) for value in column])
-    names = [None if value is None else getattr(value, "__name__", None) or str(value) for value in column]
-    labels = sorted({label for label in names if label is not None})
-    position = {label: i for i, label in enumerate(labels)}
-    ax.set_xticks(range(len(labels)), labels=labels, rotation=30 if max(map(len, labels)) * len(labels) > 24 else 0)
-    ax.set_xlim(-0.6, len(labels) - 0.4)
-    ax.grid(False, axis="x")
+    """Scale the x axis of one panel; returns float [T], NaN where the hyperparameter is `MISSING`."""
+    present = [plain(value) for value in column if value is not MISSING]
+    if all(map(has_place, present)):
+        scale_numbers(ax, present, log)
+        return np.array([np.nan if value is MISSING else float(value) for value in column])
+    place = _scale_categories(ax, present)
+    places = [np.nan if value is MISSING else place[typed(plain(value))] for value in column]
     spread = 0.5 * ((np.arange(len(column)) * 0.618034) % 1.0 - 0.5)  # an even spread keeps equal values visible
-    return np.array([np.nan if n is None else position[n] for n in names]) + spread
+    return np.array(places) + spread
+
+
+def has_place(value: Any) -> bool:
+    """Whether a value lies somewhere on an axis of floats."""
+    return is_number(value) and abs(value) <= sys.float_info.max
+
+
+def scale_numbers(ax: Any, values: Sequence[float], log: bool) -> None:
+    """Scale the x axis for numbers that all have a place on it."""
+    if log and min(values, default=1) > 0:
+        ax.set_xscale("log")
+    elif log and any(values):  # branches may give a name other domains too, whose values a plain log axis can't show
+        ax.set_xscale("symlog", linthresh=min(abs(value) for value in values if value))
+    elif all(isinstance(value, int) for value in values):
+        ax.xaxis.set_major_locator(_ticker().MaxNLocator(integer=True, nbins=6))
+    else:
+        ax.xaxis.set_major_locator(_ticker().MaxNLocator(nbins=5))
+
+
+def _scale_categories(ax: Any, values: Sequence[Any]) -> dict[Any, int]:
+    """A place for each value, by its key: numbers ascending, then the others by label."""
+    names = dict(zip(map(typed, values), labels(values, longest=20), strict=True))
+    numbers = sorted((key for key in names if is_number(key[1])), key=lambda key: key[1])
+    others = sorted((key for key in names if not is_number(key[1])), key=lambda key: names[key])
+    place = {key: i for i, key in enumerate(numbers + others)}
+    # Options are all named; of the many values of a domain some are enough.
+    told = (numbers if len(numbers) <= 12 else numbers[:: math.ceil(len(numbers) / 6)]) + others
+    texts = [names[key] for key in told]
+    crowded = max(map(len, texts)) * len(texts) > 24
+    style = {"rotation": 30, "ha": "right", "rotation_mode": "anchor"} if crowded else {}
+    style |= {"parse_math": False}  # an option is no formula, whatever dollars it has
+    ax.set_xticks([place[key] for key in told], labels=texts, **style)
+    ax.set_xlim(-0.6, len(place) - 0.4)
+    ax.grid(False, axis="x")
+    return place
 
 
 def _ticker() -> Any:

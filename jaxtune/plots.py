@@ -15,11 +15,13 @@ from jaxtune import axes
 
 # Grey for what was given up, blue for what ran to its end, orange for the one that won, red for what broke:
 # the four stay apart in greyscale and for colour-blind readers.
+# Later kinds are drawn on top of earlier ones.
 _COLOURS = {
     "pruned": "#7F8FA3",
+    "interrupted": "#2B6CB0",
+    "in training": "#2B6CB0",
     "stopped": "#6B46C1",
     "finished": "#2B6CB0",
-    "interrupted": "#2B6CB0",
     "diverged": "#C53030",
 }
 _BEST = "#DD6B20"
@@ -65,7 +67,8 @@ def plot_curves(
     Args:
         steps: int [E], step count of each evaluation.
         curves: float [T, E], NaN where a trial was not in training.
-        status: one text per trial; its first word is finished, stopped, pruned, diverged or interrupted.
+        status: one text per trial: "in training", or one that starts with finished, stopped, pruned, diverged or
+            interrupted.
         name: what the curves show, for the y axis.
         best: index of the trial to highlight.
         mode: "min" or "max", which way is better; None if unknown.
@@ -81,7 +84,7 @@ def plot_curves(
         ImportError: matplotlib is not installed.
     """
     plt = _pyplot("plot_curves")
-    kinds = np.array([text.split()[0] for text in status], dtype=object)
+    kinds = np.array([text if text in _COLOURS else text.split()[0] for text in status], dtype=object)
     curves = np.where(np.isfinite(curves), curves, np.nan)  # [T, E]
     with plt.rc_context(_STYLE):
         if ax is None:
@@ -91,7 +94,7 @@ def plot_curves(
         limits = axes.scale_values(ax.yaxis, curves, mode, always=kept)
         for rung in rungs:
             ax.axvline(rung, color="#A0AEC0", linewidth=0.8, linestyle=(0, (2, 3)), zorder=1)
-        for zorder, kind in enumerate(("pruned", "interrupted", "stopped", "finished", "diverged"), start=2):
+        for zorder, kind in enumerate(_COLOURS, start=2):
             if (kinds == kind).any():
                 _draw_lines(ax, steps, curves[kinds == kind], kind, zorder)
         broken = kinds == "diverged"
@@ -121,8 +124,8 @@ def plot_space(
     Trials without a finite metric are crosses at the edge on which the worst ones lie.
 
     Args:
-        values: hyperparameter -> T values; None where a trial doesn't have it. Values that aren't all numbers
-            make a categorical axis.
+        values: hyperparameter -> T values; `axes.MISSING` where a trial doesn't have it, which leaves the trial out
+            of that panel. Values that aren't all finite numbers make a categorical axis.
         scores: float [T], each trial's last metric.
         steps: int [T], steps each trial was trained for.
         name: what the scores are, for the y axis.

@@ -1,6 +1,7 @@
 """A search as tables: plain records, a CSV file, and the leading trials as text and HTML.
 
-A hyperparameter that is named like another column gets the prefix `hp_`.
+No column hides another one: where names collide, metrics get the prefix `metric_`, the standard error `error_` and
+hyperparameters `hp_`.
 """
 
 from __future__ import annotations
@@ -12,7 +13,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from jaxtune.history import History
-from jaxtune.text import csv_cell, short, with_error
+from jaxtune.options import is_number
+from jaxtune.text import csv_cell, labels, told_apart, with_error
 from jaxtune.trial import Trial
 
 
@@ -24,14 +26,15 @@ def records(trials: Sequence[Trial], history: History, metric: str) -> list[dict
         history: the record that they are from.
         metric: the metric that ranks; with several replicates or folds it gets a column of standard errors.
     """
-    metrics = list(history.metrics)
-    error = [f"{metric}_se"] if history.metrics[metric].shape[1] > 1 else []
-    columns = _hparam_columns(history, {"id", "steps", "status", "bracket", *metrics, *error})
+    taken = {"id", "steps", "status", "bracket"}
+    metrics = _headings(history.metrics, "metric_", taken)
+    error = _headings([f"{metric}_se"] if history.metrics[metric].shape[1] > 1 else [], "error_", taken)
+    columns = _headings(hparam_names(history.hparams), "hp_", taken)
     return [
         {"id": trial.id}
         | {column: trial.hparams.get(name) for name, column in columns.items()}
-        | {name: trial.metrics[name] for name in metrics}
-        | {name: trial.standard_error[metric] for name in error}
+        | {column: trial.metrics[name] for name, column in metrics.items()}
+        | {column: trial.standard_error[metric] for column in error.values()}
         | {"steps": trial.steps, "status": trial.status, "bracket": trial.bracket}
         for trial in trials
     ]
@@ -39,23 +42,27 @@ def records(trials: Sequence[Trial], history: History, metric: str) -> list[dict
 
 def write_csv(path: str | os.PathLike[str], rows: Sequence[Mapping[str, Any]]) -> None:
     """Writes rows of the same columns as a CSV file with a heading."""
+    columns = {name: _csv_column([row[name] for row in rows]) for name in (rows[0] if rows else ())}
     with open(path, "w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
-        writer.writerow([csv_cell(name) for name in (rows[0] if rows else ())])
-        writer.writerows([csv_cell(value) for value in row.values()] for row in rows)
+        writer.writerow([csv_cell(name) for name in columns])
+        writer.writerows(zip(*columns.values(), strict=True))
 
 
 def ranked(trials: Sequence[Trial], history: History, metric: str) -> list[dict[str, str]]:
     """Trials, best first, as formatted text, one dict (heading -> cell) per row; the metric that ranks comes first."""
     metrics = [name for name in history.metrics if not name.startswith("train_")]
     metrics.sort(key=lambda name: name != metric)
-    columns = _hparam_columns(history, {"rank", "trial", "steps", "status", *metrics})
+    taken = {"rank", "trial", "steps", "status"}
+    headings = _headings(metrics, "metric_", taken)
+    columns = _headings(hparam_names(history.hparams), "hp_", taken)
+    cells = {column: _text_column(trials, history, name) for name, column in columns.items()}
     return [
-        {"rank": str(rank), "trial": str(trial.id)}
-        | {name: with_error(trial.metrics[name], trial.standard_error[name]) for name in metrics}
-        | {c: short(trial.hparams[n]) if n in trial.hparams else "" for n, c in columns.items()}
+        {"rank": str(row + 1), "trial": str(trial.id)}
+        | {column: with_error(trial.metrics[name], trial.standard_error[name]) for name, column in headings.items()}
+        | {column: texts[row] for column, texts in cells.items()}
         | {"steps": str(trial.steps), "status": trial.status}
-        for rank, trial in enumerate(trials, start=1)
+        for row, trial in enumerate(trials)
     ]
 
 
@@ -71,6 +78,31 @@ def hparam_names(hparams: Iterable[Mapping[str, Any]]) -> list[str]:
     return list(dict.fromkeys(name for hp in hparams for name in hp))
 
 
-def _hparam_columns(history: History, taken: set[str]) -> dict[str, str]:
-    """Hyperparameter -> heading that differs from all those taken."""
-    return {name: f"hp_{name}" if name in taken else name for name in hparam_names(history.hparams)}
+def _headings(names: Iterable[str], prefix: str, taken: set[str]) -> dict[str, str]:
+    """Name -> heading: the name or, where that is taken, one with the prefix. Adds the headings to those taken."""
+    kept = set(names) - taken
+    taken |= kept  # a name that is free stays as it is, also where a prefix would make it of another one
+    headings = {}
+    for name in names:
+        heading = name
+        while name not in kept and heading in taken:
+            heading = prefix + heading
+        headings[name] = heading
+        taken.add(heading)
+    return headings
+
+
+def _text_column(trials: Sequence[Trial], history: History, name: str) -> list[str]:
+    """A hyperparameter as text, empty where a trial doesn't have it."""
+    # Labels look at all trials, so that a function's number says the same in every table and picture, but a float
+    # has only to differ from those beside it.
+    others = [hp[name] for hp in history.hparams if name in hp and not is_number(hp[name])]
+    shown = [trial.hparams[name] for trial in trials if name in trial.hparams]
+    texts = iter(labels(others + shown)[len(others) :])
+    return [next(texts) if name in trial.hparams else "" for trial in trials]
+
+
+def _csv_column(values: Sequence[Any]) -> list[Any]:
+    cells = [csv_cell(value) for value in values]
+    texts = told_apart(values, ["" if cell is None else str(cell) for cell in cells])
+    return [cell if cell is None or is_number(cell) else text for cell, text in zip(cells, texts, strict=True)]

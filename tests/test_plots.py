@@ -1,5 +1,8 @@
 """Pictures, checked by their artists: axes, crosses, fading."""
 
+import enum
+import functools
+import math
 import subprocess
 import sys
 
@@ -7,6 +10,7 @@ import numpy as np
 import pytest
 
 from jaxtune import plots
+from jaxtune.axes import MISSING
 
 matplotlib = pytest.importorskip("matplotlib")
 matplotlib.use("Agg")
@@ -151,7 +155,7 @@ def space_panels(**options):
         "lr": [1e-4, 1e-3, 1e-2, 1.0],
         "width": [64, 128, 64, 256],
         "act": ["relu", "tanh", "relu", "gelu"],
-        "momentum": [0.9, None, 0.5, None],
+        "momentum": [0.9, MISSING, 0.5, MISSING],
     }
     settings = {"name": "loss", "best": 2, "mode": "min", "log_names": ("lr",)}
     scores = np.array([2.0, 0.5, 0.05, np.inf])
@@ -187,6 +191,92 @@ def test_space_without_a_difference_in_steps_has_no_colour_bar():
     assert len(panels[0].figure.axes) == 1
 
 
+class Norm(enum.Enum):
+    BATCH = "batch"
+    LAYER = "layer"
+
+
+def panel_of(*values, **options):
+    """The panel of one hyperparameter, one trial per value, and label or x -> number of trials there."""
+    trials = len(values)
+    panels = plots.plot_space({"x": values}, np.linspace(1.0, 2.0, trials), np.full(trials, 9), name="loss", **options)
+    panels[0].figure.canvas.draw()
+    x = panels[0].collections[0].get_offsets().filled(np.nan)[:, 0]
+    return panels[0], x[np.isfinite(x)]
+
+
+def categories(*values):
+    """The trials drawn at each label."""
+    ax, x = panel_of(*values)
+    labels = {round(tick): text.get_text() for tick, text in zip(ax.get_xticks(), ax.get_xticklabels(), strict=True)}
+    assert len(set(labels.values())) == len(labels)
+    assert np.all(np.abs(x - np.round(x)) < 0.3)
+    return {label: int(np.sum(np.round(x) == place)) for place, label in labels.items()}
+
+
+def test_space_tells_none_from_missing():
+    assert categories(None, 0.5, 1.0, None, MISSING) == {"0.5": 1, "1": 1, "None": 2}
+    _, x = panel_of(0.5, MISSING, 1.0)
+    np.testing.assert_array_equal(x, [0.5, 1.0])
+
+
+def negative(value):
+    return -value
+
+
+@pytest.mark.parametrize(
+    ("values", "labels"),
+    [
+        ((1, "1", True, "True", None, "None"), ["1", "'1'", "'None'", "'True'", "None", "True"]),
+        ((1, 1.0, True, "on"), ["1", "1.0", "True", "on"]),
+        ((False, True), ["False", "True"]),
+        ((math.inf, 10, 9, -math.inf, 0.5), ["-inf", "0.5", "9", "10", "inf"]),
+        ((0.9, 0.9999, 0.99991, None), ["0.9", "0.9999", "0.99991", "None"]),
+        ((1.0, 1, "1.0", None), ["'1.0'", "1", "1.0", "None"]),
+        ((negative, (64, 1), (64, True), "negative"), ["'negative'", "(64, 1)", "(64, True)", "negative"]),
+        ((lambda v: v, lambda v: -v, "<lambda> #1"), ["<lambda> #1", "<lambda> #2", "<lambda> #3"]),
+        ((Norm.BATCH, Norm.LAYER, "Norm.BATCH", "batch"), ["'Norm.BATCH'", "Norm.BATCH", "Norm.LAYER", "batch"]),
+        (("", " ", "x"), ["' '", "''", "x"]),
+        (("$x$", "x", "$\\bad$"), ["$\\bad$", "$x$", "x"]),
+        ((np.float32(0.5), np.int32(2), "auto"), ["0.5", "2", "auto"]),
+        ((1, 10**400), ["1", "1000000000…0000000000"]),
+    ],
+)  # fmt: skip
+def test_space_has_a_category_per_value(values, labels):
+    found = categories(*values, MISSING, *values)
+    assert sorted(found) == sorted(labels)
+    assert set(found.values()) == {2}
+
+
+def test_space_sorts_numbers_before_the_rest():
+    assert list(categories("a", 10, None, 9.5, math.inf, True)) == ["9.5", "10", "inf", "None", "True", "a"]
+
+
+def test_space_names_some_of_many_numbers():
+    """As where a name is a domain in one branch and None in another."""
+    ax, x = panel_of(*np.geomspace(1e-5, 1.0, 50), None, log_names=["x"])
+    assert len(x) == 51
+    labels = [text.get_text() for text in ax.get_xticklabels()]
+    assert len(labels) <= 7
+    assert (labels[0], labels[-1]) == ("1e-05", "None")
+
+
+def test_space_draws_zero_beside_a_logarithmic_domain():
+    """As where a name is a LogUniform in one branch and 0 in another."""
+    ax, x = panel_of(0.0, 1e-4, 1e-2, log_names=["x"])
+    assert ax.get_xscale() == "symlog"
+    np.testing.assert_array_equal(ax.transData.transform(np.stack((x, x), 1))[:, 0].argsort(), [0, 1, 2])
+    ax, _ = panel_of(0.0, 0, log_names=["x"])
+    assert ax.get_xscale() == "linear"
+
+
+def test_space_has_room_for_long_names(recwarn):
+    options = [functools.partial(negative, value) for value in range(4)]
+    found = categories(*options, "a/long/path/to/the/first.csv", "a/long/path/to/the/second.csv")
+    assert max(map(len, found)) < 25
+    assert not recwarn.list  # matplotlib gives up where there is no room
+
+
 def test_space_wraps_into_rows():
     values = {f"x{i}": [0.1, 0.2] for i in range(5)}
     panels = plots.plot_space(values, np.array([1.0, 2.0]), np.array([10, 10]), name="loss")
@@ -214,6 +304,13 @@ def test_trials_that_stopped_early_are_drawn():
     labels = [str(c.get_label()) for c in ax.collections]
     assert "stopped (1)" in labels
     assert "finished (1)" in labels
+
+
+def test_trials_in_training_are_drawn():
+    """A callback sees a search that goes on."""
+    steps, curves = np.array([50, 200]), np.array([[2.0, 1.0], [1.5, 1.2], [1.6, NAN]])
+    ax = plots.plot_curves(steps, curves, ["in training", "in training", "pruned at step 50"], name="loss")
+    assert [len(lines_of(ax, label).get_segments()) for label in ("in training (2)", "pruned (1)")] == [2, 1]
 
 
 def test_a_plot_leaves_interactive_mode_as_the_backend_sets_it():

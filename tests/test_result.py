@@ -19,9 +19,7 @@ from jaxtune.result import Result
 def winner(test, metrics=None):
     """Stands in for the best trial: test data, or None, and the metrics that it reaches on them."""
     return SimpleNamespace(
-        states={"w": np.zeros((2, 3))},
-        variables_of=None,
-        model_of=None,
+        trained=SimpleNamespace(states={"w": np.zeros((2, 3))}),
         task=SimpleNamespace(test=test),
         metrics={"test": metrics}.__getitem__,
     )
@@ -168,6 +166,48 @@ def test_records_conditional_and_clashing_names():
     assert [r["momentum"] for r in records] == [0.9, None]
 
 
+NAMES = ["loss", "loss_se", "hp_loss", "id", "steps", "status", "bracket", "rank", "trial", "metric_steps", "lr"]
+
+
+def crowded():
+    """Hyperparameters and metrics named like one another and like every other column."""
+    hparams = tuple({name: 100 * t + i for i, name in enumerate(NAMES)} for t in range(2))
+    history = make_history([[[0.1, 0.2], [0.3, 0.4]]], [10], hparams=hparams, metric="loss")
+    for i, name in enumerate(["loss_se", "id", "steps", "status", "rank", "trial", "hp_lr"], start=1):
+        history.metrics[name] = history.metrics["loss"] + i
+    return make_result(history, metric="loss", mode="min")
+
+
+def test_no_column_hides_another_one(tmp_path):
+    result = crowded()
+    record = result.records()[1]
+    assert len(record) == 4 + len(NAMES) + 8 + 1
+    assert {name: record[name] for name in ("id", "steps", "status", "bracket")} == {
+        "id": 1, "steps": 10, "status": "finished", "bracket": 0
+    }  # fmt: skip
+    assert [record[name] for name in ("loss", "loss_se", "metric_id", "hp_lr")] == pytest.approx([0.3, 1.3, 2.3, 7.3])
+    assert record["error_loss_se"] == pytest.approx(0.1)
+    assert [record[name] for name in ("hp_hp_loss", "hp_loss", "hp_id", "hp_metric_steps", "lr")] == [
+        100, 102, 103, 109, 110
+    ]  # fmt: skip
+    result.to_csv(tmp_path / "trials.csv")
+    with open(tmp_path / "trials.csv", newline="") as file:
+        heading, *rows = csv.reader(file)
+    assert heading == list(record)
+    assert [float(cell) for cell in rows[1] if cell != "finished"] == pytest.approx(
+        [value for value in record.values() if value != "finished"]
+    )
+
+
+def test_no_column_of_the_table_hides_another_one():
+    row = crowded().table()[1]
+    assert len(row) == 4 + len(NAMES) + 8
+    assert [row[name] for name in ("rank", "trial", "steps", "status")] == ["2", "1", "10", "finished"]
+    assert [row[name] for name in ("metric_rank", "hp_rank", "metric_trial", "hp_trial")] == [
+        "5.3 ± 0.1", "107", "6.3 ± 0.1", "108"
+    ]  # fmt: skip
+
+
 def test_dataframe():
     pandas = pytest.importorskip("pandas")
     frame = make_result(halving()).to_dataframe()
@@ -194,6 +234,47 @@ def test_csv_escapes_formulas_and_reads_back(tmp_path):
         "'=1+1", "'+a", "'-b", "'@c", 'with "quotes", and commas', "relu", "(64, 64)", "-0.5",
     ]  # fmt: skip
     assert {row["accuracy"] for row in rows} == {"0.25"}
+
+
+def test_csv_headings_differ(tmp_path):
+    make_result(make_history([[0.5]], [10], hparams=({"=a": 1, "'=a": 2},))).to_csv(tmp_path / "trials.csv")
+    with open(tmp_path / "trials.csv", newline="") as file:
+        row = next(csv.DictReader(file))
+    assert (row["'=a"], row["''=a"]) == ("1", "2")
+
+
+def cells(result, path):
+    """The column `x` of the table, by id, and of the CSV file."""
+    result.to_csv(path)
+    with open(path, newline="") as file:
+        rows = [row["x"] for row in csv.DictReader(file)]
+    return [row["x"] for row in sorted(result.table(99), key=lambda row: int(row["trial"]))], rows
+
+
+@pytest.mark.parametrize(
+    ("options", "in_table", "in_file"),
+    [
+        ([abs, math.sqrt, np.sqrt], ["abs", "sqrt #1", "sqrt #2"], ["abs", "sqrt #1", "sqrt #2"]),
+        ([lambda v: v, lambda v: -v], ["<lambda> #1", "<lambda> #2"], ["<lambda> #1", "<lambda> #2"]),
+        ([1, "1", True, "True"], ["1", "'1'", "True", "'True'"], ["1", "'1'", "True", "'True'"]),
+        ([1.0, 1, "1.0"], ["1.0", "1", "'1.0'"], ["1.0", "1", "'1.0'"]),
+        ([None, "None", ""], ["None", "'None'", "''"], ["", "None", "''"]),
+        ([0.9999, 0.99991, 0.5], ["0.9999", "0.99991", "0.5"], ["0.9999", "0.99991", "0.5"]),
+        (["=1", "'=1", "1"], ["=1", "'=1", "1"], ["'=1", "''=1", "1"]),
+    ],
+)
+def test_different_options_have_different_cells(tmp_path, options, in_table, in_file):
+    history = make_history([[0.25] * len(options)], [10], hparams=tuple({"x": option} for option in options))
+    assert cells(make_result(history), tmp_path / "trials.csv") == (in_table, in_file)
+
+
+def test_a_function_has_the_same_number_in_every_table():
+    functions = (lambda: 0, lambda: 1, lambda: 2, lambda: 3)
+    hparams = [{"lr": 0.1 + 1e-5 * k, "f": f} for k, f in enumerate(functions)]
+    result = make_result(make_history([[0.1, 0.2, 0.3, 0.4, 0.0]], [10], hparams=(*hparams, {"lr": 0.5})))
+    assert [row["f"] for row in result.table(2)] == ["<lambda> #4", "<lambda> #3"]
+    assert [row["f"] for row in result.table()] == ["<lambda> #4", "<lambda> #3", "<lambda> #2", "<lambda> #1", ""]
+    assert result.table(1)[0]["lr"] == "0.1"  # a float has to differ from those beside it only
 
 
 def test_table_is_formatted_best_first():

@@ -11,8 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from jaxtune.options import is_number
+from jaxtune import axes
 from jaxtune.plots import _BEST, _COLOURS, _STYLE, _pyplot
+from jaxtune.text import labels
 
 _BLUE, _GREY, _RED = (_COLOURS[kind] for kind in ("finished", "pruned", "diverged"))
 
@@ -174,19 +175,19 @@ def plot_sensitivity(
     with plt.rc_context(_STYLE):
         size = (2.7 * columns + 0.8, 2.9 * rows + 0.4)
         figure, grid = plt.subplots(rows, columns, figsize=size, sharey=True, squeeze=False, layout="constrained")
-        axes = grid.ravel()[: len(panels)]
+        shown = grid.ravel()[: len(panels)]
         for unused in grid.ravel()[len(panels) :]:
             unused.remove()
-        limits = _scale_metric(axes[0], panels, baseline)
+        limits = _scale_metric(shown[0], panels, baseline)
         worst = limits[0] if mode == "max" else limits[1]
-        for ax, (label, points), title in zip(axes, panels.items(), titles, strict=True):
+        for ax, (label, points), title in zip(shown, panels.items(), titles, strict=True):
             _draw_panel(ax, points, label in log_names, baseline, worst)
             ax.set(xlabel=label)
             ax.set_title(title, fontsize=9.5)
         for ax in grid[:, 0]:
             ax.set_ylabel(name)
         figure.legend(handles=_marks(panels), loc="outside upper right", ncols=2)
-    return axes
+    return shown
 
 
 def _marks(panels: Mapping[str, Mapping[str, Any]]) -> list[Any]:
@@ -215,20 +216,15 @@ def _draw_panel(ax: Any, points: Mapping[str, Any], log: bool, baseline: float, 
 
 def _positions(ax: Any, values: Sequence[Any], log: bool) -> np.ndarray:
     """Scale the x axis of a panel; returns where its values lie."""
-    import matplotlib.ticker as ticker
-
-    if all(map(is_number, values)):
-        if log:
-            ax.set_xscale("log")
-        else:
-            whole = all(isinstance(value, int) for value in values)
-            ax.xaxis.set_major_locator(ticker.MaxNLocator(nbins=5, integer=whole))
+    if all(map(axes.has_place, values)):
+        axes.scale_numbers(ax, values, log)
         return np.asarray(values, float)
-    labels = [getattr(value, "__name__", None) or str(value) for value in values]
-    ax.set_xticks(range(len(labels)), labels=labels, rotation=30 if max(map(len, labels)) * len(labels) > 24 else 0)
-    ax.set_xlim(-0.5, len(labels) - 0.5)
+    names = labels(values, longest=20)
+    rotation = 30 if max(map(len, names)) * len(names) > 24 else 0
+    ax.set_xticks(range(len(names)), labels=names, rotation=rotation, parse_math=False)
+    ax.set_xlim(-0.5, len(names) - 0.5)
     ax.grid(False, axis="x")
-    return np.arange(len(labels), dtype=float)
+    return np.arange(len(names), dtype=float)
 
 
 def _scale_metric(ax: Any, panels: Mapping[str, Mapping[str, Any]], baseline: float) -> tuple[float, float]:
