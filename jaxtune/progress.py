@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import sys
+import threading
+import time
+import warnings
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from types import TracebackType
 from typing import Any
 
 from rich import progress as rich
 from rich.console import Console
+from rich.control import Control
 from rich.table import Column
 from rich.text import Text
 
@@ -17,7 +24,10 @@ class Progress:
     """Context manager that shows how far a search is; leaving it, by whatever way, closes the bar.
 
     On a terminal, and in a notebook that has ipywidgets, it is a live bar. Elsewhere (a log file, a pipe)
-    each rung leaves one line on stderr, written when the rung is over.
+    each rung leaves one line on stderr, written when the rung is over. What is printed meanwhile appears above the
+    bar if it goes to the same terminal, and is left alone otherwise.
+
+    A display that fails, because the terminal is gone or the pipe closed, is switched off with a warning.
 
     >>> with Progress(total=1000, enabled=False) as progress:
     ...     progress.update(done=250, rung="1/3", survivors=8, best=0.91, metric="accuracy")
@@ -38,25 +48,21 @@ class Progress:
         self._task = rich.TaskID(0)
         self._rung: str | None = None
         self._line: str | None = None  # of the current rung, not written yet
+        self._lock = threading.RLock()  # the bar is drawn by a thread of its own too
+        self._above: dict[str, _Above] = {}  # stdout, stderr, where they stand in for these
 
     def __enter__(self) -> Progress:
-        if not self._enabled:
-            return self
-        console = self._console or Console(stderr=True)
-        if console.is_terminal or (console.is_jupyter and importlib.util.find_spec("ipywidgets")):
-            self._bar = _bar(console)
-            blank: dict[str, Any] = {"rung": "compiling", "survivors": "", "best": "", "note": ""}
-            self._task = self._bar.add_task("search", total=self._total, **blank)
-            self._bar.start()
+        with self._guarded():
+            if self._enabled:
+                self._start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._bar is not None:
-            self._bar.stop()
-            self._bar = None
-        self._flush()
+        with self._guarded():
+            self._stop()
+            self._flush()
 
     def update(self, done: int, rung: str, survivors: int, best: float | None, metric: str, note: str = "") -> None:
         """Show where the search is.
@@ -70,12 +76,92 @@ class Progress:
             metric: what `best` is a value of.
             note: a few more words, such as "compiling".
         """
-        if not self._enabled:
+        with self._guarded():
+            if self._enabled:
+                self._show(done, rung, survivors, "" if best is None else f"{metric} {best:.4g}", note)
+
+    def message(self, text: str) -> None:
+        """Print a line above the bar; a line of its own in a log."""
+        with self._guarded():
+            if self._bar is not None:
+                self._bar.console.print(text, markup=False, highlight=False)
+            elif self._enabled:
+                self._flush()
+                self._write(text)
+
+    @contextmanager
+    def _guarded(self) -> Iterator[None]:
+        """What fails in here switches the display off; the search goes on."""
+        failure = None
+        with self._lock:
+            try:
+                yield
+            except Exception as error:
+                failure = error
+                self._enabled, self._line = False, None
+                with suppress(Exception):
+                    self._stop()
+        if failure is not None:  # reported without the lock: a warning may be an entry of somebody's log
+            with suppress(Exception):  # where warnings are errors, or stderr is what has failed
+                warnings.warn(f"The progress display failed and is off from here on: {failure!r}.", stacklevel=4)
+
+    def _start(self) -> None:
+        # A bar within a bar, of a search in a callback, leaves its lines above the other one.
+        if self._console is None and (sys.stderr is None or isinstance(sys.stderr, _Above)):
             return
-        shown = "" if best is None else f"{metric} {best:.4g}"
+        console = self._console or Console(file=sys.stderr)
+        console.on_broken_pipe = _reraise  # type: ignore[method-assign]  # rich's closes stdout and exits
+        if console.is_terminal or (console.is_jupyter and importlib.util.find_spec("ipywidgets")):
+            self._bar = _bar(console)
+            blank: dict[str, Any] = {"rung": "compiling", "survivors": "", "best": "", "note": ""}
+            self._task = self._bar.add_task("search", total=self._total, **blank)
+            self._bar.start()
+            self._redirect(console)
+            threading.Thread(target=self._refresh, args=[self._bar], daemon=True).start()
+
+    def _refresh(self, bar: rich.Progress) -> None:
+        while self._bar is bar:
+            time.sleep(0.2)
+            with self._guarded():
+                if self._bar is bar:
+                    bar.refresh()
+
+    def _stop(self) -> None:
+        bar, self._bar = self._bar, None
+        try:
+            if bar is not None:
+                _close(bar)
+        finally:
+            self._restore()
+
+    def _redirect(self, console: Console) -> None:
+        """Lets what is printed to the bar's terminal appear above it, and nothing else."""
+        for name in ("stdout", "stderr"):
+            stream = getattr(sys, name)
+            if console.is_terminal and _same_file(stream, console.file):
+                self._above[name] = _Above(stream, self._print_above)
+                setattr(sys, name, self._above[name])
+
+    def _restore(self) -> None:
+        for name, above in self._above.items():
+            if getattr(sys, name) is above:  # somebody may have put another stream there
+                setattr(sys, name, above.stream)
+        for above in self._above.values():
+            above.release()
+
+    def _print_above(self, lines: str) -> bool:
+        with self._guarded():
+            if self._bar is not None:
+                # Rich drops carriage returns: of a bar that a callback draws its last state remains.
+                shown = (line.rstrip("\r").rpartition("\r")[2] for line in lines.split("\n"))
+                self._bar.console.out("\n".join(shown), highlight=False)
+                return True
+        return False
+
+    def _show(self, done: int, rung: str, survivors: int, best: str, note: str) -> None:
         if self._bar is not None:
             texts: dict[str, Any] = {"rung": f"rung {rung}", "survivors": f"{survivors:,} training"}
-            texts |= {"best": shown, "note": note}
+            texts |= {"best": best, "note": note}
             self._bar.update(self._task, completed=done, **texts)
             return
         if rung != self._rung:
@@ -84,21 +170,11 @@ class Progress:
             f"rung {rung}",
             f"{done:,}/{self._total:,} lane-steps",
             f"{survivors:,} in training",
-            shown and f"best {shown}",
+            best and f"best {best}",
             note,
         )
         self._rung = rung
         self._line = ", ".join(part for part in parts if part)
-
-    def message(self, text: str) -> None:
-        """Print a line above the bar; a line of its own in a log."""
-        if not self._enabled:
-            return
-        if self._bar is not None:
-            self._bar.console.print(text, markup=False, highlight=False)
-        else:
-            self._flush()
-            self._write(text)
 
     def _flush(self) -> None:
         if self._line is not None:
@@ -108,7 +184,61 @@ class Progress:
     def _write(self, text: str) -> None:
         # Found anew each time: a notebook or a test may have replaced it since.
         stream = sys.stderr if self._console is None else self._console.file
-        print(text, file=stream, flush=True)
+        if stream is not None:  # `print` would take stdout
+            print(text, file=stream, flush=True)
+
+
+class _Above:
+    """Stands in for a stream on the bar's terminal, so that whole lines are written above the bar.
+
+    Args:
+        stream: what it stands in for.
+        show: writes lines above the bar; returns False if there is none any more.
+    """
+
+    def __init__(self, stream: Any, show: Callable[[str], bool]):
+        self.stream = stream
+        self._show = show
+        self._rest: str | None = ""  # of a line that hasn't ended; None once the bar is gone
+        self._lock = threading.Lock()  # of the rest only: nothing is written under it
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.stream, name)
+
+    def write(self, text: str) -> int:
+        """Writes text as streams do."""
+        with self._lock:
+            rest = self._rest
+            if rest is not None:
+                lines, newline, self._rest = (rest + text).rpartition("\n")
+        if rest is None:
+            return self.stream.write(text)
+        if newline and not self._show(lines):
+            self.stream.write(lines + newline)
+        return len(text)
+
+    def writelines(self, lines: Iterable[str]) -> None:
+        """Writes texts as streams do."""
+        for line in lines:
+            self.write(line)
+
+    def release(self) -> None:
+        """Lets everything through from now on, first what is left."""
+        with self._lock:
+            rest, self._rest = self._rest, None
+        if rest:
+            self.stream.write(rest)
+
+
+def _same_file(one: Any, other: Any) -> bool:
+    """Whether two streams write to the same open file; in notebooks and tests some have none."""
+    with suppress(AttributeError, OSError, ValueError):
+        return one is other or os.path.sameopenfile(one.fileno(), other.fileno())
+    return False
+
+
+def _reraise() -> None:
+    raise  # the error that is being handled
 
 
 class _Rate(rich.ProgressColumn):
@@ -133,6 +263,16 @@ def _text(name: str, style: str = "none") -> rich.TextColumn:
     return rich.TextColumn(f"{{task.fields[{name}]}}", style=style, markup=False, table_column=_one_line())
 
 
+def _close(bar: rich.Progress) -> None:
+    try:
+        bar.stop()
+    except Exception:
+        # The console keeps what it could not write in front of all that follows, so the cursor is shown past it.
+        if bar.console.is_terminal:
+            print(Control.show_cursor(True), end="", file=bar.console.file, flush=True)
+        raise
+
+
 def _bar(console: Console) -> rich.Progress:
     """A bar in lane-steps that fits one line of the terminal."""
     wide = console.width >= 130
@@ -147,5 +287,7 @@ def _bar(console: Console) -> rich.Progress:
         _text("best", "bold green"),
         *([_text("note", "dim")] if wide else []),
         console=console,
-        refresh_per_second=5,
+        auto_refresh=False,  # rich's thread would print a traceback where the terminal is gone
+        redirect_stdout=False,
+        redirect_stderr=False,
     )

@@ -1,7 +1,14 @@
 """The progress view on a terminal, in a log, and switched off."""
 
+import contextlib
 import doctest
 import io
+import logging
+import os
+import sys
+import threading
+import time
+import warnings
 
 import pytest
 from rich.console import Console
@@ -12,6 +19,57 @@ from jaxtune.progress import Progress
 
 def terminal(width=160):
     return Console(file=io.StringIO(), force_terminal=True, force_jupyter=False, width=width, color_system=None)
+
+
+@pytest.fixture
+def alone(monkeypatch):
+    """No variable says what is a terminal, and what a thread dies of is an error."""
+    for name in ("FORCE_COLOR", "NO_COLOR", "TTY_COMPATIBLE", "TTY_INTERACTIVE", "COLUMNS"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("TERM", "xterm")
+    died = []
+    monkeypatch.setattr(threading, "excepthook", died.append)
+    yield monkeypatch
+    assert not died
+
+
+class Screen:
+    """A terminal, or a pipe; `stream` writes to it."""
+
+    def __init__(self, kind="terminal", **options):
+        self.reader, self.writer = pytest.importorskip("pty").openpty() if kind == "terminal" else os.pipe()
+        self.stream = os.fdopen(self.writer, "w", buffering=1, **options)
+
+    def read(self):
+        """All that has been written."""
+        os.write(self.writer, b"<end>")  # terminals take their time
+        seen = b""
+        while not seen.endswith(b"<end>"):
+            seen += os.read(self.reader, 65536)
+        return seen.decode().removesuffix("<end>")
+
+    def hang_up(self):
+        os.close(self.reader)
+
+
+@contextlib.contextmanager
+def reported(*words):
+    """One warning, with one of these words, says that the display failed."""
+    with warnings.catch_warnings(record=True) as reports:
+        warnings.simplefilter("always")
+        yield
+    (message,) = (str(report.message) for report in reports if report.category is UserWarning)
+    assert message.startswith("The progress display failed and is off")
+    assert any(word in message for word in words)
+
+
+def wait_for(condition):
+    """What another thread does soon."""
+    for _ in range(500):
+        if condition():
+            return
+        time.sleep(0.02)
+    pytest.fail("It did not happen.")
 
 
 def stop_early(error, console):
@@ -101,6 +159,183 @@ def test_notebook_without_widgets_falls_back_to_lines(monkeypatch, capsys):
     with Progress(total=10, console=console) as progress:
         progress.update(5, "5", 2, 0.1, "loss")
     assert console.file.getvalue() == "rung 5, 5/10 lane-steps, 2 in training, best loss 0.1\n"
+
+
+# Displays that fail
+
+
+@pytest.mark.parametrize("kind", ["terminal", "pipe", "log"])
+def test_a_search_goes_on_when_its_display_is_gone(alone, kind):
+    screen = Screen("terminal" if kind == "terminal" else "pipe")
+    if kind == "pipe":
+        alone.setenv("TTY_COMPATIBLE", "1")
+    alone.setattr(sys, "stderr", screen.stream)
+    stdout, file = sys.stdout, os.fstat(sys.stdout.fileno())
+    with reported("OSError(5,", "BrokenPipe"), Progress(total=10) as progress:
+        progress.update(1, "5", 2, 0.1, "loss")
+        screen.hang_up()
+        progress.message("hello")
+        progress.update(2, "6", 2, 0.1, "loss")
+        progress.message("hello")
+    assert (sys.stdout, sys.stderr) == (stdout, screen.stream)
+    assert os.path.samestat(os.fstat(stdout.fileno()), file)  # rich points it to /dev/null
+    later = Screen()
+    alone.setattr(sys, "stderr", later.stream)
+    with Progress(total=10) as progress:
+        progress.update(1, "5", 2, 0.1, "loss")
+    assert "rung 5" in later.read()
+
+
+def test_a_terminal_that_is_gone_before_the_search(alone):
+    screen = Screen()
+    alone.setattr(sys, "stderr", screen.stream)
+    screen.hang_up()
+    with reported("OSError(5,"), Progress(total=10) as progress:
+        progress.update(1, "5", 2, 0.1, "loss")
+    assert sys.stderr is screen.stream
+
+
+def test_a_pipe_that_is_closed_between_updates(alone):
+    screen = Screen("pipe")
+    alone.setenv("TTY_COMPATIBLE", "1")
+    alone.setattr(sys, "stderr", screen.stream)
+    with reported("BrokenPipe"), Progress(total=10):
+        screen.hang_up()
+        wait_for(lambda: sys.stderr is screen.stream)  # seen by the thread that draws the bar
+
+
+@pytest.mark.parametrize("closed", [True, False])
+def test_there_may_be_no_stderr(alone, capsys, closed):
+    stream = io.StringIO()
+    stream.close()
+    alone.setattr(sys, "stderr", stream if closed else None)
+    with reported("closed file") if closed else contextlib.nullcontext(), Progress(total=10) as progress:
+        progress.message("hello")
+        progress.update(5, "5", 2, 0.1, "loss")
+    assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize("name", ["__init__", "start", "refresh", "update", "stop"])
+def test_any_exception_of_the_display_is_caught(alone, name):
+    def fail(self, *args, **options):
+        raise RuntimeError("a bug")
+
+    alone.setattr(jaxtune.progress.rich.Progress, name, fail)
+    with reported("a bug"), Progress(total=10, console=terminal()) as progress:
+        progress.update(5, "5", 2, 0.1, "loss")
+        wait_for(lambda: name != "refresh" or not progress._enabled)
+
+
+def test_a_report_that_fails_is_no_error(alone):
+    screen = Screen()
+    alone.setattr(sys, "stderr", screen.stream)
+    screen.hang_up()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with Progress(total=10) as progress:
+            progress.update(5, "5", 2, 0.1, "loss")
+
+
+def test_a_console_that_lacks_a_character(alone):
+    screen = Screen(encoding="ascii", errors="strict")
+    alone.setattr(sys, "stderr", screen.stream)
+    alone.setattr(sys, "stdout", screen.stream)
+    with reported("UnicodeEncodeError"), Progress(total=10) as progress:
+        progress.update(5, "5", 2, 0.1, "Präzision")
+        print("from the callback")
+    shown = screen.read()
+    assert shown.count("from the callback") == 1
+    assert shown.rfind("\x1b[?25h") > shown.rfind("\x1b[?25l")  # the cursor is visible again
+
+
+def test_interrupts_pass(alone):
+    class Interrupted(io.StringIO):
+        def write(self, text):
+            if "rung 5" in text:
+                raise KeyboardInterrupt
+            return super().write(text)
+
+    with pytest.raises(KeyboardInterrupt), Progress(total=10, console=Console(file=Interrupted())) as progress:
+        progress.update(5, "5", 2, 0.1, "loss")
+
+
+# What others print
+
+
+@pytest.mark.parametrize("stderr", ["terminal", "pipe"])
+def test_what_is_printed_elsewhere_is_left_alone(alone, stderr):
+    screen, log = Screen(stderr), Screen("pipe")
+    alone.setattr(sys, "stderr", screen.stream)
+    alone.setattr(sys, "stdout", log.stream)
+    with Progress(total=10) as progress:
+        progress.update(5, "5", 2, 0.1, "loss")
+        print("to stdout")
+        print("to stderr", file=sys.stderr)
+    shown = screen.read()
+    assert log.read() == "to stdout\n"
+    assert "rung 5" in shown
+    assert "to stderr" in shown
+    assert "to stdout" not in shown
+
+
+def test_a_bar_on_another_stream_leaves_both_alone(alone):
+    stdout, stderr = sys.stdout, sys.stderr
+    with Progress(total=10, console=terminal()):
+        assert (sys.stdout, sys.stderr) == (stdout, stderr)
+
+
+def test_lines_appear_above_the_bar_of_the_same_terminal(alone):
+    screen = Screen()
+    again = os.fdopen(os.dup(screen.writer), "w", buffering=1)
+    alone.setattr(sys, "stderr", screen.stream)
+    alone.setattr(sys, "stdout", again)
+    handler = logging.StreamHandler(sys.stderr)
+    with Progress(total=10) as progress:
+        kept = sys.stdout
+        progress.update(5, "5", 2, 0.1, "loss")
+        print("[bold]one[/bold] :smile:", "x" * 200)
+        sys.stderr.writelines(["two\n", "thr"])
+        print("ee", file=sys.stderr)
+        handler.emit(logging.makeLogRecord({"msg": "four"}))
+        for percent in range(0, 101, 20):  # as tqdm draws
+            print(f"\r{percent} %", end="", flush=True)
+        print()
+        print("five", end="", flush=True)
+        assert sys.stdout.encoding == again.encoding
+        assert sys.stdout.isatty()
+    assert (sys.stdout, sys.stderr) == (again, screen.stream)
+    print(", six")
+    kept.write("seven\n")  # as a log handler does that was made in a callback
+    shown = screen.read()
+    assert f"[bold]one[/bold] :smile: {'x' * 200}\r\n" in shown
+    assert "two\r\n" in shown
+    assert "three\r\n" in shown
+    assert "100 %\r\n" in shown
+    assert "80 %" not in shown
+    assert "five, six\r\nseven\r\n" in shown
+    assert shown.index("three") < shown.rindex("rung 5") < shown.index("five, six")
+
+
+def test_a_stream_that_was_put_there_meanwhile_stays(alone):
+    screen = Screen()
+    alone.setattr(sys, "stderr", screen.stream)
+    alone.setattr(sys, "stdout", screen.stream)
+    mine = io.StringIO()
+    with Progress(total=10):
+        sys.stdout = mine
+    assert sys.stdout is mine
+    assert sys.stderr is screen.stream
+
+
+def test_a_search_in_a_callback_leaves_lines_above_the_bar(alone):
+    screen = Screen()
+    alone.setattr(sys, "stderr", screen.stream)
+    with Progress(total=10) as outer:
+        outer.update(5, "5", 2, 0.1, "loss")
+        with Progress(total=20) as inner:
+            inner.update(10, "7", 3, 0.2, "loss")
+    assert "rung 7, 10/20 lane-steps, 3 in training, best loss 0.2\r\n" in screen.read()
+    assert sys.stderr is screen.stream
 
 
 def test_docstring_examples():
