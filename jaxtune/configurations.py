@@ -1,17 +1,19 @@
 """The configurations of a study: the sampler's points, decoded. One compiled function for `tune` and `search`."""
 
+import functools
 import itertools
 import warnings
 from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
-from functools import partial
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.typing import ArrayLike
 
 from jaxtune import checks
 from jaxtune.enumeration import combinations, num_configurations
+from jaxtune.executables import Jitted
 from jaxtune.observed import Observed
 from jaxtune.options import typed
 from jaxtune.rows import Rows
@@ -29,7 +31,6 @@ def study_key(key: jax.Array, purpose: int) -> jax.Array:
     return jax.random.fold_in(key, purpose)
 
 
-@partial(jax.jit, static_argnames=("sampler", "space", "num_points"))
 def sample(
     key: jax.Array, *, sampler: Any, space: Space, num_points: int, history: Observed | None = None
 ) -> jax.Array:
@@ -40,15 +41,27 @@ def sample(
     """
     if space.num_dims == 0 and num_points > 1:
         raise ValueError(f"The space holds constants only, so {num_points} trials would be equal: set trials=1.")
-    points = sampler(study_key(key, SAMPLE), space, history, num_points)
-    checks.check_points(points, num_points, space.num_dims)
-    return jnp.asarray(points, jnp.float32)
+    return _sampling(sampler, space, num_points)(key, history)
 
 
-@partial(jax.jit, static_argnames="space")
-def decode(unit: jax.Array, *, space: Space) -> dict[str, jax.Array]:
+def decode(unit: ArrayLike, *, space: Space) -> dict[str, jax.Array]:
     """Hyperparameters, key -> [T], of points [T, D] of the unit cube; option indices of the static ones."""
-    return space.decode(unit)
+    return _decoding(space)(unit)
+
+
+@functools.lru_cache(maxsize=32)
+def _sampling(sampler: Any, space: Space, num_points: int) -> Jitted:
+    def points(key: jax.Array, history: Observed | None) -> jax.Array:
+        points = sampler(study_key(key, SAMPLE), space, history, num_points)
+        checks.check_points(points, num_points, space.num_dims)
+        return jnp.asarray(points, jnp.float32)
+
+    return Jitted(points)
+
+
+@functools.lru_cache(maxsize=32)
+def _decoding(space: Space) -> Jitted:
+    return Jitted(space.decode)
 
 
 def propose(

@@ -1,5 +1,7 @@
 """The data of a search as its programs see them: splits or folds, which example is in which, and fitted statistics.
 
+Data are lists of arrays here, the leaves of what a task has.
+
 Shapes: F folds (1 without cross-validation), C examples that a training part may have at most, V in a validation part.
 The training part of a fold is a list of rows, so that folds, and a last training on all data, share one program.
 """
@@ -13,6 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
+from jaxtune.executables import Jitted
 from jaxtune.folds import Fold
 from jaxtune.task import Task
 
@@ -21,11 +24,11 @@ from jaxtune.task import Task
 class Data:
     """What lanes train on and are evaluated on."""
 
-    train: Any  # leaves [C, ...]; without batch size [F, N, ...]; or None
+    train: Any  # [C, ...] each; without batch size [F, N, ...]
     rows: Any  # [F, C] int32: the examples of each fold's training part come first; None without batch size
     count: Any  # [F] int32: how many these are; None without batch size
-    validation: Any  # leaves [F, V, ...], or None
-    stats: Any  # what Task.prepare returned for each fold, leaves [F, ...]; or None
+    validation: Any  # [F, V, ...] each
+    stats: Any  # what Task.prepare returned for each fold, [F, ...] each
 
     def of_fold(self, part: Any, fold: Any) -> Any:
         """One fold of a part whose leaves have a leading fold axis."""
@@ -49,13 +52,13 @@ def task_data(task: Task, folds: Sequence[Fold] | None = None) -> Data:
     them, but a last training on both finds arrays of the shapes that its program was compiled for.
     """
     if task.train is None:
-        return Data(None, None, None, _stacked([task.validation]), None)
+        return Data([], None, None, _stacked([task.validation]), [])
     if folds is not None:
         parts = [_take(task.train, fold.train) for fold in folds]
         validation = [_take(task.train, fold.validation) for fold in folds]
     else:
         parts, validation = [task.train], [task.validation]
-    stats = None if task.prepare is None else _stacked([jax.jit(task.prepare)(part) for part in parts])
+    stats = [] if task.prepare is None else _stacked([Jitted(task.prepare)(part) for part in parts])
     if task.batch_size is None:
         return Data(_stacked(parts), None, None, _stacked(validation), stats)
     train = pooled(task) if folds is None else task.train
@@ -89,7 +92,7 @@ def whole(task: Task, folds: Sequence[Fold] | None) -> Data:
     if task.train is None:
         return task_data(task)
     train, times = pooled(task), 1 if folds is None else len(folds)
-    stats = None if task.prepare is None else _stacked([jax.jit(task.prepare)(train)] * times)
+    stats = [] if task.prepare is None else _stacked([Jitted(task.prepare)(train)] * times)
     part = task.validation if folds is None else of_fold(task, folds[0]).validation
     validation = _stacked([part] * times)
     if task.batch_size is None:
@@ -128,9 +131,10 @@ def _take(tree: Any, rows: np.ndarray) -> Any:
     return jax.tree.map(lambda x: x[rows], tree)
 
 
-def _arrays(tree: Any) -> Any:
-    return jax.tree.map(jnp.asarray, tree)
+def _arrays(tree: Any) -> list[jax.Array]:
+    return [jnp.asarray(x) for x in jax.tree.leaves(tree)]
 
 
-def _stacked(parts: Sequence[Any]) -> Any:
-    return jax.tree.map(lambda *xs: jnp.stack([jnp.asarray(x) for x in xs]), *parts)
+def _stacked(parts: Sequence[Any]) -> list[jax.Array]:
+    leaves = [jax.tree.leaves(part) for part in parts]
+    return [jnp.stack([jnp.asarray(x) for x in xs]) for xs in zip(*leaves, strict=True)]

@@ -2,19 +2,22 @@
 
 A user function is traced once per group of trials. The trace is what the engine runs, so that arrays in closures
 become arguments of the compiled program instead of constants in it, and what the function reads can be looked up.
+Traces take and give states and data as lists of arrays: programs are the same for whatever classes these are made of.
 """
 
 import functools
 import inspect
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Hashable, Mapping
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jax.extend.core import ClosedJaxpr, jaxpr_as_fun
 
-from jaxtune import bits, checks, convolutions, pooling
+from jaxtune import bits, checks, convolutions, pooling, stored
+from jaxtune.executables import settings
+from jaxtune.fingerprints import fingerprint
 from jaxtune.options import typed
 from jaxtune.rewriting import rewritten
 from jaxtune.task import Task
@@ -79,6 +82,11 @@ class Traced:
         """Runs it; `consts` is `self.consts`, as an argument of the program around."""
         return jax.tree.unflatten(self.out_tree, jaxpr_as_fun(ClosedJaxpr(self.jaxpr, consts))(*jax.tree.leaves(args)))
 
+    @functools.cached_property
+    def fingerprint(self) -> Hashable:
+        """What it computes, as a value; see `fingerprints`."""
+        return fingerprint(self.jaxpr), self.out_tree
+
     @property
     def out(self) -> Any:
         """Shapes and dtypes of the result."""
@@ -88,24 +96,45 @@ class Traced:
 
 @dataclass(frozen=True, eq=False)
 class Functions:
-    """The traced functions of one group. Equal only to itself: `trace` finds an earlier trace again."""
+    """The traced functions of one group; states are lists of arrays.
 
-    init: Traced  # (key, hp, extras) -> state
-    step: Traced  # (key, state, batch, hp, extras) -> (state, info)
-    evaluate: Traced  # (key, state, data, hp, extras) -> metrics
-    observe: Traced | None  # (state, score, hp, extras) -> state; None where that changes nothing
-    executables: dict = field(default_factory=dict)  # filled by programs.py; dropped together with the trace
+    Attributes:
+        init: (key, hp, extras) -> state.
+        step: (key, state, batch, hp, extras) -> (state, info, healthy).
+        evaluate: (key, state, data, hp, extras) -> metrics.
+        observe: (state, score, hp, extras) -> state; None where that changes nothing.
+        holds: where states hold hyperparameters: (key, hp, extras) -> the leaves at `held`; None where they don't.
+        held: Numbers of these leaves.
+        dead: Names of hyperparameters that are no use any more once a state is there, see `stored`.
+        state_tree: The structure of the task's own states.
+        judges_state: Whether the task tells divergence by the state; else it is told by losses and metrics.
+    """
+
+    init: Traced
+    step: Traced
+    evaluate: Traced
+    observe: Traced | None
+    holds: Traced | None
+    held: tuple[int, ...]
+    dead: frozenset[str]
+    state_tree: Any
+    judges_state: bool
+
+    @property
+    def named(self) -> dict[str, Traced]:
+        """All functions that there are, by name."""
+        parts = {name: getattr(self, name) for name in ("init", "step", "evaluate", "observe", "holds")}
+        return {name: part for name, part in parts.items() if part is not None}
 
     @property
     def parts(self) -> tuple[Traced, ...]:
-        """All functions that there are."""
-        return tuple(part for part in (self.init, self.step, self.evaluate, self.observe) if part is not None)
+        """The task's own functions."""
+        return tuple(part for name, part in self.named.items() if name != "holds")
 
     @property
     def consts(self) -> dict[str, tuple[Any, ...]]:
         """The closed-over arrays: an argument of every program."""
-        parts = {"init": self.init, "step": self.step, "evaluate": self.evaluate, "observe": self.observe}
-        return {name: () if part is None else part.consts for name, part in parts.items()}
+        return {name: part.consts for name, part in self.named.items()}
 
     @property
     def state(self) -> Any:
@@ -143,6 +172,24 @@ def _step_result(result: Any) -> Any:
     checks.check_arrays(result[0], "step", "state", _ARRAYS_ONLY)
     checks.check_scalars(result[1], "What step returns as info")
     return _strong(result[0]), dict(result[1])
+
+
+def _judged(task: Task, function: Callable) -> Callable:
+    """A step that also tells whether a lane is healthy after it: by the task's own word, or by its loss."""
+
+    def step(*args: Any) -> Any:
+        state, info = function(*args)
+        if task.healthy is None:
+            return state, info, jnp.isfinite(info.get("loss", 0.0))
+        healthy = task.healthy(state)
+        if jnp.shape(healthy) != () or jnp.result_type(healthy) != jnp.bool_:
+            raise TypeError(
+                f"healthy must return one bool for a state, got {jnp.result_type(healthy)} of shape "
+                f"{jnp.shape(healthy)}."
+            )
+        return state, info, jnp.asarray(healthy)
+
+    return step
 
 
 def _metrics_result(metrics: Any) -> Any:
@@ -227,15 +274,41 @@ def trace_anew(task: Task, static: Mapping[str, Any], order: tuple[str, ...], in
     init, step, evaluate = (seamed(task, role, static, order) for role in ("init", "step", "evaluate"))
     traced_init = _trace_one(init, key, inputs.hp, extras)
     state = traced_init.out
-    traced_step = _trace_one(step, key, state, inputs.batch, inputs.hp, extras)
+    traced_step = _trace_one(_judged(task, step), key, state, inputs.batch, inputs.hp, extras)
     checks.check_same_state(state, traced_step.out[0], "step")
     traced_evaluate = _trace_one(evaluate, key, state, inputs.validation, inputs.hp, extras)
     observe = None
     if task.observe is not None:
-        score = jax.ShapeDtypeStruct((), jnp.float32)
+        score = jax.ShapeDtypeStruct((), jnp.result_type(float))
         observe = _trace_one(seamed(task, "observe", static, order), state, score, inputs.hp, extras)
         checks.check_same_state(state, observe.out, "observe")
-    return Functions(traced_init, traced_step, traced_evaluate, None if _is_identity(observe) else observe)
+        observe = None if _is_identity(observe) else observe
+    flow = stored.find(traced_init, traced_step, traced_evaluate, observe, tuple(sorted(inputs.hp)))
+    leaves = jax.tree.leaves(state)
+    return Functions(
+        init=_giving(traced_init, leaves),
+        step=_giving(traced_step, (leaves, *traced_step.out[1:])),
+        evaluate=traced_evaluate,
+        observe=None if observe is None else _giving(observe, leaves),
+        holds=_part(traced_init, flow),
+        held=flow.held,
+        dead=flow.dead,
+        state_tree=jax.tree.structure(state),
+        judges_state=task.healthy is not None,
+    )
+
+
+def _part(init: Traced, flow: stored.Flow) -> Traced | None:
+    """The part of init that makes the leaves in which a state holds hyperparameters."""
+    if flow.jaxpr is None:
+        return None
+    consts = tuple(init.consts[number] for number in flow.consts)
+    return _giving(replace(init, jaxpr=flow.jaxpr, consts=consts), list(flow.held))
+
+
+def _giving(traced: Traced, out: Any) -> Traced:
+    """The same function with its results in another structure."""
+    return replace(traced, out_tree=jax.tree.structure(out))
 
 
 def _is_identity(observe: Traced | None) -> bool:
@@ -243,33 +316,17 @@ def _is_identity(observe: Traced | None) -> bool:
     return observe is not None and observe.jaxpr.outvars == observe.jaxpr.invars[: len(observe.jaxpr.outvars)]
 
 
-_CACHE: dict[Any, Functions] = {}
-_CACHE_SIZE = 256
-_SETTINGS = (  # decide what a trace holds
-    "jax_default_matmul_precision",
-    "jax_default_prng_impl",
-    "jax_enable_x64",
-    "jax_threefry_partitionable",
-)
+def trace(
+    known: dict[Hashable, Functions], task: Task, static: Mapping[str, Any], order: tuple[str, ...], inputs: Inputs
+) -> Functions:
+    """Like `trace_anew`, but traces nothing twice in one search; `known` holds what it has traced.
 
-
-def trace(task: Task, static: Mapping[str, Any], order: tuple[str, ...], inputs: Inputs) -> Functions:
-    """Like `trace_anew`, but a task with the same functions, shapes and static values is traced only once.
-
-    The executables hang on the trace, so that they are found again too. A trace that closes over a tracer of an
-    outer transformation is not kept.
+    Other searches trace anew: what a function reads besides its arguments may have changed since.
     """
     leaves, tree = jax.tree.flatten(inputs)
     shapes = tuple((leaf.shape, leaf.dtype) for leaf in leaves)
     values = tuple((name, typed(value)) for name, value in sorted(static.items()))
-    settings = tuple(getattr(jax.config, name) for name in _SETTINGS)
-    key = (task.functions, values, order, tree, shapes, settings)
-    if key in _CACHE:
-        _CACHE[key] = _CACHE.pop(key)  # most recently used last
-        return _CACHE[key]
-    functions = trace_anew(task, static, order, inputs)
-    if not any(isinstance(const, jax.core.Tracer) for const in jax.tree.leaves(functions.consts)):
-        _CACHE[key] = functions
-        if len(_CACHE) > _CACHE_SIZE:
-            del _CACHE[next(iter(_CACHE))]
-    return functions
+    key = (task.functions, values, order, tree, shapes, settings())
+    if key not in known:
+        known[key] = trace_anew(task, static, order, inputs)
+    return known[key]

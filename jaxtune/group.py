@@ -14,11 +14,13 @@ from jax.sharding import Mesh
 
 from jaxtune.costs import live_bytes
 from jaxtune.data import Data
+from jaxtune.executables import Jitted
 from jaxtune.functions import Functions
+from jaxtune.host import Host
 from jaxtune.pace import Pace
 from jaxtune.placement import Placement, Step, check_memory, choose_ladder, fit
 from jaxtune.population import Layout, Population, Shared
-from jaxtune.programs import Clock, Programs
+from jaxtune.programs import Programs
 from jaxtune.resolve import Problem
 from jaxtune.schedulers.plan import Plan
 from jaxtune.selection import survivors
@@ -96,7 +98,6 @@ def _narrowed(layout: Layout, widest: int) -> Layout:
     return layout._replace(width=next(w for w in range(width, 0, -1) if layout.rows % w == 0))
 
 
-@jax.jit
 def _pick(state: Any, row: jax.Array) -> Any:
     """[R, rows, 1, ...] -> [R, ...]."""
     return jax.tree.map(lambda x: jax.lax.dynamic_index_in_dim(x, row, 1, keepdims=False)[:, 0], state)
@@ -134,7 +135,7 @@ class Group:
         indices: Mapping[str, int],
         data: Data,
         trials: np.ndarray,
-        clock: Clock,
+        host: Host,
         num_trials: int,
         layouts: Sequence[Layout],
     ) -> "Group":
@@ -145,7 +146,7 @@ class Group:
             indices: Option indices of its static hyperparameters.
             data: On the devices.
             trials: [n] ids.
-            clock: Where compile time is booked.
+            host: Who waits for its programs.
             num_trials: T.
             layouts: Sizes that the population may take.
 
@@ -158,7 +159,7 @@ class Group:
         keys = {name: key for name, key in space.active(indices).items() if key in space.traced}
         dtypes = {name: x.dtype for name, x in setting.problem.traced_structs(indices).items()}
         return cls(
-            programs=Programs(functions, shared, dtypes, clock),
+            programs=Programs(functions, shared, dtypes, host),
             layouts=tuple(layouts),
             pace=setting.pace(indices),
             indices=indices,
@@ -221,7 +222,6 @@ class Group:
             self.programs.ready("advance", layout)
             begin = time.monotonic()
             self.population = self.programs.advance(layout, self.population, hp, self.count, done, units)
-            jax.block_until_ready(self.population.diverged)
             at_once = max(1, int(units * _SECONDS_PER_CALL / max(time.monotonic() - begin, 1e-6)))
             done += units * layout.unit
             yield stop if done == last else self.pace.steps(done)
@@ -291,7 +291,8 @@ class Group:
             return next(s.data for s in x.addressable_shards if s.device == where)
 
         states = self.population.kept if self.layout.keeps_best else self.population.state
-        return jax.device_get(_pick(jax.tree.map(shard, states), np.int32(row)))
+        leaves = jax.device_get(Jitted(_pick)(jax.tree.map(shard, states), np.int32(row)))
+        return jax.tree.unflatten(self.programs.functions.state_tree, leaves)
 
     def of_slots(self, table: Mapping[str, Any]) -> dict[str, np.ndarray]:
         """Key -> [T] to name -> [slots]; free slots repeat a trial of the group."""

@@ -9,12 +9,13 @@ of training that ends at step count `step[e]`; a decision (prune, exploit) may f
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 
+from jaxtune.options import portable
 from jaxtune.text import listing
 
 
@@ -27,7 +28,8 @@ class History:
         log_names: names of the hyperparameters whose domain is logarithmic.
         bracket: int [T], the set of trials this one is ranked among.
         step: int [E], number of steps made by then (one counter serves all trials).
-        metrics: name -> float [E, R, T]; NaN where the trial was not in training.
+        metrics: name -> float [E, R, T] in the precision in which trials are ranked; NaN where the trial was not in
+            training.
         active: bool [E, T], the trial was in training at that evaluation; all trials are at the first.
         decided: bool [E], the scheduler decided there; true for the last row of a search that finishes.
         pruned: int [T], step count of the rung that pruned the trial, or -1.
@@ -61,6 +63,10 @@ class History:
     schedule: dict[str, np.ndarray]  # float [E, T]
     lane_steps: np.ndarray  # int [E]
     total_steps: np.ndarray  # int [T]
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What is pickled: the fields, without the user's functions."""
+        return {one.name: getattr(self, one.name) for one in fields(self)} | {"hparams": tuple(portable(self.hparams))}
 
     @property
     def num_trials(self) -> int:
@@ -160,12 +166,12 @@ def joined(before: History, after: History) -> History:
     )
 
 
-def single_mean(values: np.ndarray) -> np.ndarray:
-    """Means [T] of values [T, R] in single precision, as at the rungs.
+def precise_mean(values: np.ndarray) -> np.ndarray:
+    """Means [T] of values [T, R] in their own precision, as at the rungs.
 
     Ties are common, and all who rank trials have to see the same ones.
     """
-    return np.ascontiguousarray(values, np.float32).mean(axis=1)
+    return np.ascontiguousarray(values).mean(axis=1, dtype=values.dtype)
 
 
 def rank_trials(history: History, metric: str, mode: str) -> list[int]:
@@ -191,7 +197,7 @@ def rank_trials(history: History, metric: str, mode: str) -> list[int]:
     if metric not in history.metrics:
         raise ValueError(f"metric={metric!r} was not recorded; there are {listing(history.metrics)}.")
     ids = np.arange(history.num_trials)
-    cost = single_mean(history.at_kept(metric)) * (1 if mode == "min" else -1)
+    cost = precise_mean(history.at_kept(metric).astype(history.metrics[metric].dtype)) * (1 if mode == "min" else -1)
     bad = history.failed | ~np.isfinite(cost)
     reach = np.where(bad, -1, history.reach)
     # lexsort goes by its last key first.

@@ -12,8 +12,8 @@ from jaxtune.costs import flops
 from jaxtune.data import Data
 from jaxtune.functions import Functions
 from jaxtune.group import Group, Setting
+from jaxtune.host import Host
 from jaxtune.population import Layout
-from jaxtune.programs import Clock
 from jaxtune.recovery import ran_out_of_memory
 
 SHARE = 0.05  # of the estimated run that measuring may take
@@ -59,14 +59,14 @@ def chosen_by(setting: Setting, indices: Mapping[str, int], num_trials: int) -> 
 
 
 def measure(
-    setting: Setting, indices: Mapping[str, int], data: Data, trials: np.ndarray, hp: Mapping[str, Any], clock: Clock
+    setting: Setting, indices: Mapping[str, int], data: Data, trials: np.ndarray, hp: Mapping[str, Any], host: Host
 ) -> None:
     """Times a group's steps at several widths, where that pays and wasn't done before."""
     functions = setting.problem.functions(indices)
     if not pays(setting, functions, indices, len(trials)) or known(setting, indices, len(trials)):
         return
     begin, seconds = time.monotonic(), dict[int, float]()
-    groups = _candidates(setting, indices, data, trials, clock)
+    groups = _candidates(setting, indices, data, trials, host)
     for group in groups:
         group.programs.prefetch_training(group.layout)
     for group in groups:
@@ -84,14 +84,14 @@ def measure(
     measured.remember(_key(setting, functions, indices, len(trials)), seconds)
 
 
-def _candidates(setting: Setting, indices: Mapping[str, int], data: Data, trials: Any, clock: Clock) -> list[Group]:
+def _candidates(setting: Setting, indices: Mapping[str, int], data: Data, trials: Any, host: Host) -> list[Group]:
     """A group for each width, the rule's first; equally many lanes, which share what a step draws for all of them."""
     functions = setting.problem.functions(indices)
     rule = setting.layouts(functions, indices, len(trials))[0]
     widths = dict.fromkeys([rule.width, *(max(1, int(f * rule.width)) for f in _FACTORS)])
     sizes = [rule._replace(rows=max(widths), width=w, unit=min(_UNIT, rule.unit)) for w in widths]
     return [
-        Group.of(setting, indices, data, np.resize(trials, layout.slots), clock, setting.plan.trials, [layout])
+        Group.of(setting, indices, data, np.resize(trials, layout.slots), host, setting.plan.trials, [layout])
         for layout in sizes
     ]
 
@@ -105,6 +105,5 @@ def _seconds(group: Group, hp: Mapping[str, Any]) -> float:
         group.population = group.programs.advance(
             layout, group.population, group.of_slots(hp), layout.slots, number * layout.unit, 1
         )
-        jax.block_until_ready(group.population.diverged)
         times.append(time.perf_counter() - begin)
     return min(times[1:]) / (layout.unit * layout.rows * layout.runs)

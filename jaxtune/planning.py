@@ -14,6 +14,7 @@ from jaxtune import checks, planner
 from jaxtune.configurations import decode, propose
 from jaxtune.costs import flops, live_bytes
 from jaxtune.data import smallest_fold, task_data
+from jaxtune.executables import own_devices
 from jaxtune.folds import make_folds
 from jaxtune.functions import Extras
 from jaxtune.group import Setting, fitting
@@ -112,6 +113,7 @@ class SearchPlan:
         return "\n".join(lines)
 
 
+@own_devices()
 def plan(
     task: Task,
     space: Space | Mapping[str, Any],

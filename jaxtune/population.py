@@ -59,7 +59,7 @@ def spawn(functions: Functions, layout: Layout, hp: Any, shared: Shared) -> Popu
 
         state = jax.tree.map(lambda x: jnp.expand_dims(x, 2), lax.map(run, jnp.arange(layout.runs)))
         shape = (layout.runs, layout.rows, 1)
-        zeros = {name: jnp.zeros(shape, jnp.float32) for name in functions.info}
+        zeros = {name: jnp.zeros(shape, jnp.result_type(float)) for name in functions.info}
         counts = {name: jnp.zeros(shape, jnp.int32) for name in functions.info}
         kept = jax.tree.map(jnp.copy, state) if layout.keeps_best else None
         return Population(state, kept, jnp.full(shape, HEALTHY, jnp.int32), zeros, counts)
@@ -86,6 +86,7 @@ def advance(
     def body(population: Population, hp: Any, shared: Shared, num_lanes: Any, start: Any, num_units: Any) -> Any:
         chunks = num_chunks(num_lanes, layout)
         kept, population = population.kept, population.replace(kept=None)  # no loop carries what it doesn't change
+        population = population.replace(state=_with_held(functions, layout, population.state, hp, shared))
 
         def unit(index: Any, carry: Any) -> Any:
             first = start + index * layout.unit
@@ -104,10 +105,10 @@ def advance(
                 row = number * layout.width
                 lanes = take(population, index, row, layout.width)
                 hp_chunk = take_hp(hp, row, layout.width)
-                states, info = lax.scan(
+                states, (info, healthy) = lax.scan(
                     lambda states, x: step(states, hp_chunk, *x), lanes.state, (steps, indices, drawn)
                 )
-                return put(population, _book(lanes, states, info, steps), index, row)
+                return put(population, _book(lanes, states, info, healthy, steps), index, row)
 
             return lax.fori_loop(0, chunks, chunk, population), windows
 
@@ -115,6 +116,21 @@ def advance(
         return lax.fori_loop(0, num_units, unit, (population, windows))[0].replace(kept=kept)
 
     return per_device(layout, body, population, hp, shared, num_lanes, start, num_units)
+
+
+def _with_held(functions: Functions, layout: Layout, state: list, hp: Any, shared: Shared) -> list:
+    """States that hold the hyperparameters now in force: they may have been explored since."""
+    holds = functions.holds
+    if holds is None:
+        return state
+
+    def run(index: jax.Array) -> list:
+        made = jax.vmap(holds, in_axes=(None, None, 0, None), axis_size=layout.rows)
+        extras = shared.extras(jnp.int32(0), shared.fold[index])
+        return made(shared.consts["holds"], shared.key, take_hp(hp, 0, layout.rows), extras)
+
+    values = dict(zip(functions.held, lax.map(run, jnp.arange(layout.runs)), strict=True))
+    return [jnp.expand_dims(values[i], 2) if i in values else x for i, x in enumerate(state)]
 
 
 def evaluate(
@@ -138,8 +154,7 @@ def evaluate(
         shared: What all lanes share.
         num_lanes: How many slots are in training.
         stop: Step count of the population.
-        metric: Index into `functions.metrics` of the metric whose non-finite values count as divergence, and which
-            states may observe.
+        metric: Index into `functions.metrics` of the metric of the search, which states may observe.
         sign: 1.0 if a low metric is good, -1.0 if a high one is.
 
     Returns:
@@ -170,10 +185,10 @@ def evaluate(
 
             return lax.fori_loop(0, num_chunks(num_lanes, layout), chunk, carry)
 
-        empty = jnp.zeros((layout.runs, layout.rows, 1, len(names)), jnp.float32)
+        empty = jnp.zeros((layout.runs, layout.rows, 1, len(names)), jnp.result_type(float))
         states, record = lax.fori_loop(0, layout.runs, run, (population.state if observes else None, empty))
         states = states if observes else population.state
-        return _recorded(population.replace(state=states), record, names, stop, metric)
+        return _recorded(functions, population.replace(state=states), record, stop, metric)
 
     return per_device(layout, body, population, hp, shared, num_lanes, stop, metric, sign)
 
@@ -182,17 +197,16 @@ def _values(functions: Functions, width: int, *args: Any) -> jax.Array:
     """All metrics of a chunk, [width, M]."""
     axes = (None, None, 0, None, 0, None)  # of (consts, key, state, data, hp, extras)
     values = jax.vmap(functions.evaluate, in_axes=axes, axis_size=width)(*args)
-    return jnp.stack([values[name].astype(jnp.float32) for name in functions.metrics], axis=1)
+    return jnp.stack([values[name].astype(jnp.result_type(float)) for name in functions.metrics], axis=1)
 
 
 def _recorded(
-    population: Population, record: jax.Array, names: tuple[str, ...], stop: Any, metric: Any
+    functions: Functions, population: Population, record: jax.Array, stop: Any, metric: Any
 ) -> tuple[Population, dict[str, jax.Array]]:
     """The result of `evaluate`, from the values [R, rows, 1, M] of all metrics."""
-    finite = jnp.isfinite(jnp.take(record, metric, axis=-1))
-    if "loss" in names:
-        finite &= jnp.isfinite(record[..., names.index("loss")])
-    diverged = jnp.where((population.diverged == HEALTHY) & ~finite, stop - 1, population.diverged)
+    names = functions.metrics
+    broken = _is_broken(functions, record, jnp.take(record, metric, axis=-1))
+    diverged = jnp.where((population.diverged == HEALTHY) & broken, stop - 1, population.diverged)
     lost = diverged != HEALTHY
     values = {name: jnp.where(lost, jnp.nan, record[..., i]) for i, name in enumerate(names)}
     for name, total in population.info_sum.items():
@@ -200,6 +214,19 @@ def _recorded(
         values[f"train_{name}"] = jnp.where(count > 0, total / jnp.maximum(count, 1), jnp.nan)
     fresh = jax.tree.map(jnp.zeros_like, (population.info_sum, population.info_count))
     return Population(population.state, population.kept, diverged, *fresh), values
+
+
+def _is_broken(functions: Functions, record: jax.Array, value: jax.Array) -> jax.Array:
+    """Which lanes [R, rows, 1] an evaluation shows to have diverged.
+
+    A metric that is NaN while the loss beside it is finite is undefined, which says nothing about a training: an area
+    under the curve without positive examples, say.
+    """
+    if functions.judges_state:
+        return jnp.zeros(value.shape, bool)
+    if "loss" in functions.metrics:
+        return ~jnp.isfinite(record[..., functions.metrics.index("loss")]) | jnp.isinf(value)
+    return ~jnp.isfinite(value)
 
 
 def keep(layout: Layout, population: Population, improved: jax.Array) -> Population:
@@ -291,13 +318,14 @@ class _Step(NamedTuple):
         drawn = lax.scan(draw, None, mine)[1]
         return [lax.all_gather(x, AXIS, tiled=True)[:unit] for x in drawn]
 
-    def __call__(self, states: Any, hp: Any, count: Any, indices: Any, drawn: list[Any]) -> tuple[Any, dict]:
-        """States after a step of `width` lanes, and what it logs, name -> [width]."""
+    def __call__(self, states: Any, hp: Any, count: Any, indices: Any, drawn: list[Any]) -> tuple[Any, tuple]:
+        """States after a step of `width` lanes; what it logs, name -> [width], and who is healthy, [width]."""
         step, consts = self.functions.step, self.shared.consts["step"]
 
         def one(state: Any, hp: Any) -> Any:
             args = self._args(state, hp, count, indices)
-            return draws.replay(step, consts, args, _SHARED, drawn) if drawn else step(consts, *args)
+            state, *rest = draws.replay(step, consts, args, _SHARED, drawn) if drawn else step(consts, *args)
+            return state, tuple(rest)
 
         return jax.vmap(one, axis_size=self.layout.width)(states, hp)
 
@@ -310,25 +338,24 @@ class _Step(NamedTuple):
         return jax.random.fold_in(self.key, count), state, batch, hp, self.shared.extras(count, self.fold)
 
 
-def _book(lanes: Population, states: Any, info: dict[str, jax.Array], steps: jax.Array) -> Population:
-    """Lanes after a unit, with its logs [unit, width] booked and the first non-finite loss noted.
+def _book(
+    lanes: Population, states: Any, info: dict[str, jax.Array], healthy: jax.Array, steps: jax.Array
+) -> Population:
+    """Lanes after a unit, with its logs [unit, width] booked and the first step noted after which one was not healthy.
 
     A diverged lane is not frozen: selecting between old and new states costs up to a third of a step on a CPU, and
     nobody reads the state of a lane that is marked. Its neighbours never see it.
     """
-    alive = jnp.broadcast_to(lanes.diverged == HEALTHY, (steps.shape[0], lanes.diverged.shape[0]))
-    diverged = lanes.diverged
-    if "loss" in info:
-        alive &= jnp.cumprod(jnp.isfinite(info["loss"]), axis=0, dtype=jnp.int32) == 1
-        first = steps[0] + jnp.sum(alive, axis=0, dtype=jnp.int32)
-        diverged = jnp.where((diverged == HEALTHY) & ~alive[-1], first, diverged)
-    counted = {name: alive & ~jnp.isnan(values) for name, values in info.items()}
+    alive = (lanes.diverged == HEALTHY) & (jnp.cumprod(healthy, axis=0, dtype=jnp.int32) == 1)
+    first = steps[0] + jnp.sum(alive, axis=0, dtype=jnp.int32)
+    diverged = jnp.where((lanes.diverged == HEALTHY) & ~alive[-1], first, lanes.diverged)
+    counted = {name: alive & jnp.isfinite(values) for name, values in info.items()}
     return lanes.replace(
         state=states,
         diverged=diverged,
         info_sum={
-            name: lanes.info_sum[name] + jnp.sum(jnp.where(counted[name], values, 0.0), axis=0, dtype=jnp.float32)
-            for name, values in info.items()
+            name: total + jnp.sum(jnp.where(counted[name], info[name], 0.0), axis=0, dtype=total.dtype)
+            for name, total in lanes.info_sum.items()
         },
         info_count={
             name: lanes.info_count[name] + jnp.sum(ok, axis=0, dtype=jnp.int32) for name, ok in counted.items()

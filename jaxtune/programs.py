@@ -1,15 +1,13 @@
-"""The compiled programs of one group: made ahead of time in threads, and found again by later searches.
+"""The compiled programs of one group: made ahead of time, and found again by later searches.
 
-XLA releases Python's lock while it compiles, so that the programs of a whole search compile side by side, and those for
-later rungs while the first rung is already running.
+The programs of a whole search compile side by side, and those for later rungs while the first rung is already running.
 """
 
-import os
 import time
 from collections.abc import Callable, Hashable, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from concurrent.futures import Future, wait
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cached_property, partial
 from typing import Any
 
 import jax
@@ -17,22 +15,21 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxtune import population as engine
+from jaxtune.executables import EXECUTABLES, settings, shapes
 from jaxtune.functions import Functions
+from jaxtune.host import Host
 from jaxtune.placement import check_scratch
 from jaxtune.population import Layout, Population, Shared
 
 _COUNT = jax.ShapeDtypeStruct((), jnp.int32)
 _SIGN = jax.ShapeDtypeStruct((), jnp.float32)
-COMPILERS = ThreadPoolExecutor(os.cpu_count() or 1, thread_name_prefix="jaxtune-compile")
-
-
-@dataclass
-class Clock:
-    """Seconds that a search has spent waiting for compilers, and how many programs it has made."""
-
-    waited: float = 0.0
-    compiled: dict[str, int] = field(default_factory=dict)  # name of the program -> how many were new
-    compile_seconds: dict[str, float] = field(default_factory=dict)  # name -> time in the compiler, all threads
+_READS = {  # the traced functions that a program is made of; all know the state
+    "spawn": ("init",),
+    "advance": ("step", "holds"),
+    "evaluate": ("evaluate", "observe"),
+    "keep": (),
+    "move": (),
+}
 
 
 @dataclass(frozen=True)
@@ -40,25 +37,30 @@ class Programs:
     """The programs of a group of trials on given data.
 
     Attributes:
-        functions: The traced functions of the group; executables are kept with them.
+        functions: The traced functions of the group.
         shared: Data, keys and constants, on the devices.
         hp: name -> dtype of the traced hyperparameters.
-        clock: Where time is booked.
+        host: Who waits for them.
     """
 
     functions: Functions
     shared: Shared
     hp: Mapping[str, Any]
-    clock: Clock
+    host: Host
+    _futures: dict[Hashable, Future] = field(default_factory=dict, repr=False)  # those that this group uses
 
     def prefetch(self, path: Sequence[Layout]) -> None:
-        """Starts compiling what a population on its way through a path of layouts needs, in that order."""
-        self._start("spawn", path[0])
+        """Starts compiling what a population on its way through a path of layouts needs, in that order.
+
+        What it needs first is lowered at once, the rest while the host has to wait.
+        """
+        self.prefetch_training(path[0])
         for before, layout in zip([None, *path], path, strict=False):
             if before is not None:
-                self._start("move", before, layout)  # also within equal arrays, where survivors close ranks
+                self._start_later("move", before, layout)  # also within equal arrays, where survivors close ranks
             if layout != before:
-                self._start_rungs(layout)
+                for name in ("advance", "evaluate", "keep") if layout.keeps_best else ("advance", "evaluate"):
+                    self._start_later(name, layout)
 
     def prefetch_training(self, layout: Layout) -> None:
         """Starts compiling what it takes to train for a while."""
@@ -72,11 +74,10 @@ class Programs:
     def prefetch_remainders(self, path: Sequence[Layout]) -> None:
         """Starts compiling the programs that make single updates, where whole units don't come out even."""
         for layout in path:
-            self._start("advance", layout._replace(unit=1))
+            self._start_later("advance", layout._replace(unit=1))
 
-    def _start_rungs(self, layout: Layout) -> None:
-        for name in ("advance", "evaluate", "keep") if layout.keeps_best else ("advance", "evaluate"):
-            self._start(name, layout)
+    def _start_later(self, name: str, *layouts: Layout) -> None:
+        self.host.later.append(partial(self._start, name, *layouts))
 
     def ready(self, name: str, *layouts: Layout) -> Any:
         """Waits until a program is compiled, and returns it."""
@@ -84,57 +85,83 @@ class Programs:
 
     def has(self, name: str, *layouts: Layout) -> bool:
         """Whether a program is compiled, or about to be."""
-        return self._key(name, layouts) in self.functions.executables
+        return self._find(name, layouts) is not None
 
     def spawn(self, layout: Layout, hp: Any) -> Population:
         """See `population.spawn`."""
-        return self._get("spawn", layout)(hp, self.shared)
+        return self._call("spawn", (layout,), hp, self.shared)
 
     def advance(self, layout: Layout, lanes: Population, hp: Any, count: int, start: int, units: int) -> Population:
         """See `population.advance`; consumes the population."""
-        return self._get("advance", layout)(lanes, hp, self.shared, np.int32(count), np.int32(start), np.int32(units))
+        numbers = np.int32(count), np.int32(start), np.int32(units)
+        return self._call("advance", (layout,), lanes, hp, self.shared, *numbers)
 
     def evaluate(
         self, layout: Layout, lanes: Population, hp: Any, count: int, stop: int, metric: int, sign: float
     ) -> tuple[Population, dict[str, jax.Array]]:
         """See `population.evaluate`; consumes the population."""
         numbers = np.int32(count), np.int32(stop), np.int32(metric), np.float32(sign)
-        return self._get("evaluate", layout)(lanes, hp, self.shared, *numbers)
+        return self._call("evaluate", (layout,), lanes, hp, self.shared, *numbers)
 
     def keep(self, layout: Layout, lanes: Population, improved: Any) -> Population:
         """See `population.keep`; consumes the population."""
-        return self._get("keep", layout)(lanes, improved)
+        return self._call("keep", (layout,), lanes, improved)
 
     def move(self, before: Layout, after: Layout, lanes: Population, source: Any, count: int) -> Population:
         """See `population.move`; consumes the population."""
-        return self._get("move", before, after)(lanes, source, np.int32(count))
+        return self._call("move", (before, after), lanes, source, np.int32(count))
+
+    def cancel(self) -> None:
+        """Compiles no more of what this group asked for."""
+        for future in self._futures.values():
+            future.cancel()
+
+    def _call(self, name: str, layouts: tuple[Layout, ...], *args: Any) -> Any:
+        everywhere = layouts[0].everywhere
+        # The thread that makes the call has none of the settings that hold here: what a number becomes is decided here.
+        placed = jax.tree.map(lambda x: x if isinstance(x, jax.Array) else jax.device_put(x, everywhere), args)
+        return self.host.call(self._get(name, *layouts), *placed)
 
     def _get(self, name: str, *layouts: Layout) -> Any:
-        future = self._start(name, *layouts)
-        begin = time.monotonic()
-        executable = future.result()
-        self.clock.waited += time.monotonic() - begin
+        executable = self.host.compiled_program(self._start(name, *layouts))
         check_scratch(layouts[0].mesh, executable.memory_analysis().temp_size_in_bytes)
         return executable
 
+    def _find(self, name: str, layouts: Sequence[Layout]) -> Future | None:
+        key = self._key(name, layouts)
+        future = self._futures.get(key)
+        if future is None or future.cancelled():
+            future = EXECUTABLES.find(key)
+        if future is not None:
+            self._futures[key] = future
+        return future
+
     def _start(self, name: str, *layouts: Layout) -> Future:
-        executables, key = self.functions.executables, self._key(name, layouts)
-        if key not in executables:
-            self.clock.compiled[name] = self.clock.compiled.get(name, 0) + 1
-            executables[key] = COMPILERS.submit(self._compile, name, *layouts)
-        return executables[key]
+        """A program that is compiled or about to be; lowered here, in the thread whose settings of JAX it obeys."""
+        future = self._find(name, layouts)
+        if future is None:
+            future = EXECUTABLES.add(self._key(name, layouts), self._lowered(name, *layouts))
+            self._futures[self._key(name, layouts)] = future
+        return future
+
+    def _lowered(self, name: str, *layouts: Layout) -> "_Timed":
+        self.host.compiled[name] = self.host.compiled.get(name, 0) + 1
+        return _Timed(_LOWER[name](self.functions, *layouts, *self._structs(layouts[0])), name, self.host)
 
     def _key(self, name: str, layouts: Sequence[Layout]) -> Hashable:
-        """What an executable is for: also the shapes of the data, of which the trace knows one batch only."""
-        leaves, tree = jax.tree.flatten(self.shared)
-        return name, *layouts, tree, tuple((leaf.shape, leaf.dtype) for leaf in leaves)
+        """What a program computes: also the shapes of all data, of which a trace knows one batch only."""
+        return name, *layouts, self._computed[name], settings()
 
-    def _compile(self, name: str, *layouts: Layout) -> Any:
-        begin = time.monotonic()
-        executable = _LOWER[name](self.functions, *layouts, *self._structs(layouts[0])).compile()
-        spent = self.clock.compile_seconds
-        spent[name] = spent.get(name, 0.0) + time.monotonic() - begin
-        return executable
+    @cached_property
+    def _computed(self) -> dict[str, Hashable]:
+        functions, named = self.functions, self.functions.named
+        state = tuple((x.shape, x.dtype) for x in jax.tree.leaves(functions.state))
+        common = state, functions.info, functions.held, functions.judges_state, shapes(self.shared)
+        hp = tuple((name, str(dtype)) for name, dtype in sorted(self.hp.items()))
+        return {
+            name: (common, hp, tuple(named[part].fingerprint for part in parts if part in named))
+            for name, parts in _READS.items()
+        }
 
     def _structs(self, layout: Layout) -> tuple[Any, Any]:
         """Shapes of hyperparameters and of what is shared: executables must not keep the data alive."""
@@ -143,6 +170,22 @@ class Programs:
             for name, dtype in self.hp.items()
         }
         return hp, _placed(self.shared, layout.everywhere)
+
+
+@dataclass(frozen=True)
+class _Timed:
+    """A lowered program whose time in the compiler is booked."""
+
+    lowered: Any
+    name: str
+    host: Host
+
+    def compile(self) -> Any:
+        begin = time.monotonic()
+        executable = self.lowered.compile()
+        spent = self.host.compile_seconds
+        spent[self.name] = spent.get(self.name, 0.0) + time.monotonic() - begin
+        return executable
 
 
 def _lower_spawn(functions: Functions, layout: Layout, hp: Any, shared: Any) -> Any:

@@ -17,6 +17,10 @@ T = TypeVar("T")
 _WORDS = "RESOURCE_EXHAUSTED", "Out of memory"  # on a CPU an "INTERNAL" error may hold the second ones
 
 
+class OutOfMemory(MemoryError):
+    """There is not even memory for a single lane at once; user code never raises this one."""
+
+
 class Stage(NamedTuple):
     """What happened up to an evaluation, and after it; T trials."""
 
@@ -43,7 +47,7 @@ def safely(work: Callable[[], T], group: Group, again: Callable[[], None], tell:
         tell: Shows a message.
 
     Raises:
-        MemoryError: Memory runs out for single lanes too.
+        OutOfMemory: Memory runs out for single lanes too.
     """
     failed = False
     while True:
@@ -56,7 +60,7 @@ def safely(work: Callable[[], T], group: Group, again: Callable[[], None], tell:
                 raise
             failed = True
             if not group.narrow():
-                raise MemoryError(f"Memory ran out even for a single lane at once on each device: {error}") from error
+                raise OutOfMemory(f"Memory ran out even for a single lane at once on each device: {error}") from error
             tell(f"Memory ran out: the search goes on with fewer lanes at once, {group.layout.width} on each device.")
 
 

@@ -4,7 +4,7 @@ One abstract evaluation of the task tells most; only when that fails are hyperpa
 to say which of them is at fault and what to do about it.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from itertools import islice
 from typing import Any, NamedTuple
 
@@ -27,10 +27,14 @@ _ROLES = {
     "evaluate": ("key", "state", "data", "hp"),
     "prepare": ("train",),
     "observe": ("state", "score", "hp"),
+    "healthy": ("state",),
 }
 _MAX_COMBINATIONS = 1024  # of static options that are looked through for those with one change
-_OPTIONAL = ("prepare", "observe")
+_OPTIONAL = ("prepare", "observe", "healthy")
 BATCH_SIZE = "batch_size"  # the hyperparameter that takes the place of the task's batch size
+
+
+Traces = dict[Hashable, Functions]  # of one search, see `functions.trace`
 
 
 class Problem(NamedTuple):
@@ -40,10 +44,15 @@ class Problem(NamedTuple):
     space: Space  # every domain pinned to static or traced
     metric: str
     mode: str
+    traces: Traces
 
     def functions(self, indices: Mapping[str, int]) -> Functions:
         """The traced functions of the group with these options of the static hyperparameters."""
-        return _traced(self.task, self.space, indices)
+        return _traced(self.traces, self.task, self.space, indices)
+
+    def example_hp(self) -> dict[str, Any]:
+        """Python values of hyperparameters: the middle of the space, and the first of static options."""
+        return _values(self.space, _first(self.space))
 
     def task_of(self, indices: Mapping[str, int]) -> Task:
         """The task of a group: with the batch size that the space gives, where it gives one."""
@@ -99,7 +108,8 @@ def resolve(task: Task, space: Space, metric: str | None, mode: str | None, whol
         )
     if task.validation is None and task.train is not None:
         raise ValueError("Selection needs validation data: pass validation= or folds=.")
-    space, functions = _pin(task, space)
+    traces: Traces = {}
+    space, functions = _pin(traces, task, space)
     if metric is not None and metric not in functions.metrics:
         hint = did_you_mean(metric, functions.metrics)
         known = ", ".join(functions.metrics) or "nothing"
@@ -110,13 +120,13 @@ def resolve(task: Task, space: Space, metric: str | None, mode: str | None, whol
                 f"The task reports a metric 'train_{name}', which is the name of the mean of what step logs as "
                 f"{name!r}; choose another name."
             )
-    check_all_read(space, lambda indices: _traced(task, space, indices))
+    check_all_read(space, lambda indices: _traced(traces, task, space, indices))
     if hasattr(task.evaluate, "check_data"):
         task.evaluate.check_data(whole or task, _values(space, _first(space)))
     if BATCH_SIZE in space.hp_names:
         for indices in islice(space.static_combinations(), _MAX_COMBINATIONS):
             _task_of(task, space, indices)
-    return Problem(task, space, metric or "", mode)
+    return Problem(task, space, metric or "", mode, traces)
 
 
 def _check_mode(metric: str | None, mode: str | None) -> str:
@@ -153,7 +163,7 @@ def _first(space: Space) -> dict[str, int]:
 # Traced or static.
 
 
-def _pin(task: Task, space: Space) -> tuple[Space, Functions]:
+def _pin(traces: Traces, task: Task, space: Space) -> tuple[Space, Functions]:
     """Traces whatever can be traced; the undecided that can't become static."""
     sizes = [key for key in space.names if space.hp_name(key) == BATCH_SIZE] if task.batch_size is not None else []
     try:
@@ -165,20 +175,20 @@ def _pin(task: Task, space: Space) -> tuple[Space, Functions]:
     undecided, static = set(space.undecided), set[str]()
     while True:
         pinned = space.pin({key: key in static for key in undecided})
-        found = _untraceable(task, pinned, undecided - static)
+        found = _untraceable(traces, task, pinned, undecided - static)
         if not found:
-            return pinned, _traced(task, pinned, _first(pinned))
+            return pinned, _traced(traces, task, pinned, _first(pinned))
         static |= found
 
 
-def _untraceable(task: Task, space: Space, undecided: set[str]) -> set[str]:
+def _untraceable(traces: Traces, task: Task, space: Space, undecided: set[str]) -> set[str]:
     """Some of the undecided that a group needs as Python values; nothing if all groups looked at can be traced.
 
     Looks at the first options of static hyperparameters and at those with one change: a shape may matter in one
     branch only.
     """
     for indices in islice(space.static_combinations(), _MAX_COMBINATIONS) if undecided else ():
-        if sum(index > 0 for index in indices.values()) > 1 or _failure(_trace, task, space, indices) is None:
+        if sum(index > 0 for index in indices.values()) > 1 or _failure(_trace, traces, task, space, indices) is None:
             continue
         _check_concrete(task, space, indices)
         active = {key: name for name, key in _traced_names(space, indices).items() if key in undecided}
@@ -190,16 +200,16 @@ def _untraceable(task: Task, space: Space, undecided: set[str]) -> set[str]:
     return set()
 
 
-def _trace(task: Task, space: Space, indices: Mapping[str, int]) -> Functions:
+def _trace(traces: Traces, task: Task, space: Space, indices: Mapping[str, int]) -> Functions:
     task = _task_of(task, space, indices)
     inputs = inputs_of(task, _traced_structs(space, indices))
-    return trace(task, static_values(space, indices), tuple(space.active(indices)), inputs)
+    return trace(traces, task, static_values(space, indices), tuple(space.active(indices)), inputs)
 
 
-def _traced(task: Task, space: Space, indices: Mapping[str, int]) -> Functions:
+def _traced(traces: Traces, task: Task, space: Space, indices: Mapping[str, int]) -> Functions:
     """The functions of one group, or a report of what hinders them."""
     try:
-        return _trace(task, space, indices)
+        return _trace(traces, task, space, indices)
     except jax.errors.UnexpectedTracerError as error:
         raise TypeError(
             "step or evaluate uses a traced value that init left somewhere else than in the arrays of the state. "

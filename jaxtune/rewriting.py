@@ -50,7 +50,8 @@ def _equation(equation: Any, rules: Rules) -> Any:
 def _call(equation: Any, function: Callable) -> Any:
     """An equation that calls a function in place of another one."""
     structs = [jax.ShapeDtypeStruct(var.aval.shape, var.aval.dtype) for var in equation.invars]
-    (call,) = jax.make_jaxpr(jax.jit(function))(*structs).eqns
+    with equation.ctx.manager:  # settings that held where it was made
+        (call,) = jax.make_jaxpr(jax.jit(function))(*structs).eqns
     return call.replace(invars=equation.invars, outvars=equation.outvars)
 
 

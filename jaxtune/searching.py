@@ -124,6 +124,7 @@ class _Search:
     def __init__(self, problem: Problem, plan: Plan, sampler: Any, replicates: int, key: jax.Array) -> None:
         self.problem, self.plan, self.key, self.replicates = problem, plan, key, replicates
         self.functions: Functions = problem.functions({})
+        self.dead = tuple(sorted(key for name, key in problem.space.active({}).items() if name in self.functions.dead))
         placement = Placement()
         task = problem.task
         self.setting = Setting(
@@ -174,7 +175,7 @@ class _Search:
     def _start(self) -> _Carry:
         num_trials, layout = self.plan.trials, self.layouts[0]
         lanes = jnp.minimum(jnp.arange(layout.slots, dtype=jnp.int32), num_trials)
-        nothing = jnp.full(num_trials, jnp.nan, jnp.float32)
+        nothing = jnp.full(num_trials, jnp.nan, jnp.result_type(float))
         return _Carry(
             population=engine.spawn(self.functions, layout, self._hp(lanes, self.unit), self.shared),
             lanes=lanes,
@@ -202,7 +203,7 @@ class _Search:
         def of_trials(values: jax.Array, before: jax.Array) -> jax.Array:
             return before.at[:, carry.lanes].set(values.reshape(self.replicates, -1), mode="drop")
 
-        blank = jnp.full((self.replicates, num_trials), jnp.nan, jnp.float32)
+        blank = jnp.full((self.replicates, num_trials), jnp.nan, jnp.result_type(float))
         values = {name: of_trials(record[name], blank) for name in self.functions.metrics}
         diverged = jnp.where(carry.training, of_trials(population.diverged, carry.diverged), carry.diverged)
         now = {
@@ -233,6 +234,7 @@ class _Search:
             space=self.problem.space,
             mode=self.problem.mode,
             exploit=self.plan.exploit,
+            dead=self.dead,
         )
         lanes, slots = survivors(jnp, carry.lanes, decision.training, decision.source, after.slots)
         return carry.replace(
@@ -260,7 +262,7 @@ class _Search:
             steps=carry.steps,
             diverged=jnp.where(lost.any(axis=0), first * self.pace.size // self.pace.base, HEALTHY),
             best=best,
-            state=jax.tree.map(lambda x: x[:, 0, 0], alone.state),
+            state=jax.tree.unflatten(self.functions.state_tree, [x[:, 0, 0] for x in alone.state]),
         )
 
 

@@ -3,14 +3,15 @@
 Everything here works on tables with one entry per trial, T of them, whatever their lanes and groups.
 """
 
+import functools
 import zlib
-from functools import partial
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jax import lax
 
+from jaxtune.executables import Jitted
 from jaxtune.schedulers.plan import Exploit
 from jaxtune.space import Space
 
@@ -32,7 +33,12 @@ def safe_scores(values: jax.Array, diverged: jax.Array, mode: str) -> jax.Array:
     return jnp.where(jnp.isfinite(score) & ~jnp.any(diverged, axis=0), score, jnp.inf)
 
 
-@partial(jax.jit, static_argnames=("space", "mode", "exploit"))
+@functools.lru_cache(maxsize=32)
+def deciding(space: Space, mode: str, exploit: Exploit | None, dead: tuple[str, ...]) -> Jitted:
+    """`decide` for these settings, compiled."""
+    return Jitted(functools.partial(decide, space=space, mode=mode, exploit=exploit, dead=dead))
+
+
 def decide(
     key: jax.Array,
     generation: jax.Array,
@@ -47,6 +53,7 @@ def decide(
     space: Space,
     mode: str,
     exploit: Exploit | None,
+    dead: tuple[str, ...],
 ) -> Decision:
     """Ranks each bracket and applies a row of the plan.
 
@@ -63,6 +70,7 @@ def decide(
         space: The space with static hyperparameters pinned.
         mode: "min" or "max".
         exploit: Settings of truncation selection, or None.
+        dead: Keys of hyperparameters that can't be explored.
     """
     score = safe_scores(values, diverged, mode)
     trial = jnp.arange(score.shape[0], dtype=jnp.int32)
@@ -75,7 +83,7 @@ def decide(
         return Decision(goes_on, trial, unit)
     healthy = training & jnp.isfinite(score)
     source = _exploit(key, generation, exploit, bracket, sizes, first, rank, ranked, healthy)
-    explored = _explore(jax.random.fold_in(key, attempt), generation, exploit, space, unit[source])
+    explored = _explore(jax.random.fold_in(key, attempt), generation, exploit, space, dead, unit[source])
     return Decision(goes_on, source, jnp.where((source != trial)[:, None], explored, unit))
 
 
@@ -96,26 +104,28 @@ def _exploit(
     copied = jnp.clip((sizes * exploit.quantile).astype(jnp.int32), 1, sizes // 2)
     donors = jnp.minimum(copied, num_healthy)[bracket]
     losers = (rank >= (sizes - copied)[bracket]) | ~healthy
-    draw = jax.random.uniform(_noise_key(key, generation, "exploit"), rank.shape)
+    draw = jax.random.uniform(_noise_key(key, generation, "exploit"), rank.shape, jnp.float32)
     pick = jnp.minimum((draw * donors).astype(jnp.int32), donors - 1)
     donor = ranked[jnp.maximum(first[bracket] + pick, 0)]
     return jnp.where(losers & (rank >= donors) & (donors > 0), donor, trial)
 
 
-def _explore(key: jax.Array, generation: jax.Array, exploit: Exploit, space: Space, unit: jax.Array) -> jax.Array:
+def _explore(
+    key: jax.Array, generation: jax.Array, exploit: Exploit, space: Space, dead: tuple[str, ...], unit: jax.Array
+) -> jax.Array:
     """New places [T, D] in the unit cube for the traced hyperparameters, each with noise of its own."""
     columns = []
     for i, (name, domain) in enumerate(space.domains):
         at = unit[:, i]
-        if name in space.static:
+        if name in space.static or name in dead:
             columns.append(at)
             continue
-        noise = jax.random.uniform(_noise_key(key, generation, name), (3, at.shape[0]))
+        noise = jax.random.uniform(_noise_key(key, generation, name), (3, at.shape[0]), jnp.float32)
         size = max(exploit.perturbation, 1.0 / domain.num_options if domain.num_options else 0.0)
         # Options without an order have no neighbours: another one is as good as any.
         moved = _bounce(at, jnp.where(noise[0] < 0.5, -size, size)) if domain.ordered else noise[2]
         columns.append(jnp.where(noise[1] < exploit.resample_probability, noise[2], moved))
-    return _ensure_change(key, generation, space, unit, jnp.stack(columns, axis=1) if columns else unit)
+    return _ensure_change(key, generation, space, dead, unit, jnp.stack(columns, axis=1) if columns else unit)
 
 
 def _bounce(at: jax.Array, move: jax.Array) -> jax.Array:
@@ -125,19 +135,20 @@ def _bounce(at: jax.Array, move: jax.Array) -> jax.Array:
 
 
 def _ensure_change(
-    key: jax.Array, generation: jax.Array, space: Space, before: jax.Array, after: jax.Array
+    key: jax.Array, generation: jax.Array, space: Space, dead: tuple[str, ...], before: jax.Array, after: jax.Array
 ) -> jax.Array:
     """Puts one discrete hyperparameter on another option in rows where no decoded value has changed.
 
     A copy that changes nothing would stay a twin of its donor, since their randomness is shared.
     """
-    traced = [(i, name, domain) for i, (name, domain) in enumerate(space.domains) if name in space.traced]
+    live = set(space.traced).difference(dead)
+    traced = [(i, name, domain) for i, (name, domain) in enumerate(space.domains) if name in live]
     discrete = [(i, name, domain) for i, name, domain in traced if domain.num_options and domain.num_options > 1]
     if not discrete or any(domain.num_options is None for _, _, domain in traced):
         return after  # a continuous value always moves
     old, new = space.decode(before), space.decode(after)
     stuck = jnp.all(jnp.stack([old[name] == new[name] for _, name, _ in traced]), axis=0)
-    draw = jax.random.uniform(_noise_key(key, generation, "change"), (2, before.shape[0]))
+    draw = jax.random.uniform(_noise_key(key, generation, "change"), (2, before.shape[0]), jnp.float32)
     chosen = jnp.minimum((draw[0] * len(discrete)).astype(jnp.int32), len(discrete) - 1)
     for number, (i, _, domain) in enumerate(discrete):
         n = domain.num_options or 0

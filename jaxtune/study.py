@@ -1,9 +1,10 @@
 """One run of `tune`: tables with an entry per trial on the host, populations on the devices."""
 
 import math
-import threading
 import time
+import warnings
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import partial
 from typing import Any, NamedTuple, TypeVar
 
@@ -11,25 +12,28 @@ import jax
 import numpy as np
 
 from jaxtune import checks, planner, recovery
+from jaxtune.conditions import conditions, traces
 from jaxtune.configurations import EXPLORE, TRAIN, decode, propose, study_key
-from jaxtune.continuing import conditions, observed
+from jaxtune.continuing import observed
 from jaxtune.data import on_devices, task_data
+from jaxtune.executables import Jitted
 from jaxtune.folds import Fold
 from jaxtune.group import Group, Setting, check_same_reports, check_updates
-from jaxtune.history import History, joined, rank_trials, single_mean
+from jaxtune.history import History, joined, precise_mean, rank_trials
+from jaxtune.host import Busy, Host
 from jaxtune.placement import Placement
 from jaxtune.population import HEALTHY
-from jaxtune.programs import COMPILERS, Clock
 from jaxtune.progress import Progress
 from jaxtune.record import Record
-from jaxtune.recovery import Stage, replay
+from jaxtune.recovery import OutOfMemory, Stage, replay
 from jaxtune.resolve import Problem
 from jaxtune.result import Result
 from jaxtune.rows import Rows
 from jaxtune.schedulers.plan import Plan, Row
-from jaxtune.selection import Decision, decide
+from jaxtune.selection import Decision, deciding
 from jaxtune.space import Space
 from jaxtune.task import Task
+from jaxtune.undefined import undefined_runs, warn_undefined
 from jaxtune.winner import Winner
 
 T = TypeVar("T")
@@ -53,11 +57,11 @@ class Wishes(NamedTuple):
 class Study:
     """The state of a search between calls to the devices; T trials, R runs of each."""
 
-    def __init__(self, task: Task, problem: Problem, plan: Plan, wishes: Wishes) -> None:
+    def __init__(self, task: Task, problem: Problem, plan: Plan, wishes: Wishes, host: Host) -> None:
         self.begin = time.monotonic()
         self.task, self.problem, self.plan, self.wishes = task, problem, plan, wishes
         self.key = jax.random.key(wishes.seed)
-        self.clock, self.record = Clock(), Record()
+        self.host, self.record = host, Record()
         self.unit = self._propose()
         checks.check_points(self.unit, plan.trials, problem.space.num_dims)
         self.decoded = _decoded(self.unit, problem.space)
@@ -67,16 +71,22 @@ class Study:
         self.setting = self._setting()
         self.runs = self.setting.runs
         self.groups = self._groups()
+        self.conditions = conditions(problem, task, wishes.replicates, wishes.folds)
+        self.conditions["traces"] = traces(problem, [group.indices for group in self.groups])
         self.bracket, self.num_brackets = self._brackets()
+        self.dead = () if plan.exploit is None else self._dead()
         trials = plan.trials
         self.training = np.ones(trials, bool)
         self.competing = np.ones(trials, bool)  # those in training, and those that stopped early
         self.pruned, self.stopped, self.diverged = (np.full(trials, -1) for _ in range(3))
         self.lost = np.zeros((self.runs, trials), bool)
-        self.values = np.full((self.runs, trials), np.nan)  # of the metric, at the evaluation that counts
+        self.values = np.full(
+            (self.runs, trials), np.nan, jax.dtypes.canonicalize_dtype(float)
+        )  # of the metric, at the evaluation that counts
         self.kept = np.zeros(trials, int)  # that evaluation
         self.best_score, self.waiting = np.full(trials, np.inf), np.zeros(trials, int)
         self.weights_lost = False
+        self.warned = warn_undefined(problem, task, wishes.folds)
         self.saved: dict[int, tuple[float, int, Any]] = {}  # bracket -> score, id and state of its best stopped trial
 
     def _propose(self) -> np.ndarray:
@@ -114,9 +124,9 @@ class Study:
         groups = []
         for number, indices in enumerate(combinations):
             trials = np.flatnonzero(group_of == number)
-            planner.measure(self.setting, indices, data, trials, self.hp, self.clock)
+            planner.measure(self.setting, indices, data, trials, self.hp, self.host)
             layouts = planner.layouts(self.setting, indices, len(trials))
-            groups.append(Group.of(self.setting, indices, data, trials, self.clock, self.plan.trials, layouts))
+            groups.append(Group.of(self.setting, indices, data, trials, self.host, self.plan.trials, layouts))
         check_same_reports(groups)
         check_updates(groups, self.plan)
         return groups
@@ -130,23 +140,41 @@ class Study:
             bracket[group.trials] = number
         return bracket, len(self.groups)
 
+    def _dead(self) -> tuple[str, ...]:
+        """Keys of the hyperparameters that PBT can't explore: nothing but the start of a training depends on them."""
+        dead = {group.keys[name]: name for group in self.groups for name in group.programs.functions.dead}
+        if dead:
+            warnings.warn(
+                f"Population-based training leaves {', '.join(map(repr, dict.fromkeys(dead.values())))} as it is: only "
+                "init reads it, so that a new value would change nothing in a training that goes on.",
+                stacklevel=5,
+            )
+        return tuple(sorted(dead))
+
     # Running
 
-    def run(self, view: Progress, interrupted: threading.Event, callback: Callable | None) -> Result:
+    def run(self, view: Progress, callback: Callable | None) -> Result:
         """Runs the plan, as far as it gets."""
         self.view = view
-        self._start()
-        if interrupted.is_set():
-            raise KeyboardInterrupt
         try:
-            self._run_rows(view, interrupted, callback)
-        except MemoryError as error:
+            self._start()
+            if self.host.interrupted:
+                raise KeyboardInterrupt
+            self._run_rows(view, callback)
+        except Busy as error:
+            if not self.record.step:
+                raise KeyboardInterrupt(f"Ctrl-C before the first evaluation: {error}.") from None
+            self.weights_lost = error.device
+            warnings.warn(f"After Ctrl-C {error}; the result holds what was known before.", stacklevel=4)
+        except OutOfMemory as error:
             if not self.record.step:
                 raise
             self.weights_lost = True
-            interrupted.set()
+            self.host.interrupt()
             view.message(str(error))
-        stopped = interrupted.is_set() and self.record.step[-1] < self.plan.steps
+        finally:
+            self._end()
+        stopped = self.host.interrupted and self.record.step[-1] < self.plan.steps
         if stopped:
             view.message(
                 f"Interrupted at step {self.record.step[-1]} of {self.plan.steps}: "
@@ -154,14 +182,14 @@ class Study:
             )
         return self._result(stopped, whole=True)
 
-    def _run_rows(self, view: Progress, interrupted: threading.Event, callback: Callable | None) -> None:
+    def _run_rows(self, view: Progress, callback: Callable | None) -> None:
         start = generation = 0
         for number, row in enumerate(self.plan.rows):
-            stop = self._train(start, row, view, interrupted)
+            stop = self._train(start, row, view)
             last = number == len(self.plan.rows) - 1
             if stop > start:
                 self._evaluate(stop, decided=row.keep is not None and stop == row.stop)
-            if interrupted.is_set():
+            if self.host.interrupted:
                 break
             if not last:
                 self._stop_early(stop)
@@ -169,11 +197,27 @@ class Study:
                 self._decide(generation, row)  # counts decisions: curve points must not change the noise
                 generation += 1
             start = row.stop
-            answer = callback is not None and callback(self._result(interrupted=False, whole=last))
-            if isinstance(answer, (bool, np.bool_)) and answer and not last:
-                interrupted.set()
-            if interrupted.is_set() or not self.training.any():
+            if callback is not None and self._tell(callback, last) and not last:
+                self.host.interrupt()
+            if self.host.interrupted or not self.training.any():
                 break
+
+    def _tell(self, callback: Callable, last: bool) -> bool:
+        """Shows the user's callback the result so far; whether it wants the search to end."""
+        try:
+            answer = callback(self._result(interrupted=False, whole=last))
+        except BaseException as error:
+            with suppress(Exception):  # the user's own is what has to be seen
+                error.result = self._result(interrupted=not last, whole=True)  # type: ignore[attr-defined]
+                error.add_note(f"The callback ended the search at step {self.record.step[-1]}: see error.result.")
+            raise
+        return isinstance(answer, (bool, np.bool_)) and bool(answer)
+
+    def _end(self) -> None:
+        """Nothing more will be needed."""
+        self.host.later.clear()
+        for group in self.groups:
+            group.programs.cancel()
 
     def _start(self) -> None:
         population, stops = self.plan.population, [row.stop for row in self.plan.rows]
@@ -184,13 +228,14 @@ class Study:
             group.prefetch(path, stops)
         nothing = np.zeros((self.runs, self.plan.trials))
         for number, row in enumerate(self.plan.rows[:-1]):
-            if row.keep is not None:  # asked once in vain, so that it is compiled by the time the first rung comes
-                COMPILERS.submit(self._decision, number, row, nothing, nothing != 0)
+            if row.keep is not None:  # compiled by the time the first rung comes
+                args = self._question(number, row, nothing.astype(self.values.dtype), nothing != 0, 0)
+                self.host.later.append(partial(self._decide_program().prepare, *args))
                 break
         for group in self.groups:
             self._safely(group, 0, partial(group.spawn, self.hp))
 
-    def _train(self, start: int, row: Row, view: Progress, interrupted: threading.Event) -> int:
+    def _train(self, start: int, row: Row, view: Progress) -> int:
         """Trains all groups towards a row; returns the step count reached, a common one even after Ctrl-C."""
         spent = self.record.lane_steps[-1] if self.record.step else 0
         stop = row.stop
@@ -200,7 +245,7 @@ class Study:
 
             def train(group: Group = group, stop: int = stop, spent: int = spent) -> int:
                 for done in group.train(self.hp, start, stop):
-                    if interrupted.is_set() and done < stop and group is leader and self._all_land_on(done):
+                    if self.host.interrupted and done < stop and group is leader and self._all_land_on(done):
                         stop = int(done)  # the other groups go as far, so that all can be compared
                     self._show(view, spent + int(group.count * (done - start)) * self.runs, row)
                     if done >= stop:
@@ -241,7 +286,7 @@ class Study:
             values, steps = self._safely(group, stop, evaluate)
             used = group.lanes[group.lanes < self.plan.trials]
             for name, table in values.items():
-                metrics.setdefault(name, np.full(shape, np.nan))[:, used] = table[:, used]
+                metrics.setdefault(name, np.full(shape, np.nan, table.dtype))[:, used] = table[:, used]
             diverged[:, used] = steps[:, used]
         first = np.where(diverged == HEALTHY, np.iinfo(np.int32).max, diverged).min(axis=0)
         self.lost = np.where(self.training, diverged != HEALTHY, self.lost)
@@ -251,7 +296,20 @@ class Study:
         explored = self._named() if self.plan.exploit is not None else {}
         self.record.append(stop, metrics, self.training, decided, cost, explored)
         self.course.append(self.hp)
+        self._warn_undefined()
         self._book(metrics[self.problem.metric])
+
+    def _warn_undefined(self) -> None:
+        """Says once that a metric is NaN while losses are finite; `warn_undefined` saw it before if it is the data."""
+        healthy = self.training & ~self.lost.any(axis=0)
+        where = undefined_runs(self.record.metrics[-1][self.problem.metric][:, healthy].T, self._num_folds)
+        if where and not self.warned:
+            self.warned = True
+            warnings.warn(
+                f"The metric {self.problem.metric!r} is undefined (NaN) {where}, though losses are finite: such trials "
+                "are ranked last.",
+                stacklevel=7,
+            )
 
     def _named(self) -> dict[str, np.ndarray]:
         """Name -> [T] of the traced hyperparameters in force; 0 in trials without them."""
@@ -276,7 +334,7 @@ class Study:
 
     def _scores(self, values: np.ndarray) -> np.ndarray:
         """[T], lower is better, of values [R, T]; infinite for what is not finite or has diverged."""
-        score = single_mean(values.T) * (1.0 if self.problem.mode == "min" else -1.0)
+        score = precise_mean(values.T) * (1.0 if self.problem.mode == "min" else -1.0)
         return np.where(np.isfinite(score) & ~self.lost.any(axis=0), score, np.inf)
 
     def _stop_early(self, stop: int) -> None:
@@ -325,23 +383,31 @@ class Study:
         return decision
 
     def _attempt(self, number: int, row: Row, values: np.ndarray, lost: np.ndarray, attempt: int = 0) -> Decision:
+        decision = self._decide_program()(*self._question(number, row, values, lost, attempt))
+        return Decision(*(np.array(x) for x in decision))  # copies that can be written to
+
+    def _decide_program(self) -> Jitted:
+        return deciding(self.problem.space, self.problem.mode, self.plan.exploit, self.dead)
+
+    def _question(self, number: int, row: Row, values: np.ndarray, lost: np.ndarray, attempt: int) -> tuple[Any, ...]:
+        """The arguments of `decide`."""
         exploit = self.plan.exploit
         keep = np.full(self.num_brackets, self.plan.trials) if exploit else np.asarray(row.keep)
-        decision = decide(
+        return (
             study_key(self.key, EXPLORE),
             np.int32(number),
             np.int32(attempt),
             keep.astype(np.int32),
             self.bracket,
             self.competing,
-            values.astype(np.float32),
+            values,
             lost,
             self.unit,
-            space=self.problem.space,
-            mode=self.problem.mode,
-            exploit=exploit,
         )
-        return Decision(*(np.array(x) for x in decision))  # copies that can be written to
+
+    @property
+    def _num_folds(self) -> int | None:
+        return None if self.wishes.folds is None else len(self.wishes.folds)
 
     def _group_of(self, trial: int) -> Group:
         return next(group for group in self.groups if trial in group.trials)
@@ -373,7 +439,7 @@ class Study:
         if previous is not None:
             history = joined(previous.history, history)
         best = rank_trials(history, self.problem.metric, self.problem.mode)[0]
-        timing = {"compile": self.clock.waited, "total": time.monotonic() - self.begin}
+        timing = {"compile": self.host.waited, "total": time.monotonic() - self.begin}
         timing["run"] = timing["total"] - timing["compile"]
         winner = None
         if whole:
@@ -385,11 +451,11 @@ class Study:
             seed=self.wishes.seed,
             interrupted=interrupted,
             timing=timing,
-            num_folds=None if self.wishes.folds is None else len(self.wishes.folds),
+            num_folds=self._num_folds,
             winner=winner,
             ended=whole,
             num_tests=0 if previous is None else previous.num_tests,
-            conditions=conditions(self.task, self.wishes.replicates, self.wishes.folds),
+            conditions=self.conditions,
         )
 
     def _winner(self, trial: int) -> Winner | None:

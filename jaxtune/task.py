@@ -8,7 +8,7 @@ import jax
 import numpy as np
 
 _DATA = ("train", "validation", "test")
-_STATIC = ("init", "step", "evaluate", "batch_size", "prepare", "observe")
+_STATIC = ("init", "step", "evaluate", "batch_size", "prepare", "observe", "healthy")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -34,6 +34,9 @@ class Task:
         prepare: `train -> stats`, computed once for the training part of each split or fold.
         observe: `(state, score, hp) -> state`, called after each evaluation with the metric of the search, turned so
             that low is good; for what has to follow the validation data, such as a learning rate reduced on plateau.
+        healthy: `state -> bool`, looked at after each step: False marks divergence. None: a loss that is not finite
+            does, or a metric where `evaluate` reports no loss. For steps that handle such losses themselves, by
+            skipping a batch or scaling the loss.
 
     Example:
         >>> import jax, jax.numpy as jnp
@@ -58,6 +61,7 @@ class Task:
     batch_size: int | None = None
     prepare: Callable[..., Any] | None = None
     observe: Callable[..., Any] | None = None
+    healthy: Callable[..., Any] | None = None
 
     @property
     def functions(self) -> "Task":

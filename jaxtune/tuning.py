@@ -1,16 +1,14 @@
 """`tune`: a search driven from the host, row by row of its plan."""
 
-import signal
-import threading
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from types import FrameType
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from jaxtune import checks
 from jaxtune.continuing import check_previous
 from jaxtune.data import smallest_fold
+from jaxtune.executables import own_devices
 from jaxtune.folds import make_folds
+from jaxtune.host import Host, interrupts
 from jaxtune.placement import Placement
 from jaxtune.progress import Progress
 from jaxtune.resolve import resolve
@@ -21,6 +19,7 @@ from jaxtune.study import Study, Wishes
 from jaxtune.task import Task
 
 
+@own_devices()
 def tune(
     task: Task,
     space: Space | Mapping[str, Any],
@@ -60,8 +59,9 @@ def tune(
         metric: A name that the task reports; decides at rungs and ranks the result.
         mode: "min" or "max"; may be left out for the loss.
         replicates: Seeds per trial, at least 1, trained as further lanes; trials are ranked by the mean.
-        folds: Cross-validation on `train`, as further lanes, ranked by the mean: a number of folds (stratified for
-            integer targets) or pairs (train indices, validation indices). The task then has no validation data.
+        folds: Cross-validation on `train`, as further lanes, ranked by the mean: a number of folds (stratified where
+            targets are labels: whole numbers, bools, one-hot) or pairs (train indices, validation indices). The task
+            then has no validation data.
         evaluate_every: Evaluate every so many steps besides, for curves, `patience` and `keep`. Small or odd numbers
             shorten the innermost loop of the program, which costs time.
         patience: A trial whose metric has not improved for so many evaluations stops training, and competes with the
@@ -77,7 +77,8 @@ def tune(
 
     Returns:
         The result. After Ctrl-C, or when the callback ended the search, it holds what is known by then and
-        `interrupted` is True.
+        `interrupted` is True; without weights where a device was still busy after some two seconds. An exception of
+        the callback ends the search too, and has the result so far as its attribute `result`.
 
     Raises:
         TypeError: An argument or a result of a user function has the wrong type; before anything compiles.
@@ -86,6 +87,7 @@ def tune(
         MemoryError: The population can't fit, and says how many lanes would; or there is not even memory to train one
             lane at once up to the first evaluation.
         KeyboardInterrupt: Ctrl-C before the first evaluation, or pressed twice.
+        Exception: What the callback raises, with the result so far as `error.result`.
 
     Example:
         >>> import flax.linen as nn, numpy as np, optax
@@ -108,26 +110,8 @@ def tune(
     check_previous(previous, problem, task, replicates, made)
     plan = scheduler.plan().with_curve(evaluate_every)
     wishes = Wishes(sampler, seed, replicates, made, keep == "best", patience, previous, placement)
-    study = Study(task, problem, plan, wishes)
-    with Progress(plan.trial_steps * study.runs, progress) as view, _interrupts() as interrupted:
-        return study.run(view, interrupted, callback)
-
-
-@contextmanager
-def _interrupts() -> Iterator[threading.Event]:
-    """Turns the first Ctrl-C into an event, looked at between calls to the device; the second one raises."""
-    event = threading.Event()
-    if threading.current_thread() is not threading.main_thread():
-        yield event
-        return
-    before = signal.getsignal(signal.SIGINT)
-
-    def handler(number: int, frame: FrameType | None) -> None:
-        event.set()
-        signal.signal(signal.SIGINT, before)
-
-    signal.signal(signal.SIGINT, handler)
-    try:
-        yield event
-    finally:
-        signal.signal(signal.SIGINT, before)
+    host = Host()
+    with interrupts(host):
+        study = Study(task, problem, plan, wishes, host)
+        with Progress(plan.trial_steps * study.runs, progress) as view:
+            return study.run(view, callback)

@@ -6,6 +6,7 @@ import itertools
 import os
 import shutil
 import tempfile
+from collections import Counter
 from pathlib import Path
 
 if "PYTEST_XDIST_WORKER" not in os.environ:  # workers inherit these from the first process
@@ -15,8 +16,11 @@ if "PYTEST_XDIST_WORKER" not in os.environ:  # workers inherit these from the fi
     atexit.register(shutil.rmtree, os.environ["XDG_CACHE_HOME"], ignore_errors=True)
 
 import jax
+import pytest
 
-from jaxtune import functions
+from jaxtune import executables, programs
+from jaxtune.executables import EXECUTABLES, Executables
+from jaxtune.programs import Programs
 
 if "JAX_PLATFORMS" not in os.environ:
     jax.config.update("jax_platforms", "cpu")
@@ -31,6 +35,23 @@ _tests_done = itertools.count(1)
 def pytest_runtest_teardown():
     """Forgets compiled programs before a process that runs thousands of tests runs out of memory mappings."""
     if next(_tests_done) % 25 == 0 and _MAPS.exists() and _MAPS.read_bytes().count(b"\n") > _MOST_MAPS:
-        functions._CACHE.clear()
+        EXECUTABLES.clear()
         jax.clear_caches()
         gc.collect()
+
+
+@pytest.fixture
+def compiled(monkeypatch):
+    """Programs that the engine compiles during the test, name -> how many; nothing is compiled before."""
+    counts = Counter()
+    lower = Programs._lowered
+
+    def counted(self, name, *layouts):
+        counts[name] += 1
+        return lower(self, name, *layouts)
+
+    empty = Executables()
+    for module in (executables, programs):
+        monkeypatch.setattr(module, "EXECUTABLES", empty)
+    monkeypatch.setattr(Programs, "_lowered", counted)
+    return counts

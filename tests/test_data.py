@@ -58,10 +58,10 @@ def test_large_data_are_sorted_in_two_arrays():
 
 def test_without_folds_the_training_part_comes_first():
     data = task_data(COUNTING)
-    np.testing.assert_array_equal(data.train, IDS)  # validation examples follow, for a last training on both
+    np.testing.assert_array_equal(data.train[0], IDS)  # validation examples follow, for a last training on both
     np.testing.assert_array_equal(data.rows, IDS[None])
     np.testing.assert_array_equal(data.count, [30])
-    np.testing.assert_array_equal(data.validation, IDS[None, 30:])
+    np.testing.assert_array_equal(data.validation[0], IDS[None, 30:])
     assert data.num_folds == 1
 
 
@@ -69,20 +69,20 @@ def test_folds_are_rows_of_the_same_arrays():
     task = COUNTING.replace(train=IDS * 2, validation=None)
     folds = [Fold(np.array([3, 1, 5, 9, 8, 7, 6, 2]), np.array([0])), Fold(np.arange(10, 30), np.array([39]))]
     data = task_data(task, folds)
-    np.testing.assert_array_equal(data.train, IDS * 2)
+    np.testing.assert_array_equal(data.train[0], IDS * 2)
     np.testing.assert_array_equal(data.count, [8, 20])
     for rows, count, fold in zip(data.rows, data.count, folds, strict=True):
         np.testing.assert_array_equal(rows[:count], fold.train)
-    np.testing.assert_array_equal(data.validation, [[0], [78]])
+    np.testing.assert_array_equal(data.validation[0], [[0], [78]])
     assert data.num_folds == 2
-    np.testing.assert_array_equal(data.of_fold(data.validation, jnp.int32(1)), [78])
+    np.testing.assert_array_equal(data.of_fold(data.validation, jnp.int32(1))[0], [78])
 
 
 def test_statistics_are_of_the_training_parts():
     task = LINE.replace(train=(X[:18], Y[:18]), validation=None, batch_size=4)
     folds = make_folds(task, 3, seed=0)
-    np.testing.assert_allclose(task_data(task, folds).stats, [Y[fold.train].mean() for fold in folds], rtol=1e-6)
-    np.testing.assert_allclose(task_data(LINE.replace(batch_size=4)).stats, [Y[:12].mean()], rtol=1e-6)
+    np.testing.assert_allclose(task_data(task, folds).stats[0], [Y[fold.train].mean() for fold in folds], rtol=1e-6)
+    np.testing.assert_allclose(task_data(LINE.replace(batch_size=4)).stats[0], [Y[:12].mean()], rtol=1e-6)
 
 
 @pytest.mark.parametrize("batch_size", [4, None])
@@ -90,7 +90,7 @@ def test_all_data_are_training_and_validation_data(batch_size):
     data = whole(LINE.replace(batch_size=batch_size), None)
     x = data.train[0] if batch_size else data.train[0][0]
     np.testing.assert_array_equal(x, X[:18])
-    np.testing.assert_allclose(data.stats, [Y[:18].mean()], rtol=1e-6)
+    np.testing.assert_allclose(data.stats[0], [Y[:18].mean()], rtol=1e-6)
     if batch_size:
         np.testing.assert_array_equal(data.count, [18])
         np.testing.assert_array_equal(data.rows, np.arange(18)[None])
@@ -107,7 +107,7 @@ def test_all_data_of_folds():
 
 def test_validation_data_of_another_kind_stay_apart():
     task = COUNTING.replace(validation=(IDS[30:], IDS[30:]))
-    np.testing.assert_array_equal(task_data(task).train, IDS[:30])
+    np.testing.assert_array_equal(task_data(task).train[0], IDS[:30])
     np.testing.assert_array_equal(whole(task, None).count, [30])
 
 

@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from jaxtune import functions as traced
-from jaxtune.functions import Extras, asks_for, call, inputs_of, parameters, seamed, trace, trace_anew
+from jaxtune.functions import Extras, asks_for, call, inputs_of, parameters, seamed, trace
 from jaxtune.task import Task
 
 
@@ -139,25 +138,30 @@ TASK = Task(init=init, step=step, evaluate=evaluate, train=X, validation=X[:4], 
 LR = {"lr": jax.ShapeDtypeStruct((), jnp.float32)}
 
 
-def trace_of(task=TASK, static=None, hp=LR, order=("lr",), again=trace):
-    return again(task, static or {}, order, inputs_of(task, hp))
+def trace_of(task=TASK, static=None, hp=LR, order=("lr",), known=None):
+    return trace({} if known is None else known, task, static or {}, order, inputs_of(task, hp))
 
 
 def test_the_trace_computes_what_the_functions_do():
     functions = trace_of()
     key, hp, given = jax.random.key(0), {"lr": jnp.float32(0.1)}, extras(step=2, total_steps=8)
-    state = functions.init(functions.consts["init"], key, hp, given)
-    assert state["w"] == 0.5
+    state = functions.init(functions.consts["init"], key, hp, given)  # a list, whatever the task's states are
+    assert named(functions, state)["w"] == 0.5
     batch = jnp.asarray(X[:5])
-    state, info = functions.step(functions.consts["step"], key, state, batch, hp, given)
-    np.testing.assert_allclose(state["w"], 0.5 + 0.1 * 15 + 10, rtol=1e-6)
-    assert (float(info["loss"]), float(info["at"])) == (float(state["w"]), 0.25)
+    state, info, healthy = functions.step(functions.consts["step"], key, state, batch, hp, given)
+    w = named(functions, state)["w"]
+    np.testing.assert_allclose(w, 0.5 + 0.1 * 15 + 10, rtol=1e-6)
+    assert (float(info["loss"]), float(info["at"]), bool(healthy)) == (float(w), 0.25, True)
     values = functions.evaluate(functions.consts["evaluate"], key, state, X[:4], hp, given)
-    np.testing.assert_allclose(values["loss"], state["w"] + 8, rtol=1e-6)
+    np.testing.assert_allclose(values["loss"], w + 8, rtol=1e-6)
+
+
+def named(functions, state):
+    return jax.tree.unflatten(functions.state_tree, state)
 
 
 def test_a_state_of_python_numbers_becomes_strong_arrays():
-    state = trace_of().state
+    state = named(trace_of(), trace_of().state)
     assert {name: str(x.dtype) for name, x in state.items()} == {
         "key": "key<fry>",
         "m": "float32",
@@ -181,8 +185,7 @@ def test_arrays_in_closures_become_arguments():
     state = trace_of().init(consts["init"], jax.random.key(0), hp, given)
     batch = jnp.zeros((5, 2))
     args = jax.random.key(0), state, batch, hp, given
-    before = trace_of().step(consts["step"], *args)[0]["w"]
-    after = trace_of().step(tuple(other), *args)[0]["w"]
+    before, after = (named(trace_of(), trace_of().step(c, *args)[0])["w"] for c in (consts["step"], tuple(other)))
     assert float(after - before) == TABLE.size  # nothing of the table is baked into the trace
 
 
@@ -198,9 +201,12 @@ def test_the_inputs_that_are_hyperparameters_are_known():
 # Finding a trace again.
 
 
-def test_equal_functions_and_shapes_are_traced_once():
-    assert trace_of() is trace_of()
-    assert trace_of(TASK.replace(train=X + 1, validation=X[4:8], test=X)) is trace_of()
+def test_one_search_traces_nothing_twice():
+    known = {}
+    first = trace_of(known=known)
+    assert trace_of(known=known) is first
+    assert trace_of(TASK.replace(train=X + 1, validation=X[4:8], test=X), known=known) is first
+    assert trace_of() is not first  # another search does
 
 
 @pytest.mark.parametrize(
@@ -216,41 +222,22 @@ def test_equal_functions_and_shapes_are_traced_once():
     ids=["batch size", "validation size", "shape", "function", "constant", "static"],
 )
 def test_anything_else_is_traced_anew(change):
-    assert trace_of(**change) is not trace_of()
+    known = {}
+    assert trace_of(**change, known=known) is not trace_of(known=known)
 
 
 @pytest.mark.parametrize("values", [(1, True), (1, 1.0), (0.0, False)])
 def test_static_values_count_as_different_types_even_if_equal(values):
-    first, second = (trace_of(static={"n": value}, order=("lr", "n")) for value in values)
+    known = {}
+    first, second = (trace_of(static={"n": value}, order=("lr", "n"), known=known) for value in values)
     assert first is not second
 
 
-def test_a_trace_over_an_outer_tracer_is_not_kept():
-    before = dict(traced._CACHE)
-
-    @jax.jit
-    def outer(scale):
-        task = TASK.replace(evaluate=lambda key, state, data, hp: {"loss": state["w"] * scale})
-        trace_of(task)
-        return scale
-
-    outer(1.0)
-    assert before == traced._CACHE
-
-
-def test_the_oldest_traces_are_dropped(monkeypatch):
-    monkeypatch.setattr(traced, "_CACHE", {})
-    monkeypatch.setattr(traced, "_CACHE_SIZE", 2)
-    first = trace_of(static={"n": 1}, order=("n", "lr"))
-    trace_of(static={"n": 2}, order=("n", "lr"))
-    assert trace_of(static={"n": 1}, order=("n", "lr")) is first  # now the youngest
-    trace_of(static={"n": 3}, order=("n", "lr"))
-    assert len(traced._CACHE) == 2
-    assert trace_of(static={"n": 1}, order=("n", "lr")) is first
-
-
-def test_trace_anew_traces_anew():
-    assert trace_of(again=trace_anew) is not trace_of(again=trace_anew)
+def test_a_changed_setting_is_traced_anew():
+    known = {}
+    first = trace_of(known=known)
+    with jax.default_matmul_precision("highest"):
+        assert trace_of(known=known) is not first
 
 
 def test_equal_containers_of_other_types_are_traced_anew():
@@ -263,6 +250,7 @@ def test_equal_containers_of_other_types_are_traced_anew():
         return state, {}
 
     task = Task(init=lambda key, hp: jnp.zeros(()), step=step, evaluate=evaluate)
-    traces = [trace(task, {"c": c}, ("c",), inputs_of(task, {})) for c in ((1, 2), (1.0, 2.0), (1, 2))]
+    known = {}
+    traces = [trace(known, task, {"c": c}, ("c",), inputs_of(task, {})) for c in ((1, 2), (1.0, 2.0), (1, 2))]
     assert traces[0] is traces[2]
     assert traces[0] is not traces[1]

@@ -28,7 +28,7 @@ def cheap(monkeypatch, tmp_path):
         timed.append(group.layout.width)
         rows.add(group.layout.rows)
         # No compiler is at work while the clock runs.
-        assert all(future.done() for future in group.programs.functions.executables.values())
+        assert all(future.done() for future in group.programs._futures.values())
         return seconds(group, hp)
 
     monkeypatch.setattr(planner, "_seconds", spy)

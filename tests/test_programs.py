@@ -12,25 +12,9 @@ import pytest
 from toys import DESCENT, DESCENT_SPACE, NET, NET_SPACE, ONE, X, Y, tune
 
 import jaxtune as jt
-from jaxtune.programs import Programs
-from jaxtune.resolve import resolve
-from jaxtune.space import Space
+from jaxtune import executables
 
 HALVING = jt.SuccessiveHalving(trials=16, min_steps=10, max_steps=90)
-
-
-@pytest.fixture
-def compiled(monkeypatch):
-    """Programs that the engine compiles during the test, name -> how many."""
-    counts = Counter()
-    compile_one = Programs._compile
-
-    def counted(self, name, *layouts):
-        counts[name] += 1
-        return compile_one(self, name, *layouts)
-
-    monkeypatch.setattr(Programs, "_compile", counted)
-    return counts
 
 
 @pytest.fixture
@@ -187,7 +171,7 @@ def _mae(outputs, targets):
     return jnp.abs(outputs - targets)
 
 
-def test_supervised_again_with_equal_functions_traces_nothing(compiled):
+def test_supervised_again_with_equal_functions_compiles_nothing(compiled):
     scheduler = jt.FullBudget(trials=4, steps=20)
     first = tune(_supervised((X[:30], Y[:30]), (X[30:], Y[30:])), NET_SPACE, scheduler=scheduler)
     assert min(TRACES[name] for name in ("model", "optimizer", "loss", "metric")) > 0
@@ -197,24 +181,24 @@ def test_supervised_again_with_equal_functions_traces_nothing(compiled):
     second = tune(task, NET_SPACE, scheduler=scheduler, seed=1)
     assert first.best.metrics != second.best.metrics
     assert not compiled
-    assert not TRACES
+    assert max(TRACES.values()) < 30  # traced once more, for what they read may have changed
 
 
 # Arrays in closures
 
 
 @pytest.mark.parametrize("kind", [np.asarray, jnp.asarray], ids=["numpy", "jax"])
-def test_closed_over_arrays_are_arguments_and_no_constants(kind):
+def test_closed_over_arrays_are_arguments_and_no_constants(kind, compiled):
     big = kind(np.random.default_rng(0).normal(size=(2500, 1000)).astype(np.float32))  # 10 MB
 
     def step(key, state, batch, hp):
         row = jnp.asarray(big)[state["count"]]
         return {**state, "x": state["x"] * (1 - hp["lr"]) + jnp.mean(row)}, {}
 
-    task, space = DESCENT.replace(step=step), Space.of(DESCENT_SPACE)
+    task = DESCENT.replace(step=step)
     tune(task, DESCENT_SPACE, scheduler=jt.FullBudget(trials=4, steps=10))
-    executables = resolve(task, space, "loss", None).functions({}).executables
-    programs = {key[0]: future.result() for key, future in executables.items()}
+    futures = executables.EXECUTABLES._futures
+    programs = {key[0]: future.result() for key, future in futures.items() if isinstance(key[0], str)}
     assert set(programs) == {"spawn", "advance", "evaluate"}
     for program in programs.values():
         shapes = re.findall(r"= \w+\[([\d,]+)\]\S* constant\(", program.as_text())

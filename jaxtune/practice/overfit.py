@@ -10,6 +10,7 @@ import numpy as np
 
 from jaxtune import checks
 from jaxtune.configurations import TRAIN, study_key
+from jaxtune.executables import Jitted
 from jaxtune.functions import call
 from jaxtune.placement import Placement
 from jaxtune.population import EVALUATE, INIT, replicate_key
@@ -241,16 +242,14 @@ def _verdict(values: np.ndarray, best: int, initial: float, name: str) -> tuple[
 
 def _initial_value(task: Task, result: Result, trial: int) -> float:
     """The metric of a trial before its first step: the same weights as in the search."""
-    hparams = tuple((name, type(value), value) for name, value in result.history.hparams[trial].items())
     total_steps = np.int32(np.max(result.history.total_steps))
-    values = _evaluate_at_start(jax.random.key(result.seed), task.train, total_steps, task=task.functions, hp=hparams)
+    evaluate = Jitted(partial(_evaluate_at_start, task, result.history.hparams[trial]))
+    values = evaluate(jax.random.key(result.seed), task.train, total_steps)
     return float(values[result.metric])
 
 
-@partial(jax.jit, static_argnames=("task", "hp"))
-def _evaluate_at_start(key: jax.Array, data: Any, total_steps: Any, *, task: Task, hp: tuple) -> dict[str, Any]:
+def _evaluate_at_start(task: Task, values: dict, key: jax.Array, data: Any, total_steps: Any) -> dict[str, Any]:
     key = study_key(key, TRAIN)
-    values = {name: value for name, _, value in hp}
     stats = None if task.prepare is None else task.prepare(data)
     extras = {"step": np.int32(0), "total_steps": total_steps, "stats": stats}
     state = call("init", task.init, replicate_key(key, 0, INIT), values, **extras)

@@ -9,7 +9,7 @@ import pytest
 from toys import ONE
 
 import jaxtune as jt
-from jaxtune.practice.range_test import _read, _Swept
+from jaxtune.practice.range_test import _read
 
 LIMIT = 0.25  # 2 / L
 
@@ -212,9 +212,9 @@ def test_network_trains_well_inside_the_suggestion(of_network):
     assert above > 3 * inside
 
 
-def test_second_call_compiles_nothing(of_network, monkeypatch):
-    compiled = []
-    monkeypatch.setattr(_Swept, "__call__", lambda *args, **extras: compiled.append(args))
+def test_second_call_compiles_nothing(of_network, compiled):
+    range_test(MLP_TASK, DECAY, low=1e-6, high=100.0, trials=4)
+    compiled.clear()
     again = range_test(MLP_TASK, DECAY, low=1e-6, high=100.0, trials=4, seed=1)
     assert not compiled
     assert not np.array_equal(again.losses, of_network.losses)

@@ -1,0 +1,147 @@
+"""How the host waits for compilers and devices: in a way that Ctrl-C can interrupt.
+
+A call of a compiled program returns when it likes: on a single CPU device when it is done, and one whose loop never
+ends not at all. Python sees signals only between its own instructions. So calls are made in threads, while the host
+waits.
+"""
+
+import atexit
+import os
+import signal
+import sys
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from types import FrameType
+from typing import Any
+
+import jax
+
+GRACE = 1.5  # seconds that compilers and devices have to end after Ctrl-C
+_POLL = 0.05
+
+
+class Busy(Exception):
+    """Ctrl-C was pressed, and a compiler or a device is still at work.
+
+    Attributes:
+        device: whether it is a device, which has consumed the arguments of its call.
+    """
+
+    def __init__(self, device: bool) -> None:
+        super().__init__("the device is still busy" if device else "programs are still compiling")
+        self.device = device
+
+
+@dataclass
+class Host:
+    """What a search's host does between its calls: it waits, and keeps the time.
+
+    Attributes:
+        waited: seconds spent waiting for compilers.
+        compiled: name of a program -> how many were new.
+        compile_seconds: name of a program -> seconds in the compiler, all threads.
+        later: what will be needed, and can be done while compilers or devices are at work.
+    """
+
+    waited: float = 0.0
+    compiled: dict[str, int] = field(default_factory=dict)
+    compile_seconds: dict[str, float] = field(default_factory=dict)
+    later: deque[Callable[[], Any]] = field(default_factory=deque)
+    _pressed: float | None = None  # when
+
+    @property
+    def interrupted(self) -> bool:
+        """Whether the search is to end."""
+        return self._pressed is not None
+
+    def interrupt(self) -> None:
+        """Ends the search at the next opportunity."""
+        if self._pressed is None:
+            self._pressed = time.monotonic()
+
+    def compiled_program(self, future: Future) -> Any:
+        """Waits for a compiler.
+
+        Raises:
+            Busy: Ctrl-C was pressed some time ago, and it is not done.
+        """
+        begin = time.monotonic()
+        try:
+            return self._wait(future, device=False)
+        finally:
+            self.waited += time.monotonic() - begin
+
+    def call(self, program: Callable[..., Any], *args: Any) -> Any:
+        """Calls a compiled program and waits until its results are there.
+
+        Args:
+            program: It finds no settings of JAX that hold for the caller's thread alone.
+            args: Arrays on the devices.
+
+        Raises:
+            Busy: Ctrl-C was pressed some time ago, and it has not returned.
+        """
+        done: Future = Future()
+
+        def work() -> None:
+            try:
+                done.set_result(jax.block_until_ready(program(*args)))
+            except BaseException as error:
+                done.set_exception(error)
+
+        threading.Thread(target=work, daemon=True, name="jaxtune-device").start()
+        return self._wait(done, device=True)
+
+    def _wait(self, future: Future, device: bool) -> Any:
+        while not self._is_done(future):
+            if self._pressed is not None and time.monotonic() > self._pressed + GRACE:
+                if device:
+                    _leave_without(future)
+                raise Busy(device)
+            if self.later and self._pressed is None:
+                with suppress(Exception):  # it will be raised again where its result is needed
+                    self.later.popleft()()
+        return future.result()
+
+    @staticmethod
+    def _is_done(future: Future) -> bool:
+        """Whether something has ended, in a moment at the latest."""
+        with suppress(Exception):  # the future's own error, which is raised later, or that the moment is over
+            future.result(timeout=_POLL)
+        return future.done()
+
+
+@contextmanager
+def interrupts(host: Host) -> Iterator[None]:
+    """Turns the first Ctrl-C into the host's wish to end the search; the second one raises as ever."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.getsignal(signal.SIGINT)
+
+    def handler(number: int, frame: FrameType | None) -> None:
+        host.interrupt()
+        signal.signal(signal.SIGINT, before)
+
+    signal.signal(signal.SIGINT, handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _leave_without(future: Future) -> None:
+    """Lets the process end although a call never does: JAX would wait for it at the end, deaf to Ctrl-C."""
+
+    def leave() -> None:
+        if not future.done():
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(1 if hasattr(sys, "last_value") else 0)
+
+    atexit.register(leave)

@@ -1,0 +1,171 @@
+"""JAX's own settings: those that hold for a thread, and those that hold for all, give the same searches."""
+
+import contextlib
+import sys
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from jax.sharding import AxisType
+from toys import DESCENT, DESCENT_SPACE, X, Y, tune
+
+import jaxtune as jt
+from jaxtune import executables
+
+SPACE = {"lr": jt.LogUniform(1e-3, 3e-2), "dropout": jt.Uniform(0.0, 0.5)}
+
+
+class Net(nn.Module):
+    dropout: float
+
+    @nn.compact
+    def __call__(self, x, train=False):
+        return nn.Dense(1)(nn.Dropout(self.dropout, deterministic=not train)(nn.tanh(nn.Dense(8)(x))))
+
+
+def search(**options):
+    task = jt.supervised(
+        lambda hp: Net(jt.rate(hp["dropout"])),
+        optimizer=lambda hp: optax.adam(hp["lr"]),
+        loss=optax.squared_error,
+        train=(X[:30], Y[:30]),
+        validation=(X[30:], Y[30:]),
+        batch_size=8,
+    )
+    return tune(task, SPACE, **({"scheduler": jt.SuccessiveHalving(6, 10, 20, eta=2)} | options))
+
+
+def mesh(kind):
+    devices = jax.devices()[:2]
+    return jax.make_mesh((2,), ("mine",), axis_types=(kind,), devices=devices)
+
+
+HARMLESS = {
+    "default device": lambda: jax.default_device(jax.devices()[3]),
+    "debug_nans": lambda: jax.debug_nans(True),
+    "matmul precision": lambda: jax.default_matmul_precision("highest"),
+    "mesh of automatic axes": lambda: jax.set_mesh(mesh(AxisType.Auto)),
+    "mesh of explicit axes": lambda: jax.set_mesh(mesh(AxisType.Explicit)),
+    "leak checks": lambda: jax.checking_leaks(),
+}
+
+
+@pytest.fixture(scope="module")
+def plain():
+    return search()
+
+
+@pytest.mark.parametrize("name", HARMLESS)
+def test_settings_that_change_no_numbers(name, plain):
+    with HARMLESS[name]():
+        result = search()
+        predicted, again = result.best.predict(X[:3]), result.refit().variables
+    np.testing.assert_array_equal(result.history.metrics["loss"], plain.history.metrics["loss"])
+    np.testing.assert_array_equal(predicted, plain.best.predict(X[:3]))
+    jax.tree.map(np.testing.assert_array_equal, again, plain.refit().variables)
+
+
+CHANGING = {
+    "x64": (lambda: jax.enable_x64(True), "jax_enable_x64", True),
+    "threefry": (lambda: jax.threefry_partitionable(False), "jax_threefry_partitionable", False),
+    "rbg keys": (lambda: jax.default_prng_impl("rbg"), "jax_default_prng_impl", "rbg"),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", CHANGING)
+def test_a_context_is_the_same_as_a_global_setting(name, plain, compiled):
+    """Programs compiled in threads that lack the context would come out as without it."""
+    context, setting, value = CHANGING[name]
+    options = {"scheduler": jt.FullBudget(4, 20)}
+    with context():
+        here = search(**options).history.metrics["loss"]
+    executables.EXECUTABLES.clear()
+    before = getattr(jax.config, setting)
+    try:
+        jax.config.update(setting, value)
+        everywhere = search(**options).history.metrics["loss"]
+    finally:
+        jax.config.update(setting, before)
+    np.testing.assert_array_equal(here, everywhere)
+    assert not np.array_equal(here, search(**options).history.metrics["loss"])
+
+
+def test_programs_are_not_taken_from_another_context():
+    with jax.enable_x64(True):
+        wide = search(scheduler=jt.FullBudget(2, 5))
+    narrow = search(scheduler=jt.FullBudget(2, 5))
+    with jax.enable_x64(True):
+        again = search(scheduler=jt.FullBudget(2, 5))
+    assert (wide.history.metrics["loss"].dtype, narrow.history.metrics["loss"].dtype) == (np.float64, np.float32)
+    np.testing.assert_array_equal(wide.history.metrics["loss"], again.history.metrics["loss"])
+
+
+# What a user's callback may do
+
+
+def callback(step, error):
+    def ends(result):
+        if result.history.step[-1] == step:
+            raise error
+
+    return ends
+
+
+@pytest.mark.parametrize(
+    "error", [ZeroDivisionError("mine"), MemoryError("mine"), KeyboardInterrupt("mine"), SystemExit(3)]
+)
+@pytest.mark.parametrize("step", [10, 40])
+def test_its_exceptions_end_the_search_with_the_result_so_far(error, step):
+    options = {"scheduler": jt.FullBudget(3, 40), "evaluate_every": 10}
+    with pytest.raises(type(error), match="mine|3") as caught:
+        tune(DESCENT, DESCENT_SPACE, callback=callback(step, error), **options)
+    result = caught.value.result
+    assert caught.value is error
+    assert result.history.step[-1] == step
+    assert result.interrupted == (step < 40)
+    assert result.best.state is not None  # with its weights
+    assert any(f"ended the search at step {step}: see error.result" in note for note in error.__notes__)
+
+
+def test_an_exception_without_room_for_a_result_passes():
+    class Tight(Exception):
+        __slots__ = ()
+
+        def __setattr__(self, name, value):
+            if name == "result":
+                raise AttributeError(name)
+            super().__setattr__(name, value)
+
+    with pytest.raises(Tight):
+        tune(DESCENT, DESCENT_SPACE, scheduler=jt.FullBudget(3, 40), callback=callback(40, Tight()))
+
+
+def test_what_it_prints_goes_to_stdout(capsys):
+    tune(DESCENT, DESCENT_SPACE, scheduler=jt.FullBudget(3, 20), callback=lambda r: print("here"), progress=True)
+    assert capsys.readouterr().out == "here\n"
+
+
+def test_a_terminal_that_is_gone_takes_no_result_along(monkeypatch):
+    class Gone:
+        encoding = "utf-8"
+
+        def write(self, text):
+            raise OSError(5, "Input/output error")
+
+        def flush(self):
+            raise OSError(5, "Input/output error")
+
+        def isatty(self):
+            return True
+
+    monkeypatch.setattr(sys, "stderr", Gone())
+    with contextlib.suppress(UserWarning):
+        result = jt.tune(DESCENT, DESCENT_SPACE, scheduler=jt.SuccessiveHalving(8, 5, 20, eta=2), progress=True)
+    assert result.best.status == "finished"
+    for broken in (None, jnp):
+        monkeypatch.setattr(sys, "stderr", broken)
+        assert jt.tune(DESCENT, DESCENT_SPACE, scheduler=jt.FullBudget(2, 5), progress=True).best.steps == 5
