@@ -168,11 +168,36 @@ def check_finite(data: Any, name: str) -> None:
             raise ValueError(f"{name}{path} holds {bad} values that are NaN or infinite; clean the data first.")
 
 
+def check_fits(data: Any, name: str) -> None:
+    """Raises ValueError if numbers don't fit the dtype that JAX is going to use: it would wrap them, or say inf."""
+    for path, leaf in _leaves(data):
+        used = jax.dtypes.canonicalize_dtype(leaf.dtype)
+        if not isinstance(leaf, (np.ndarray, np.generic)) or used == leaf.dtype:
+            continue
+        values = np.asarray(leaf)
+        bad = values[_is_beyond(values, used)]
+        if bad.size:
+            raise ValueError(
+                f"{name}{path} has dtype {leaf.dtype}, of which JAX makes {used}, and {bad.size} values that don't fit "
+                f"it, {bad.flat[0]} for one: scale them, convert them to floats, or set jax_enable_x64."
+            )
+
+
+def _is_beyond(values: np.ndarray, dtype: Any) -> np.ndarray:
+    """Which values a narrower dtype can't hold; a float that is rounded is one that it can."""
+    if np.issubdtype(dtype, np.integer):
+        limits = np.iinfo(dtype)
+        return (values < limits.min) | (values > limits.max)
+    with np.errstate(over="ignore"):
+        return np.isfinite(values) & ~np.isfinite(values.astype(dtype))
+
+
 def check_task_data(task: Any) -> None:
-    """Checks the data of any task: arrays, equal lengths, not empty, a batch size that fits."""
+    """Checks the data of any task: arrays, equal lengths, not empty, numbers and a batch size that fit."""
     for name in ("train", "validation", "test"):
         if getattr(task, name) is not None:
             num_examples(getattr(task, name), name)
+            check_fits(getattr(task, name), name)
     for name in ("batch_size", "prepare"):
         if getattr(task, name) is not None and task.train is None:
             raise ValueError(f"The task has {name} but no training data: pass train=.")

@@ -1,23 +1,30 @@
 """How a supervised task is evaluated: exact means over a split, metrics of whole splits, the trained model."""
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from jaxtune import checks
+from jaxtune.broadcasts import check_not_broadcast
+from jaxtune.executables import Jitted
 from jaxtune.functions import asks_for
-from jaxtune.recipe import Recipe, Shapes, compiled
+from jaxtune.recipe import Recipe, Shapes, compiled, mean
 from jaxtune.task import Task
 
 
 @dataclass(frozen=True)
 class Evaluate:
-    """Exact loss and metrics over all examples of a split: full batches, then one of the rest."""
+    """Exact loss and metrics over all examples of a split: full batches, then one of the rest.
+
+    Values per example are averaged; a loss or metric that returns one value is called once, on the whole split: a mean
+    of batch means would depend on the batch size where it divides by a number of its own.
+    """
 
     recipe: Recipe
 
@@ -38,55 +45,79 @@ class Evaluate:
         stats: Any = None,
     ) -> dict[str, jax.Array]:
         """See `Task.evaluate`."""
-        recipe, extras = self.recipe, {"step": step, "total_steps": total_steps}
-        metrics = dict(recipe.metrics)
+        extras = {"step": step, "total_steps": total_steps}
 
-        def predict(pair: Any) -> tuple[Any, Any]:
-            inputs, targets = recipe.seen(stats, pair)
-            return recipe.predict(key, hp, state, inputs, **extras), targets
+        def look(pair: Any) -> _View:
+            return self._look(key, state, pair, hp, stats, extras)
 
-        whole = self._whole_split(lambda pair: recipe.original(stats, predict(pair)[0]), data)
+        names = self._names
+        whole = self._whole_split(look, data, hp, extras)
 
         def batch_sums(batch: Any) -> tuple[dict[str, jax.Array], Any]:
-            outputs, targets = predict(batch)
-            means = {"loss": recipe.mean_loss(outputs, targets, hp, **extras)}
-            outputs = recipe.original(stats, outputs) if metrics else None
-            for name in metrics.keys() - set(whole):
-                means[name] = jnp.mean(jnp.asarray(metrics[name](outputs, batch[1]), jnp.result_type(float)))
-            size = jax.tree.leaves(batch)[0].shape[0]
-            return {name: mean * size for name, mean in means.items()}, outputs if whole else None
+            view, size = look(batch), _count(batch)
+            means = {name: mean(self._values(name, view, hp, extras)) for name in names if name not in whole}
+            return {name: value * size for name, value in means.items()}, view.needed(whole)
 
-        total, outputs = _over_batches(batch_sums, data, recipe.batch_size)
-        count = jax.tree.leaves(data)[0].shape[0]
-        results = {name: value / count for name, value in total.items()}
-        return results | {name: metrics[name](outputs, data[1]) for name in whole}
+        total, view = _over_batches(batch_sums, data, self.recipe.batch_size)
+        results = {name: value / _count(data) for name, value in total.items()}
+        return results | {name: mean(self._values(name, view, hp, extras)) for name in whole}
 
-    def _whole_split(self, outputs: Callable, data: Any) -> tuple[str, ...]:
-        """Names of the metrics that return one value for the whole split; wrong shapes are refused.
+    @property
+    def _names(self) -> tuple[str, ...]:
+        return "loss", *(name for name, _ in self.recipe.metrics)
 
-        Two numbers of examples tell `[N, ...]` from a fixed shape.
+    def _look(self, key: jax.Array, state: dict, pair: Any, hp: dict, stats: Any, extras: dict) -> "_View":
+        inputs, targets = self.recipe.seen(stats, pair)
+        outputs = self.recipe.predict(key, hp, state, inputs, **extras)
+        original = self.recipe.original(stats, outputs) if self.recipe.metrics else None
+        return _View(outputs, targets, original, pair[1])
+
+    def _values(self, name: str, view: "_View", hp: dict, extras: dict) -> Any:
+        """What the loss or a metric returns."""
+        if name == "loss":
+            return self.recipe.losses(view.outputs, view.seen, hp, **extras)
+        value = compiled(f"metric {name!r}", dict(self.recipe.metrics)[name], view.original, view.targets)
+        checks.check_real(value, f"metric {name!r}")
+        return value
+
+    def _whole_split(self, look: Callable, data: Any, hp: dict, extras: dict) -> tuple[str, ...]:
+        """Names of what has to see the whole split at once, because it returns no value per example.
+
+        Two numbers of examples tell `[N, ...]` from a fixed shape. Wrong shapes, and broadcasts of outputs with
+        targets, are refused. A loss that takes batches of its own size only can't see more than these.
         """
+        sizes = [count * self.recipe.batch_size for count in _BATCHES]
+        views = [jax.eval_shape(look, _resized(data, size)) for size in sizes]
+        for name in self._names:
+            sides = ("outputs", "seen") if name == "loss" else ("original", "targets")
 
-        def shapes(size: int) -> dict[str, tuple[int, ...]]:
-            few = jax.tree.map(lambda x: jax.ShapeDtypeStruct((size, *x.shape[1:]), x.dtype), data)
+            def alone(outputs: Any, targets: Any, name: str = name) -> Any:
+                view = _View(outputs, targets, outputs, targets)
+                return self._values(name, view, hp, extras)
 
-            def results(batch: Any) -> dict[str, Any]:
-                predicted = outputs(batch)
-                return {name: _metric(name, metric, predicted, batch[1]) for name, metric in self.recipe.metrics}
+            role = name if name == "loss" else f"metric {name!r}"
+            check_not_broadcast(role, alone, *(getattr(views[0], side) for side in sides))
 
-            return {name: jnp.shape(value) for name, value in jax.eval_shape(results, few).items()}
+        def takes_all(name: str) -> bool:
+            try:
+                shapes = [
+                    jax.eval_shape(lambda v, n=name: self._values(n, v, hp, extras), view).shape for view in views
+                ]
+            except Exception:
+                if name == "loss":
+                    return False
+                raise
+            return not _is_per_example(name, sizes, shapes)
 
-        if not self.recipe.metrics:
-            return ()
-        five, seven = shapes(5), shapes(7)
-        for name, shape in seven.items():
-            per_example = shape[:1] == (7,) and five[name][:1] == (5,) and shape[1:] == five[name][1:]
-            if shape != () and not per_example:
-                raise TypeError(
-                    f"metric {name!r} returned shape {shape} for 7 examples; "
-                    "return one value per example or one value for the split."
-                )
-        return tuple(name for name, shape in seven.items() if shape == ())
+        return tuple(name for name in self._names if takes_all(name))
+
+    def outputs_of(
+        self, key: jax.Array, state: dict, pair: Any, *, hp: dict, step: Any, total_steps: Any, stats: Any
+    ) -> Any:
+        """Outputs for some examples in evaluation mode, in the unit of the original targets."""
+        inputs, _ = self.recipe.seen(stats, pair)
+        outputs = self.recipe.predict(key, hp, state, inputs, step=step, total_steps=total_steps)
+        return self.recipe.original(stats, outputs)
 
     def variables_of(self, state: dict) -> Any:
         """The trained and the frozen variables of a state, as the module takes them."""
@@ -96,6 +127,36 @@ class Evaluate:
         """The module with concrete hyperparameters at the end of a training; an nnx module holds its variables."""
         variables = self.recipe.weights.merge(state["params"], state["other"])
         return self.recipe.model.model(hparams, *variables, step=1, total_steps=1)
+
+    def undefined_metrics(self, train: Any, parts: Mapping[str, Any], hp: dict) -> Iterator[tuple[str, str]]:
+        """(metric, part) pairs: a metric that is NaN on some parts of the data, though not on all and in training.
+
+        Outputs are random numbers: what is NaN for one part, and is not for another one, is so because of its targets.
+        Only metrics of whole splits are looked at.
+
+        Args:
+            train: Training data.
+            parts: Data by what they are called.
+            hp: Python values of hyperparameters.
+        """
+        for name, metric in self.recipe.metrics:
+            defined = {part: self._is_defined(metric, train, data, hp) for part, data in parts.items()}
+            if not all(defined.values()) and (any(defined.values()) or self._is_defined(metric, train, train, hp)):
+                yield from ((name, part) for part, is_defined in defined.items() if not is_defined)
+
+    def _is_defined(self, metric: Callable, train: Any, data: Any, hp: dict) -> bool:
+        """Whether a metric of a whole split is a number for some outputs or other; True for all other metrics."""
+        outputs = jax.eval_shape(partial(self._original, hp), train, data)
+        if jax.eval_shape(metric, outputs, data[1]).shape != ():
+            return True
+        rng = np.random.default_rng(0)
+        values = [Jitted(metric)(_random(rng, outputs, draw), data[1]) for draw in ("normal", "random")]
+        return not np.isnan(values).all()
+
+    def _original(self, hp: dict, train: Any, data: Any) -> Any:
+        key, now = jax.random.key(0), {"step": jnp.int32(0), "total_steps": jnp.int32(1)}
+        stats = None if self.recipe.preprocess is None else self.recipe.preprocess.fit(train)
+        return self.outputs_of(key, self.recipe.variables(key, hp, **now), data, hp=hp, stats=stats, **now)
 
     def check_data(self, task: Task, hp: dict) -> None:
         """Refuses data that no training can use, before anything compiles; `hp` are Python values."""
@@ -153,10 +214,57 @@ def _output_shape(recipe: Recipe, hparams: tuple, inputs: Shapes) -> tuple[int, 
     return made.shape[1:] if isinstance(made, jax.ShapeDtypeStruct) else None
 
 
-def _metric(name: str, metric: Callable, outputs: Any, targets: Any) -> Any:
-    value = compiled(f"metric {name!r}", metric, outputs, targets)
-    checks.check_real(value, f"metric {name!r}")
-    return value
+_BATCHES = 13, 17  # numbers of batches, of examples that nothing else has so many of
+
+
+class _View(NamedTuple):
+    """What the loss and metrics see of some examples."""
+
+    outputs: Any  # of the model
+    seen: Any  # targets, preprocessed: what the loss is computed on
+    original: Any  # outputs in the unit of the original targets, for metrics
+    targets: Any  # as they are in the data
+
+    def needed(self, whole: Sequence[str]) -> "_View":
+        """The parts that are needed for the values of a whole split."""
+        loss, metrics = "loss" in whole, any(name != "loss" for name in whole)
+        before, after = (self.outputs, self.seen), (self.original, self.targets)
+        return _View(*(before if loss else (None, None)), *(after if metrics else (None, None)))
+
+
+def _random(rng: np.random.Generator, structs: Any, draw: str) -> Any:
+    """Random outputs, zeros where they are no floats."""
+
+    def one(struct: Any) -> np.ndarray:
+        is_float = jnp.issubdtype(struct.dtype, jnp.floating)
+        values = getattr(rng, draw)(size=struct.shape) if is_float else np.zeros(struct.shape)
+        return values.astype(struct.dtype)
+
+    return jax.tree.map(one, structs)
+
+
+def _count(data: Any) -> int:
+    return jax.tree.leaves(data)[0].shape[0]
+
+
+def _resized(data: Any, size: int) -> Any:
+    return jax.tree.map(lambda x: jax.ShapeDtypeStruct((size, *x.shape[1:]), x.dtype), data)
+
+
+def _is_per_example(name: str, sizes: Sequence[int], shapes: Sequence[tuple[int, ...]]) -> bool:
+    """Whether shapes for so many examples each are `[N, ...]`; a metric has to return these, or one value.
+
+    Raises:
+        TypeError: A metric returns neither.
+    """
+    if [shape[:1] for shape in shapes] == [(size,) for size in sizes] and shapes[0][1:] == shapes[1][1:]:
+        return True
+    if name != "loss" and shapes[0] != ():
+        raise TypeError(
+            f"metric {name!r} returned shape {shapes[0]} for {sizes[0]} examples; "
+            "return one value per example or one value for the split."
+        )
+    return False
 
 
 def _over_batches(function: Callable, data: Any, batch_size: int) -> tuple[Any, Any]:

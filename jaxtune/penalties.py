@@ -35,7 +35,7 @@ def l1(params: Any, mask: Callable[[Any], Any] | None = None) -> jax.Array:
         7.0
         >>> penalty = lambda params, hp: hp["l1"] * jt.penalties.l1(params)
     """
-    return _total(lambda x: x * jnp.sign(x), params, mask)  # the gradient of jnp.abs at 0 is 1
+    return _total(lambda x: jnp.real(jnp.conj(x) * jnp.sign(x)), params, mask)  # the gradient of jnp.abs at 0 is 1
 
 
 def l2(params: Any, mask: Callable[[Any], Any] | None = None) -> jax.Array:
@@ -64,7 +64,7 @@ def l2(params: Any, mask: Callable[[Any], Any] | None = None) -> jax.Array:
         >>> def penalty(params, hp, step, total_steps):  # one that fades
         ...     return hp["l2"] * (1 - step / total_steps) * jt.penalties.l2(params)
     """
-    return 0.5 * _total(jnp.square, params, mask)
+    return 0.5 * _total(lambda x: jnp.real(jnp.conj(x) * x), params, mask)
 
 
 def _total(size: Callable[[jax.Array], jax.Array], params: Any, mask: Callable[[Any], Any] | None) -> jax.Array:

@@ -83,7 +83,7 @@ class Recipe:
         def after(other: Any) -> Any:
             return self.model.train(key, hp, params, other, inputs, **extras)[1]
 
-        return {"params": self.weights.trained(params), "other": self.weights.changing(other, after)}
+        return {"params": self.weights.trained(params), "other": self.weights.changing(params, other, after)}
 
     def predict(self, key: jax.Array, hp: dict, state: dict, inputs: Any, **extras: Any) -> Any:
         """Outputs in evaluation mode.
@@ -102,12 +102,15 @@ class Recipe:
                 f"the shape of an example is {here} there and {self.inputs} in train."
             ) from error
 
-    def mean_loss(self, outputs: Any, targets: Any, hp: dict, **extras: Any) -> jax.Array:
-        """The loss of a batch, a float scalar."""
+    def losses(self, outputs: Any, targets: Any, hp: dict, **extras: Any) -> Any:
+        """What the loss function returns for some examples: an array of real numbers, or a number."""
         value = compiled("loss", call, "loss", self.loss, outputs, targets, hp=hp, **extras)
         checks.check_real(value, "loss")
-        _check_not_broadcast(value, outputs, targets)
-        return jnp.mean(value).astype(jnp.result_type(float))
+        return value
+
+    def mean_loss(self, outputs: Any, targets: Any, hp: dict, **extras: Any) -> jax.Array:
+        """The loss of a batch, a float scalar."""
+        return mean(self.losses(outputs, targets, hp, **extras))
 
     def penalties(self, params: Any, hp: dict, **extras: Any) -> dict[str, jax.Array]:
         """What is added to the loss in training, by name: a float scalar or nothing."""
@@ -131,15 +134,9 @@ def compiled(role: str, function: Callable, *args: Any, **kwargs: Any) -> Any:
         ) from error
 
 
-def _check_not_broadcast(value: Any, outputs: Any, targets: Any) -> None:
-    """Refuses a loss of every output against every target: [B, 1] - [B] is [B, B] and trains to the mean."""
-    shapes = jnp.shape(value), getattr(outputs, "shape", ()), getattr(targets, "shape", ())
-    size = shapes[1][0] if shapes[1] else 0
-    if size > 1 and shapes[0][:2] == (size, size) and {shapes[1], shapes[2]} == {(size, 1), (size,)}:
-        raise TypeError(
-            f"loss returned shape {shapes[0]} for outputs {shapes[1]} and targets {shapes[2]}: "
-            "give both the same shape."
-        )
+def mean(values: Any) -> jax.Array:
+    """The mean of what a loss or metric returned, a float scalar; sums need more digits than a bfloat16 has."""
+    return jnp.mean(jnp.asarray(values).astype(jnp.result_type(float)))
 
 
 @dataclass(frozen=True)
@@ -179,6 +176,7 @@ class Step:
             return functools.reduce(jnp.add, info.values()), (info, recipe.weights.select(other, state["other"]))
 
         (total, (info, other)), grads = jax.value_and_grad(objective, has_aux=True)(state["params"])
+        grads = jax.tree.map(jnp.conj, grads)  # of complex parameters JAX gives the conjugate of the steepest ascent
         optimizer = recipe.transformation(hp, **extras)
         updates, opt_state = optimizer.update(grads, state["optimizer"], state["params"], value=total)
         params = optax.apply_updates(state["params"], updates)

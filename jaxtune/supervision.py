@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import optax
 
 from jaxtune import checks, plateau
@@ -31,7 +32,9 @@ def supervised(
     preprocess: Preprocess | None = None,
     variables: Any = None,
     trainable: Callable | None = None,
+    moving_statistics: bool = False,
     compute_dtype: Any = None,
+    divergence: str = "loss",
 ) -> Task:
     """A task that trains a Flax model on pairs of inputs and targets.
 
@@ -68,12 +71,14 @@ def supervised(
             `variables` of a trial.
         trainable: `(path, value) -> bool`, path a tuple of names below `params`, value with shape and dtype. The
             other parameters are frozen at their `variables`: kept once for all trials, without gradients and
-            optimizer state. Statistics of frozen layers are kept so too where `variables` gives them and a training
-            step does not update them (BatchNorm with `use_running_average=True`).
-
+            optimizer state. So are the other variables (averages of BatchNorm) of a module all of whose parameters are
+            frozen, which `variables` then has to give.
+        moving_statistics: Whether the other variables of frozen modules go on following the training data instead.
         compute_dtype: Floating-point type of the model's computations, such as `jnp.bfloat16` (mixed precision,
             Micikevicius et al. 2018). Parameters and inputs are converted for each call, outputs back to float32;
             parameters, optimizer, loss and metrics keep their own type. None: as the model does.
+        divergence: What ends a trial: "loss", the first loss that is not finite, or "parameters", the first parameter
+            that is not, for optimizers that handle such losses themselves (`optax.apply_if_finite`, loss scaling).
 
     Returns:
         A task whose state is a dict of `params`, `other` (variables that are no parameters) and `optimizer`,
@@ -82,7 +87,8 @@ def supervised(
     Raises:
         TypeError: The model is a linen class or an nnx instance, the data are no arrays, a function does not take
             its arguments, or `compute_dtype` is no floating-point type.
-        ValueError: Lengths differ, there is no example, the batch size doesn't fit, or nothing is given to freeze.
+        ValueError: Lengths differ, there is no example, the batch size doesn't fit, nothing is given to freeze, or
+            `divergence` is neither of the two.
 
     Example:
         >>> import flax.linen as nn, numpy as np, optax
@@ -99,6 +105,8 @@ def supervised(
         >>> bool(result.best.metrics["loss"] < 0.01)
         True
     """
+    if divergence not in ("loss", "parameters"):
+        raise ValueError(f"divergence must be 'loss' or 'parameters', got {divergence!r}.")
     metrics = _checked_metrics({} if metrics is None else metrics)
     _check_optimizer(optimizer)
     checks.check_function("loss", loss, ("outputs", "targets"))
@@ -119,7 +127,7 @@ def supervised(
         augment=augment,
         penalty=penalty,
         preprocess=preprocess,
-        weights=_checked_weights(view, variables, trainable),
+        weights=_checked_weights(view, variables, trainable, bool(moving_statistics)),
         batch_size=batch_size,
         inputs=_input_shapes(preprocess, splits["train"]),
     )
@@ -130,6 +138,7 @@ def supervised(
         batch_size=batch_size,
         prepare=None if preprocess is None else preprocess.fit,
         observe=_observe,
+        healthy=None if divergence == "loss" else _has_finite_parameters,
         **splits,
     )
 
@@ -138,6 +147,11 @@ def _observe(state: dict[str, Any], score: Any, hp: dict) -> dict[str, Any]:
     """See `Task.observe`: `jt.reduce_on_plateau` follows the score of the search."""
     del hp
     return {**state, "optimizer": plateau.observe(state["optimizer"], score)}
+
+
+def _has_finite_parameters(state: dict[str, Any]) -> jax.Array:
+    """See `Task.healthy`."""
+    return jnp.all(jnp.stack([jnp.all(jnp.isfinite(x)) for x in jax.tree.leaves(state["params"])]))
 
 
 def _checked_metrics(metrics: Mapping[str, Callable]) -> Mapping[str, Callable]:
@@ -170,11 +184,14 @@ def _checked_splits(**splits: Any) -> dict[str, Any]:
     return {name: None if data is None else tuple(data) for name, data in splits.items()}
 
 
-def _checked_weights(model: Model, variables: Any, trainable: Callable | None) -> Weights:
+def _checked_weights(model: Model, variables: Any, trainable: Callable | None, moving: bool) -> Weights:
     if trainable is not None:
         checks.check_function("trainable", trainable, ("path", "value"))
     params, other = ({}, {}) if variables is None else model.split(variables)
-    return Weights.of(params, other, trainable)
+    weights = Weights.of(params, other, trainable, moving)
+    for name, given in (("params", params), ("other", other)):
+        checks.check_fits(given, f"variables[{name!r}]")
+    return weights
 
 
 def _input_shapes(preprocess: Preprocess | None, train: Any) -> Shapes:

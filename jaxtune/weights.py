@@ -28,17 +28,19 @@ class Weights:
     Attributes:
         contents: path, shape, dtype and digest of each given array.
         trainable: `(path, value) -> bool`, where `value` has shape and dtype; None trains everything.
+        moving: Whether other variables of frozen layers, such as averages of BatchNorm, go on changing.
         params: Given parameters.
         other: Other given variables.
     """
 
     contents: tuple[tuple[Any, ...], ...] = ()
     trainable: Callable[..., Any] | None = None
+    moving: bool = False
     params: Flat = field(default_factory=dict, compare=False, repr=False)
     other: Flat = field(default_factory=dict, compare=False, repr=False)
 
     @classmethod
-    def of(cls, params: Any, other: Any, trainable: Callable | None) -> "Weights":
+    def of(cls, params: Any, other: Any, trainable: Callable | None, moving: bool = False) -> "Weights":
         """From nested dicts.
 
         Raises:
@@ -57,7 +59,7 @@ class Weights:
             for section, flat in (("params", kept_params), ("other", kept_other))
             for path, x in sorted(flat.items(), key=lambda item: _name(item[0]))
         )
-        return cls(contents, trainable, kept_params, kept_other)
+        return cls(contents, trainable, moving, kept_params, kept_other)
 
     @functools.cached_property
     def _arrays(self) -> tuple[Flat, Flat]:
@@ -105,19 +107,23 @@ class Weights:
             )
         return bool(answer)
 
-    def changing(self, other: Any, after: Callable[[Any], Any]) -> Any:
-        """Those other variables that a state needs: all that are trained, not given, or changed by a step.
+    def changing(self, params: Any, other: Any, after: Callable[[Any], Any]) -> Any:
+        """Those other variables that a state needs: none of frozen layers, and no given ones that a step leaves alone.
 
-        Statistics of a frozen layer that uses, but does not update them, are shared by all lanes like its
-        parameters; else every lane would compute the layer for itself.
+        What belongs to a frozen layer is shared by all lanes like its parameters; else every lane would compute the
+        layer for itself.
 
         Args:
+            params: All parameters.
             other: All other variables.
             after: From these to their values after a training step.
+
+        Raises:
+            ValueError: A variable of a frozen layer has no given value.
         """
         if self.trainable is None:
             return other
-        fixed: set[Any] = set()
+        fixed = set[Any]() if self.moving else self._frozen(params, other)
 
         def step(other: Any) -> None:
             before, changed = flatten_dict(other), flatten_dict(after(other))
@@ -125,6 +131,21 @@ class Weights:
 
         jax.eval_shape(step, other)
         return unflatten_dict({path: x for path, x in flatten_dict(other).items() if path not in fixed})
+
+    def _frozen(self, params: Any, other: Any) -> set[Any]:
+        """Paths of the other variables of frozen layers: all parameters of the innermost module that has some are."""
+        is_trained = {path: self._is_trained(path, x) for path, x in flatten_dict(params).items()}
+        found = set()
+        for path in flatten_dict(other):
+            if any(_of_module(path, is_trained)):
+                continue
+            if path not in self.other:
+                raise ValueError(
+                    f"trainable freezes the layer of {_name(path)!r}, but variables has no value for it: give one, or "
+                    "let it follow the training data by moving_statistics=True."
+                )
+            found.add(path)
+        return found
 
     def merge(self, params: Any, other: Any) -> tuple[Any, Any]:
         """All variables of the model, of those in a state."""
@@ -139,6 +160,19 @@ class Weights:
             return other
         values = flatten_dict(other)
         return unflatten_dict({path: values[path] for path in flatten_dict(like)})
+
+
+def _of_module(path: tuple[Any, ...], is_trained: dict[tuple[Any, ...], bool]) -> list[bool]:
+    """For the parameters of a variable's module, or of the innermost one around it that has any, if they are trained.
+
+    A variable of linen lies below the name of its collection, one of nnx does not.
+    """
+    for length in range(len(path) - 1, 0, -1):
+        for module in (path[1:length], path[:length]):
+            found = [trained for param, trained in is_trained.items() if param[: len(module)] == module and module]
+            if found:
+                return found
+    return list(is_trained.values())
 
 
 def _name(path: tuple[Any, ...]) -> str:

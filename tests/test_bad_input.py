@@ -354,13 +354,13 @@ test_metrics = refused(
         "neither per example nor for the split": (
             lambda: with_metric(lambda o, t: o.sum(0)),
             TypeError,
-            "metric 'm' returned shape (3,) for 7 examples",
+            "metric 'm' returned shape (3,) for 104 examples",
             "return one value per example or one value for the split.",
         ),
         "every example against every other": (
             lambda: with_metric(lambda o, t: o[:, :1] - t),
             TypeError,
-            "metric 'm' returned shape (7, 7) for 7 examples",
+            "metric 'm' combines f(outputs) [N, 1] with targets [N] into [N, N], every example with every other",
         ),
         "None": (lambda: with_metric(lambda o, t: None), TypeError, "metric 'm' must return an array", "None"),
         "a tuple": (lambda: with_metric(lambda o, t: (o, t)), TypeError, "metric 'm'", "got a tuple of 2"),
@@ -751,7 +751,7 @@ test_parts = refused(
         "loss of every output against every target": (
             lambda: tune(supervised(nn.Dense(1), loss=lambda o, t: (o - t) ** 2)),
             TypeError,
-            "loss returned shape (8, 8) for outputs (8, 1) and targets (8,): give both the same shape.",
+            "loss combines outputs [N, 1] with targets [N] into [N, N], every example with every other",
         ),
         "loss that can't be hashed": (
             lambda: supervised(loss=Unhashable()),
