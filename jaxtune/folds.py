@@ -24,7 +24,8 @@ def make_folds(task: Task, folds: Any, seed: int) -> tuple[Fold, ...]:
     Args:
         task: What is trained; its `train` is divided, and it has no `validation` of its own.
         folds: A number of folds, at least 2: examples are shuffled and dealt out, class by class if the targets are
-            integers. Or pairs (train indices, validation indices), as from a splitter of scikit-learn.
+            labels: whole numbers (also as floats), bools, one-hot. Or pairs (train indices, validation indices), as
+            from a splitter of scikit-learn.
         seed: Of the shuffling.
 
     Returns:
@@ -63,13 +64,23 @@ def _order(task: Task, num_examples: int, seed: int) -> np.ndarray:
 
 
 def _classes(task: Task) -> np.ndarray | None:
-    """The integer target of each example, if targets are such."""
+    """The class of each example, if targets are labels: whole numbers or bools [N] or [N, 1], or one-hot [N, C]."""
     if not isinstance(task.train, tuple) or len(task.train) != 2:
         return None
     targets = task.train[1]
-    if isinstance(targets, (np.ndarray, jax.Array)) and targets.ndim == 1 and np.issubdtype(targets.dtype, np.integer):
-        return np.asarray(targets)
-    return None
+    if not isinstance(targets, (np.ndarray, jax.Array)) or targets.ndim not in (1, 2):
+        return None
+    labels = np.asarray(targets)
+    if labels.ndim == 2 and labels.shape[1] > 1:
+        is_one_hot = bool(np.all((labels == 0) | (labels == 1)) and np.all(labels.sum(axis=1) == 1))
+        return labels.argmax(axis=1) if is_one_hot else None
+    labels = labels.reshape(-1)
+    return labels if labels.dtype.kind in "biu" or _are_float_labels(labels) else None
+
+
+def _are_float_labels(values: np.ndarray) -> bool:
+    """Whole numbers, most of which occur more than once: not quantities that happen to be whole."""
+    return bool(np.array_equal(values, np.round(values)) and 2 * len(np.unique(values)) <= len(values))
 
 
 def _dealt(order: np.ndarray, folds: int) -> tuple[Fold, ...]:

@@ -10,11 +10,12 @@ import numpy as np
 from jaxtune import checks
 from jaxtune.folds import Fold, checked_indices, make_folds
 from jaxtune.options import is_number
+from jaxtune.refit import Refit
 from jaxtune.result import Result
 from jaxtune.space import Space
 from jaxtune.task import Task
 from jaxtune.text import with_error
-from jaxtune.trial import standard_error
+from jaxtune.trial import Trial, standard_error
 from jaxtune.tuning import tune
 
 _DEFAULT_SHARE = 0.2
@@ -29,12 +30,14 @@ class Nested:
         mean: name -> mean over the splits.
         standard_error: name -> standard error of that mean; NaN for one split.
         results: one Result per split.
+        winners: what was tested of each split: its best trial, or its refit; both have `predict`.
     """
 
     scores: dict[str, np.ndarray]
     mean: dict[str, float] = field(init=False)
     standard_error: dict[str, float] = field(init=False)
     results: list[Result] = field(repr=False)
+    winners: list[Trial | Refit] = field(repr=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "mean", {name: float(np.mean(x)) for name, x in self.scores.items()})
@@ -64,8 +67,8 @@ def nested(
     Args:
         task: With all data in `train`, and neither validation nor test data.
         space: See `tune`.
-        splits: The outer loop: a number of folds (stratified for integer targets), or pairs (train, test) of example
-            numbers or masks.
+        splits: The outer loop: a number of folds (stratified where targets are labels), or pairs (train, test) of
+            example numbers or masks.
         validation: Share of each training part, in (0, 1), that its search selects on (its last examples after
             shuffling); None means a fifth or, with `folds=`, an inner cross-validation instead.
         refit: Train the winner again on the whole training part with so many seeds, and test these; None tests the
@@ -105,13 +108,15 @@ def nested(
     outer = _outer(task, splits, seed)
     if validation is not None:
         _check_share(validation, len(outer[0].train))
-    results, scores = [], []
+    results, winners, scores = [], list[Trial | Refit](), []
     for number, fold in enumerate(outer):
         result = tune(_task_of(task, fold, validation, seed + number), space, seed=seed, **search)
+        again = None if refit is None else result.refit(replicates=refit)
         results.append(result)
-        scores.append(result.test() if refit is None else result.refit(replicates=refit).test())
-    names = [name for name in scores[0] if not (name.endswith("_se") and name[:-3] in scores[0])]
-    return Nested({name: np.array([score[name] for score in scores]) for name in names}, results)
+        winners.append(again or result.best)
+        scores.append((again or result).test())
+    names = [name for name in scores[0] if name in results[0].history.metrics]  # without standard errors
+    return Nested({name: np.array([score[name] for score in scores]) for name in names}, results, winners)
 
 
 def _outer(task: Task, splits: Any, seed: int) -> Sequence[Fold]:

@@ -5,7 +5,10 @@ For Python 1 == 1.0 == True; for a program they are three different things.
 
 import difflib
 import math
-from collections.abc import Hashable, Iterable
+import pickle
+from collections import Counter
+from collections.abc import Hashable, Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import jax
@@ -91,6 +94,45 @@ def hashable_hint(value: Any) -> str:
 
 def _as_tuples(value: Any) -> Any:
     return tuple(map(_as_tuples, value)) if isinstance(value, list) else value
+
+
+@dataclass(frozen=True)
+class Named:
+    """What a pickle keeps of an option that is a function or a class: its name, and which one of that name it was."""
+
+    name: str
+    number: int
+
+    @property
+    def __name__(self) -> str:  # tables and pictures show options by their names
+        return self.name
+
+
+def portable(rows: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Configurations as any process can read them: functions that it can't import are but named."""
+    known: dict[int, Any] = {}
+    counts = Counter[str]()
+
+    def plain_value(value: Any) -> Any:
+        if isinstance(value, (bool, int, float, str, type(None))):
+            return value
+        if id(value) not in known:
+            name = getattr(value, "__name__", None) or str(value)
+            counts[name] += not _is_importable(value)
+            known[id(value)] = value if _is_importable(value) else Named(name, counts[name])
+        return known[id(value)]
+
+    return [{name: plain_value(value) for name, value in row.items()} for row in rows]
+
+
+def _is_importable(value: Any) -> bool:
+    """Whether another process gets the same from a pickle; it doesn't have what was typed into this one."""
+    if getattr(value, "__module__", None) == "__main__":
+        return False
+    try:
+        return bool(pickle.loads(pickle.dumps(value)) == value)
+    except Exception:  # pickle raises whatever comes up
+        return False
 
 
 def did_you_mean(name: Any, known: Iterable[Any]) -> str:

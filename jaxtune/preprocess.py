@@ -24,12 +24,13 @@ class Preprocess:
     transformed first and augmented afterwards. Functions are compared by identity: define them once, at the top of a
     file, so that a second search compiles nothing.
 
-    The model of a result takes transformed inputs too: fit on the same data, then apply and invert around it.
+    `best.predict` of a result applies and inverts around the model, which itself takes transformed inputs.
 
     Attributes:
         fit: `train -> stats`, where train is the pair (inputs, targets) and stats any pytree of arrays.
         apply: `(stats, (inputs, targets)) -> (inputs, targets)` of as many examples; shapes of an example and dtypes
-            may change.
+            may change. Predictions, which have no targets, need inputs that don't depend on these; `standardize` takes
+            None for them.
         invert: `(stats, outputs) -> outputs` in the unit of the original targets; left out, outputs stay as they are.
 
     Raises:
@@ -154,7 +155,7 @@ def _apply(stats: dict[str, Any], pair: Any) -> tuple[Any, Any]:
         return ((x - moments.mean) / moments.std).astype(dtype)
 
     first, second = (
-        part if moments is None else jax.tree.map(standardized, moments, part, is_leaf=_is_moments)
+        part if moments is None or part is None else jax.tree.map(standardized, moments, part, is_leaf=_is_moments)
         for moments, part in zip((stats["inputs"], stats["targets"]), pair, strict=True)
     )
     return first, second

@@ -8,6 +8,8 @@ from typing import Any
 import jax
 import numpy as np
 
+from jaxtune.options import portable
+from jaxtune.trained import without_task
 from jaxtune.trial import with_errors
 
 
@@ -26,9 +28,16 @@ class Refit:
     steps: int
     replicates: int
     states: Any = field(repr=False)
-    _variables_of: Callable | None = field(repr=False)
-    _model_of: Callable | None = field(repr=False)
-    _test: Callable[[], dict[str, np.ndarray]] = field(repr=False)
+    _trained: Any = field(repr=False)
+    _test: Callable[[], dict[str, np.ndarray]] | None = field(repr=False)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What is pickled: arrays, without the task."""
+        hparams = portable([self.hparams])[0]
+        return {"hparams": hparams, "steps": self.steps, "replicates": self.replicates, "_trained": self._trained}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state, states=state["_trained"].states, _test=None)
 
     @cached_property
     def state(self) -> Any:
@@ -38,12 +47,25 @@ class Refit:
     @cached_property
     def variables(self) -> Any:
         """The trained weights of replicate 0; None unless the task names them."""
-        return None if self._variables_of is None else self._variables_of(self.state)
+        return self._trained.variables
 
     @cached_property
     def model(self) -> Any:
-        """The model of replicate 0, ready for prediction; None unless the task has one."""
-        return None if self._model_of is None else self._model_of(self.state, self.hparams)
+        """The model of replicate 0; None unless the task has one."""
+        return self._trained.model(self.hparams)
+
+    def predict(self, inputs: Any, *, replicate: int | None = None, combine: Callable[[Any], Any] | None = None) -> Any:
+        """What the trained models say of new examples; as `Trial.predict`.
+
+        Args:
+            inputs: Pytree of arrays [N, ...], as the inputs of `train`; no targets.
+            replicate: Number of one seed, from 0; None for the mean over all.
+            combine: From outputs [N, ...] to what is to be averaged instead.
+
+        Returns:
+            Pytree of numpy arrays [N, ...].
+        """
+        return self._trained.predict(inputs, replicate, combine)
 
     def test(self) -> dict[str, float]:
         """Evaluate on the test split; counts in `num_tests` of the result.
@@ -54,4 +76,6 @@ class Refit:
         Raises:
             ValueError: The task has no test data.
         """
+        if self._test is None:
+            raise without_task("test()")
         return with_errors(self._test())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import html
 import math
 import os
@@ -12,13 +13,16 @@ from typing import Any
 import numpy as np
 
 from jaxtune import plots, tables
+from jaxtune.axes import MISSING
 from jaxtune.checks import check_whole
 from jaxtune.gap import Gap
 from jaxtune.history import History, rank_trials
-from jaxtune.options import is_number
+from jaxtune.options import is_number, typed
 from jaxtune.refit import Refit
 from jaxtune.text import listing, short, with_error
+from jaxtune.trained import without_task
 from jaxtune.trial import Trial, Trials, make_trials, statuses, with_errors
+from jaxtune.undefined import undefined_runs
 
 
 class Result:
@@ -71,7 +75,7 @@ class Result:
         self._tested: dict[str, np.ndarray] | None = None
 
     def __getstate__(self) -> dict[str, Any]:
-        """What is pickled: trials are made again when asked for."""
+        """What is pickled: trials are made again when asked for; the task is left behind, see `with_task`."""
         return {name: value for name, value in self.__dict__.items() if name not in ("trials", "ranking")}
 
     # The trials
@@ -80,12 +84,8 @@ class Result:
     def trials(self) -> Trials:
         """All trials, by id."""
         best = self._order[0] if self._has_best else -1
-        known = {} if self.winner is None else self._known(self.winner)
+        known = {} if self.winner is None else {"states": self.winner.trained.states, "_trained": self.winner.trained}
         return make_trials(self.history, self.interrupted or self.ended, best, known, self.num_folds)
-
-    @staticmethod
-    def _known(winner: Any) -> dict[str, Any]:
-        return {"states": winner.states, "_variables_of": winner.variables_of, "_model_of": winner.model_of}
 
     @cached_property
     def ranking(self) -> Trials:
@@ -102,7 +102,9 @@ class Result:
         if self._has_best:
             return self.ranking[0]
         if not self.history.failed.all():
-            raise ValueError(f"There is no best trial: none has a finite {self.metric!r}.")
+            where = undefined_runs(self.history.at_kept(self.metric)[~self.history.failed], self.num_folds)
+            what = f"it is undefined (NaN) {where}, though losses are finite" if where else "none reports one"
+            raise ValueError(f"There is no best trial, for none has a finite {self.metric!r}: {what}.")
         raise ValueError(
             f"Every trial diverged, so there is no best one. Tried: {_ranges(self.history.hparams)}. "
             "Search lower learning rates, or clip the gradients."
@@ -181,18 +183,52 @@ class Result:
         best, total = self.best, int(self.history.total_steps[self._order[0]])
         given = best.best_step if steps is None else steps
         course = best.course(given)
-        states = winner.retrain(course, total if steps is None else steps, replicates)
+        told = total if steps is None else steps
+        trained = winner.retrained(winner.retrain(course, told, replicates), given, told)
 
         def test() -> dict[str, np.ndarray]:
             if winner.task.test is None:
                 raise ValueError("test() needs test data: give the task test=.")
             self.num_tests += 1
-            return winner.test_of(states, given, total if steps is None else steps)
+            return winner.tested(trained)
 
-        return Refit(best.hparams, given, replicates, states, winner.variables_of, winner.model_of, test)
+        return Refit(best.hparams, given, replicates, trained.states, trained, test)
+
+    def with_task(self, task: Any, space: Any) -> Result:
+        """This result with its task, which a pickle leaves behind: `test`, `gap`, `refit` and `predict` work again.
+
+        Args:
+            task: The task of the search, with equal data and functions.
+            space: Its space.
+
+        Raises:
+            ValueError: The result has no weights, or task or space are not those of the search.
+
+        Example:
+            >>> import pickle, flax.linen as nn, numpy as np, optax
+            >>> import jaxtune as jt
+            >>> x, space = np.linspace(-1, 1, 64, dtype=np.float32)[:, None], {"lr": jt.LogUniform(1e-4, 0.5)}
+            >>> task = jt.supervised(
+            ...     nn.Dense(1), optimizer=lambda hp: optax.sgd(hp["lr"]), loss=optax.squared_error,
+            ...     train=(x, 3 * x), validation=(x, 3 * x), batch_size=16,
+            ... )
+            >>> result = jt.tune(task, space, scheduler=jt.FullBudget(8, 50), progress=False)
+            >>> again = pickle.loads(pickle.dumps(result)).with_task(task, space)
+            >>> again.best.predict(x[:2]).shape
+            (2, 1)
+        """
+        if self.winner is None:
+            raise ValueError("with_task() is for results with weights, and this one has none.")
+        again = copy.copy(self)
+        for name in ("trials", "ranking"):
+            again.__dict__.pop(name, None)
+        again.winner = self.winner.bound(task, space, self)
+        return again
 
     def _searched(self, who: str) -> Any:
         best = self.best  # raises where nothing won
+        if self.winner is not None and not hasattr(self.winner, "task"):
+            raise without_task(who)
         if self.winner is None:
             raise ValueError(
                 f"{who} needs the weights of the best trial, and trial {best.id} ({best.status}) has none "
@@ -212,7 +248,8 @@ class Result:
         """One plain dict per trial, by id: id, hyperparameters, metrics, steps, status, bracket.
 
         With several replicates the ranking metric's standard error is `<metric>_se`. A hyperparameter that a
-        trial doesn't have is None; one that is named like another column gets the prefix `hp_`.
+        trial doesn't have is None; one that is named like another column gets the prefix `hp_`. A metric that is named
+        like a fixed column gets `metric_`, a standard error whose name is taken `error_`.
         """
         return tables.records(self.trials, self.history, self.metric)
 
@@ -320,7 +357,10 @@ class Result:
         if unknown:
             raise ValueError(f"There is no hyperparameter {unknown[0]!r}; there are {listing(known)}.")
         return plots.plot_space(
-            {n: [trial.hparams.get(n) for trial in self.trials] for n in names or _varying(self.trials, known)},
+            {
+                n: [trial.hparams.get(n, MISSING) for trial in self.trials]
+                for n in names or _varying(self.trials, known)
+            },
             np.array([trial.metrics[name] for trial in self.trials]),
             np.array([trial.steps for trial in self.trials]),
             name=name,
@@ -374,7 +414,7 @@ class Result:
 
 def _varying(trials: Sequence[Trial], names: Sequence[str]) -> list[str]:
     """Names whose value differs between trials; all names when none does."""
-    varying = [name for name in names if len({repr(trial.hparams.get(name)) for trial in trials}) > 1]
+    varying = [name for name in names if len({typed(trial.hparams.get(name, MISSING)) for trial in trials}) > 1]
     return varying or list(names)
 
 

@@ -51,9 +51,6 @@ class Rows(Sequence):
             self._blocks[number] = self._block(slice(number * _BLOCK, (number + 1) * _BLOCK))
         return self._blocks[number][place]
 
-    def __reduce__(self) -> tuple[type, tuple[list[dict[str, Any]]]]:
-        return tuple, (list(self),)  # pickled without the space, whose constraints are functions
-
     def _block(self, part: slice) -> list[dict[str, Any]]:
         space, decoded = self._space, {key: values[part] for key, values in self._decoded.items()}
         options, group_of = space.combinations(decoded)

@@ -6,7 +6,7 @@ import functools
 import itertools
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from functools import cached_property
 from typing import Any, overload
 
@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxtune.history import History
-from jaxtune.options import is_number
+from jaxtune.options import is_number, portable
 from jaxtune.text import listing
 
 
@@ -80,8 +80,16 @@ class Trial:
     lineage: tuple[tuple[int, int], ...] = field(repr=False)
     states: Any = field(default=None, repr=False)
     _explored: dict[str, PiecewiseConstant] = field(default_factory=dict, repr=False)
-    _variables_of: Callable[[Any], Any] | None = field(default=None, repr=False)
-    _model_of: Callable[[Any, dict[str, Any]], Any] | None = field(default=None, repr=False)
+    _trained: Any = field(default=None, repr=False)  # a Trained, or what a pickle left of it
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What is pickled: the fields, without the user's functions."""
+        state = {one.name: getattr(self, one.name) for one in fields(self) if one.name != "states"}
+        return state | {"hparams": portable([self.hparams])[0]}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        trained = state["_trained"]
+        self.__dict__.update(state, states=None if trained is None else trained.states)
 
     @cached_property
     def state(self) -> Any:
@@ -91,14 +99,53 @@ class Trial:
     @cached_property
     def variables(self) -> Any:
         """The trained weights of replicate 0; None unless this is the best trial and its task names them."""
-        known = self.states is not None and self._variables_of is not None
-        return self._variables_of(self.state) if known else None  # type: ignore[misc]  # known: there is a state
+        return None if self._trained is None else self._trained.variables
 
     @cached_property
     def model(self) -> Any:
-        """The model of replicate 0, ready for prediction; None unless this is the best trial and has one."""
-        known = self.states is not None and self._model_of is not None
-        return self._model_of(self.state, self.hparams) if known else None  # type: ignore[misc]  # known: there is a state
+        """The model of replicate 0; None unless this is the best trial and has one.
+
+        It takes inputs as preprocessing leaves them, and has to be told of evaluation mode: `predict` sees to all that.
+        """
+        return None if self._trained is None else self._trained.model(self.hparams)
+
+    def predict(self, inputs: Any, *, replicate: int | None = None, combine: Callable[[Any], Any] | None = None) -> Any:
+        """What the trained model says of new examples: from raw inputs to outputs in the unit of the targets.
+
+        In evaluation mode, preprocessed as in training, in batches of the task's size. Of several replicates and folds
+        the mean of the outputs is taken, each one's with the preprocessing statistics of its own training part.
+
+        Args:
+            inputs: Pytree of arrays [N, ...], as the inputs of `train`; no targets.
+            replicate: Number of one seed, from 0; None for the mean over all.
+            combine: From outputs [N, ...] to what is to be averaged instead, such as `jax.nn.softmax` of logits.
+
+        Returns:
+            Pytree of numpy arrays [N, ...].
+
+        Raises:
+            ValueError: This is not the best trial, the task is none of `supervised`, or inputs are not like those of
+                train.
+            TypeError: Outputs that are no floats can't be averaged.
+
+        Example:
+            >>> import flax.linen as nn, numpy as np, optax
+            >>> import jaxtune as jt
+            >>> x = np.linspace(-1, 1, 64, dtype=np.float32)[:, None]
+            >>> task = jt.supervised(
+            ...     nn.Dense(1), optimizer=lambda hp: optax.sgd(hp["lr"]), loss=optax.squared_error, batch_size=16,
+            ...     train=(x, 40 * x), validation=(x, 40 * x), preprocess=jt.standardize(targets=True),
+            ... )
+            >>> best = jt.tune(task, {"lr": jt.Uniform(0.1, 0.5)}, scheduler=jt.FullBudget(4, 100), progress=False).best
+            >>> best.predict(np.array([[0.5]], np.float32)).round().tolist()
+            [[20.0]]
+        """
+        if self._trained is None:
+            raise ValueError(
+                f"predict() needs trained weights, and trial {self.id} ({self.status}) has none here: only the best "
+                "trial of a search that ended keeps them."
+            )
+        return self._trained.predict(inputs, replicate, combine)
 
     def _of(self, replicate: int) -> Any:
         return None if self.states is None else jax.tree.map(lambda leaf: leaf[replicate], self.states)
@@ -271,9 +318,13 @@ def _like(initial: Any, value: Any) -> Any:
 
 
 def with_errors(values: Mapping[str, np.ndarray]) -> dict[str, float]:
-    """The mean of each metric's values [R] under its name and, of several, its standard error under `<name>_se`."""
+    """The mean of each metric's values [R] under its name and, of several, its standard error under `<name>_se`.
+
+    Where a metric has that name itself, the error is `error_<name>_se`.
+    """
     means = {name: float(np.mean(v, dtype=np.float64)) for name, v in values.items()}
-    return means | {f"{name}_se": float(standard_error(v)) for name, v in values.items() if len(v) > 1}
+    errors = {f"{name}_se": float(standard_error(v)) for name, v in values.items() if len(v) > 1}
+    return means | {f"error_{name}" if name in means else name: error for name, error in errors.items()}
 
 
 def standard_error(values: np.ndarray) -> np.ndarray:

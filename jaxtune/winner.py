@@ -5,22 +5,26 @@ Shapes: R runs, one replicate on one fold each.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cached_property
+from itertools import zip_longest
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxtune.data import is_poolable, of_fold, on_devices, pooled, whole
+from jaxtune.conditions import check_conditions, of_winner
+from jaxtune.data import is_poolable, of_fold, on_devices, pooled, smallest_fold, whole
+from jaxtune.executables import Jitted, own_devices
 from jaxtune.folds import Fold
-from jaxtune.functions import Extras, seamed
 from jaxtune.group import Group, Setting
-from jaxtune.options import typed
-from jaxtune.population import EVALUATE, Layout, replicate_key
-from jaxtune.programs import Clock
-from jaxtune.resolve import static_values
+from jaxtune.host import Host
+from jaxtune.placement import Placement
+from jaxtune.population import Layout
+from jaxtune.resolve import Problem, resolve, static_values
+from jaxtune.space import Space
 from jaxtune.task import Task
+from jaxtune.trained import Trained
 
 _BLOCKS = 20  # of a split, left out one at a time to see how much its metrics depend on its examples
 
@@ -49,15 +53,47 @@ class Winner:
     states: Any
     layouts: Sequence[Layout]
 
-    @property
-    def variables_of(self) -> Callable | None:
-        """From one run's state to its weights, where the task knows how."""
-        return getattr(self.task.evaluate, "variables_of", None)
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickled without task, space and devices: `Result.with_task` gives them back."""
+        setting, layout = self.setting, [tuple(layout)[1:] for layout in self.layouts]
+        search = (
+            setting.plan,
+            setting.replicates,
+            jax.device_get(jax.random.key_data(setting.key)),
+            setting.keeps_best,
+        )
+        lanes = setting.placement.lanes, setting.placement.max_programs
+        parts = tuple(self.folds or ()), dict(self.indices), dict(self.hp), self.step
+        identity = of_winner(setting.problem, self.task, self.indices)
+        return ShelvedWinner, (self.trained, search, lanes, *parts, layout, identity)
 
-    @property
-    def model_of(self) -> Callable | None:
-        """From one run's state and the hyperparameters to a model, where the task knows how."""
-        return getattr(self.task.evaluate, "model_of", None)
+    def __deepcopy__(self, memo: dict) -> "Winner":
+        return self  # nothing in it changes
+
+    @cached_property
+    def trained(self) -> Trained:
+        """Its weights."""
+        return self._trained(self.states, self.setting.folds, self.step, self.setting.plan.steps, self._stats)
+
+    def _trained(
+        self, states: Any, num_folds: int, step: int, total_steps: int, stats_of: Callable[[int], Any]
+    ) -> Trained:
+        space, pace = self.setting.problem.space, self.setting.pace(self.indices)
+        return Trained(
+            task=self.task,
+            static=static_values(space, self.indices),
+            order=tuple(space.active(self.indices)),
+            hp=self.hp,
+            key=self.setting.key,
+            num_folds=num_folds,
+            states=states,
+            updates=pace.updates(step),
+            total_updates=pace.updates(total_steps),
+            stats_of=stats_of,
+        )
+
+    def _stats(self, fold: int) -> Any:
+        return None if self.task.prepare is None else Jitted(self.task.prepare)(self._trained_on(fold))
 
     def metrics(self, split: str) -> dict[str, np.ndarray]:
         """Name -> [R] on the validation or test data."""
@@ -78,6 +114,7 @@ class Winner:
         factor = (size - block) ** 2 / (size * block * (blocks - 1))  # some examples may be left out of no block
         return {name: float(np.sqrt(factor * np.sum((x - x.mean()) ** 2))) for name, x in values.items()}
 
+    @own_devices()
     def retrain(self, course: Sequence[tuple[int, Mapping[str, Any]]], total_steps: int, replicates: int) -> Any:
         """States after training from new weights on training and validation data together.
 
@@ -101,7 +138,7 @@ class Winner:
         setting = replace(self.setting, problem=problem._replace(task=task))
         data = on_devices(whole(self.task, self.folds), setting.mesh)
         one = np.zeros(1, int)
-        group = Group.of(setting, self.indices, data, one, Clock(), num_trials=1, layouts=self.layouts)
+        group = Group.of(setting, self.indices, data, one, Host(), num_trials=1, layouts=self.layouts)
         dtypes = group.programs.hp
         stages = [
             (stop, {key: np.asarray([hp[name]], dtypes[name]) for name, key in group.keys.items()})
@@ -118,42 +155,21 @@ class Winner:
             parts.append(replace(group, programs=programs).alone(stages))
         return jax.tree.map(lambda *xs: np.concatenate(xs)[:replicates], *parts)
 
-    def test_of(self, states: Any, step: int, total_steps: int) -> dict[str, np.ndarray]:
-        """Name -> [R] on the test data, of states trained on all other data."""
-        pace, prepare = self.setting.pace(self.indices), self.task.prepare
-        stats = None if prepare is None else jax.jit(prepare)(pooled(self.task))
-        extras = Extras(np.int32(pace.updates(step)), np.int32(pace.updates(total_steps)), stats)
-        runs = range(len(jax.tree.leaves(states)[0]))
-        values = [self._run(n, jax.tree.map(lambda x, n=n: x[n], states), self.task.test, extras) for n in runs]
-        return {name: np.stack([np.asarray(one[name]) for one in values]) for name in values[0]}
+    def retrained(self, states: Any, step: int, total_steps: int) -> Trained:
+        """States that were trained on all other data than those for testing."""
+        prepare = self.task.prepare
+        stats = None if prepare is None else Jitted(prepare)(pooled(self.task))
+        return self._trained(states, 1, step, total_steps, lambda fold: stats)
+
+    def tested(self, trained: Trained) -> dict[str, np.ndarray]:
+        """Name -> [R] on the test data, of weights trained anew."""
+        return {name: x[:, 0] for name, x in _of_runs(trained, lambda run: self.task.test, 0).items()}
 
     def _evaluate(self, split: str, blocks: int) -> dict[str, np.ndarray]:
         """Name -> [R, max(blocks, 1)]: on the whole split, or with one block of its examples left out at a time."""
-        pace, setting = self.setting.pace(self.indices), self.setting
-        updates, total = (np.int32(pace.updates(steps)) for steps in (self.step, setting.plan.steps))
-        results = []
-        for number in range(setting.runs):
-            replicate, fold = divmod(number, setting.folds)
-            state = jax.tree.map(lambda x, n=number: x[n], self.states)
-            stats = None if self.task.prepare is None else jax.jit(self.task.prepare)(self._trained_on(fold))
-            values = self._run(replicate, state, self._data(split, fold), Extras(updates, total, stats), blocks)
-            results.append({name: np.atleast_1d(np.asarray(x)) for name, x in values.items()})
-        return {name: np.stack([values[name] for values in results]) for name in results[0]}
-
-    def _run(self, replicate: int, state: Any, data: Any, extras: Extras, blocks: int = 0) -> dict[str, jax.Array]:
-        space = self.setting.problem.space
-        static = static_values(space, self.indices)
-        return _metrics(
-            replicate_key(self.setting.key, replicate, EVALUATE),
-            state,
-            data,
-            dict(self.hp),
-            extras,
-            task=self.task.functions,
-            static=tuple((name, typed(value), value) for name, value in static.items()),
-            order=tuple(space.active(self.indices)),
-            blocks=blocks,
-        )
+        folds = self.setting.folds
+        data = [self._data(split, fold) for fold in range(folds)]
+        return _of_runs(self.trained, lambda run: data[run % folds], blocks)
 
     def _trained_on(self, fold: int) -> Any:
         return self.task.train if self.folds is None else of_fold(self.task, self.folds[fold]).train
@@ -164,32 +180,65 @@ class Winner:
         return of_fold(self.task, self.folds[fold]).validation
 
 
-@partial(jax.jit, static_argnames=("task", "static", "order", "blocks"))
-def _metrics(
-    key: jax.Array,
-    state: Any,
-    data: Any,
-    hp: dict,
-    extras: Extras,
-    *,
-    task: Task,
-    static: tuple,
-    order: tuple[str, ...],
-    blocks: int,
-) -> dict[str, jax.Array]:
-    """Metrics of one state, name -> [] or, with one block of examples left out at a time, name -> [blocks].
+@dataclass(frozen=True, eq=False)
+class ShelvedWinner:
+    """What a pickle keeps of a winner: plain values and arrays."""
 
-    One compiled function for all searches of a task: its functions and static values are the key.
-    """
-    evaluate = seamed(task, "evaluate", {name: value for name, _, value in static}, order)
-    if not blocks:
-        return evaluate(key, state, data, hp, extras)
+    trained: Any  # a Shelved
+    search: tuple[Any, ...]  # plan, replicates, key data, whether checkpoints are kept
+    limits: tuple[Any, ...]  # of a Placement
+    folds: tuple[Fold, ...]
+    indices: dict[str, int]
+    hp: dict[str, Any]
+    step: int
+    layouts: list[tuple[Any, ...]]  # without the mesh
+    identity: tuple[Any, ...]  # see `of_winner`
 
-    def without(block: Any) -> dict[str, jax.Array]:
-        examples = len(jax.tree.leaves(data)[0])
-        size = examples // blocks
-        rows = jnp.arange(examples - size, dtype=jnp.int32)
-        rows = jnp.where(rows < block * size, rows, rows + size)
-        return evaluate(key, state, jax.tree.map(lambda x: x[rows], data), hp, extras)
+    @own_devices()
+    def bound(self, task: Task, space: Any, result: Any) -> Winner:
+        """The winner again, on the devices of this process; for `Result.with_task`."""
+        plan, replicates, key, keeps_best = self.search
+        placement, folds = Placement(None, *self.limits), self.folds or None
+        mesh, one = placement.mesh(), task if folds is None else smallest_fold(task, folds)
+        problem = resolve(one, Space.of(space), result.metric, result.mode, whole=task)
+        check_conditions("The result", result.conditions, problem, task, replicates, folds)
+        self._check_identity(problem, task)
+        setting = Setting(
+            problem=problem,
+            mesh=mesh,
+            placement=placement,
+            plan=plan,
+            replicates=replicates,
+            folds=len(self.folds) or 1,
+            fewest=task.num_examples if folds is None else min(len(fold.train) for fold in folds),
+            key=jax.random.wrap_key_data(key),
+            keeps_best=keeps_best,
+        )
+        tree = problem.functions(self.indices).state_tree
+        states = jax.tree.unflatten(tree, _with_keys(jax.tree.leaves(self.trained.states), problem, self.indices))
+        layouts = [Layout(mesh, *rest) for rest in self.layouts]
+        return Winner(task, setting, folds, self.indices, self.hp, self.step, states, layouts)
 
-    return jax.lax.map(without, jnp.arange(blocks, dtype=jnp.int32))
+    def _check_identity(self, problem: Problem, task: Task) -> None:
+        try:
+            given = of_winner(problem, task, self.indices)
+        except (KeyError, IndexError):  # another space has no such options
+            given = ()
+        for what, mine, theirs in zip_longest(("training data", "space", "functions"), self.identity, given):
+            if mine != theirs:
+                raise ValueError(f"with_task() needs the task and the space of the search, but the {what} are others.")
+
+
+def _of_runs(trained: Trained, data_of: Callable[[int], Any], blocks: int) -> dict[str, np.ndarray]:
+    """Name -> [R, max(blocks, 1)]."""
+    values = [trained.metrics(run, data_of(run), blocks) for run in range(trained.num_runs)]
+    return {name: np.stack([np.atleast_1d(one[name]) for one in values]) for name in values[0]}
+
+
+def _with_keys(leaves: Sequence[Any], problem: Problem, indices: Mapping[str, int]) -> list[Any]:
+    """Leaves of a state with random keys where it has them; a pickle keeps their numbers."""
+    dtypes = [x.dtype for x in jax.tree.leaves(problem.functions(indices).state)]
+    return [
+        jax.random.wrap_key_data(x, impl=dtype._impl.name) if jax.dtypes.issubdtype(dtype, jax.dtypes.prng_key) else x
+        for x, dtype in zip(leaves, dtypes, strict=True)
+    ]

@@ -5,7 +5,7 @@ import pytest
 from toys import NET, NET_SPACE, X, Y, tune
 
 import jaxtune as jt
-from jaxtune.history import single_mean
+from jaxtune.history import precise_mean
 
 SHORT = jt.FullBudget(4, 20)
 WHOLE = NET.replace(train=(X, Y), validation=None)
@@ -81,8 +81,8 @@ def test_ties_in_single_precision_are_ties_for_all():
     """Who saves the weights of a stopped trial and who ranks it must agree: these means differ by 2e-8 in float64."""
     values = np.array([[0.75, 0.825, 0.875], [0.85, 0.85, 0.75]], np.float32)  # [T, R]
     assert len(set(values.astype(np.float64).mean(axis=1))) == 2
-    assert len(set(single_mean(values))) == 1
+    assert len(set(precise_mean(values))) == 1
     np.testing.assert_array_equal(
-        single_mean(np.asfortranarray(np.repeat(values, 9, axis=1)).T.copy().T),
-        single_mean(np.repeat(values, 9, axis=1)),
+        precise_mean(np.asfortranarray(np.repeat(values, 9, axis=1)).T.copy().T),
+        precise_mean(np.repeat(values, 9, axis=1)),
     )

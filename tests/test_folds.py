@@ -7,7 +7,6 @@ from toys import Listed, tune
 
 import jaxtune as jt
 from jaxtune.folds import make_folds
-from jaxtune.programs import Programs
 
 ALL = COUNTING.replace(train=IDS, validation=None)
 ONCE = jt.FullBudget(trials=2, steps=10)
@@ -219,20 +218,6 @@ def test_rungs_rank_by_the_mean_over_folds():
     assert [trial.status for trial in result.trials] == ["pruned at step 5", "pruned at step 5", "finished"]
     np.testing.assert_allclose(result.best.standard_error["loss"], 0, atol=1e-6)
     np.testing.assert_allclose(result.trials[0].replicates["loss"], [[0.0, 0.49]], atol=1e-6)
-
-
-@pytest.fixture
-def compiled(monkeypatch):
-    """Names of the programs that the engine compiles during the test."""
-    names = []
-    compile_one = Programs._compile
-
-    def counted(self, name, *layouts):
-        names.append(name)
-        return compile_one(self, name, *layouts)
-
-    monkeypatch.setattr(Programs, "_compile", counted)
-    return names
 
 
 def test_other_folds_and_data_compile_nothing(compiled):

@@ -14,19 +14,20 @@ ROOT = Path(jaxtune.__file__).parent
 
 LAYERS = [
     # values, words, and functions of arrays that know nothing of the rest
-    {"cache", "options", "checks", "weak", "task", "metrics", "schedules", "order", "axes", "progress", "schedulers"},
-    {"costs", "augment", "losses", "penalties", "preprocess", "weights", "folds", "pace", "rewriting", "plots"},
+    {"cache", "options", "checks", "weak", "task", "metrics", "schedules", "order", "progress", "schedulers"},
+    {"fingerprints", "host", "broadcasts", "stored"},
+    {"costs", "augment", "losses", "penalties", "preprocess", "weights", "folds", "pace", "rewriting", "executables"},
     {"bits", "convolutions", "pooling", "bitcast", "constraints"},
     # hyperparameters, and user functions as the engine sees them
     {"domains", "rates", "text", "explain", "functions", "plateau", "scaling", "data"},
-    {"hyperparameters", "lanes"},
-    {"assignment"},
+    {"hyperparameters", "lanes", "axes"},
+    {"assignment", "plots", "trained"},
     {"space", "history", "gap", "draws", "models", "optimizers"},
     {"enumeration", "observed", "rows"},
     # what is searched, how it is ranked, and the population
     {"samplers", "configurations", "selection", "reads", "record", "trial", "recipe", "population"},
     {"measured", "evaluation", "resolve", "placement", "refit", "tables"},
-    {"programs"},
+    {"programs", "conditions", "undefined"},
     {"supervision", "group", "result"},
     {"winner", "recovery", "continuing"},
     {"planner"},
