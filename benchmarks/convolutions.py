@@ -24,6 +24,7 @@ from side_by_side import machine, seconds, spread
 import jaxtune as jt
 from jaxtune import functions
 from jaxtune.convolutions import RULES
+from jaxtune.executables import EXECUTABLES
 from jaxtune.rewriting import rewritten
 
 UNIT, BATCH = 10, 32
@@ -56,7 +57,7 @@ def lanes(num_lanes, native):
     rules = {} if native else functions._FASTER
     placement = jt.Placement(devices=jax.devices()[:1], lanes=num_lanes)
     with mock.patch.object(functions, "_FASTER", rules):
-        functions._CACHE.clear()
+        EXECUTABLES.clear()
         population = Lanes.of(task, SPACE, num_lanes, placement, UNIT)
         begin = time.perf_counter()
         jax.block_until_ready(population.train(0))
@@ -114,13 +115,13 @@ def layer(sizes, lanes, rules):
     return lambda: run(start), time.perf_counter() - begin
 
 
-def layers(rounds):
+def layers(names, rounds):
     """A table of single layers."""
     print("\nOne layer, forward and backward, 4 lanes in a scan; milliseconds per lane and step\n")
     print("| layer | native | rewritten | native / rewritten | first call native, s | rewritten, s |")
     print("|---|---|---|---|---|---|")
-    for name, sizes in LAYERS.items():
-        made = {how: layer(sizes, 4, rules) for how, rules in (("native", {}), ("ours", RULES))}
+    for name in names:
+        made = {how: layer(LAYERS[name], 4, rules) for how, rules in (("native", {}), ("ours", RULES))}
         times = seconds({how: run for how, (run, _) in made.items()}, rounds)
         each = {how: [1e3 * t / (4 * UNIT) for t in values] for how, values in times.items()}
         ratio = statistics.median(a / b for a, b in zip(each["native"], each["ours"], strict=True))
@@ -133,17 +134,19 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--lanes", type=int, nargs="+", default=[1, 4, 16])
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--quick", action="store_true", help="few steps: shows that it works")
+    parser.add_argument("--quick", action="store_true", help="one size, few steps: shows that it works")
     options = parser.parse_args()
     print(machine())
     print("lane-steps per second: median (range)\n")
     header = "lanes at once", "native", "rewritten", "rewritten / native", "compile native, s", "compile rewritten, s"
     print("| " + " | ".join(header) + " |")
     print("|" + "---|" * len(header))
-    for num_lanes in [1] if options.quick else options.lanes:
-        print(row(num_lanes, 2 if options.quick else options.rounds, 1 if options.quick else 3), flush=True)
-    if not options.quick:
-        layers(options.rounds)
+    names, units = list(LAYERS), 3
+    if options.quick:
+        options.lanes, options.rounds, names, units = [1], 2, names[:1], 1
+    for num_lanes in options.lanes:
+        print(row(num_lanes, options.rounds, units), flush=True)
+    layers(names, options.rounds)
 
 
 if __name__ == "__main__":

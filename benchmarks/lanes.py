@@ -12,7 +12,7 @@ from jaxtune import planner
 from jaxtune.configurations import TRAIN, decode, sample, study_key
 from jaxtune.data import on_devices, task_data
 from jaxtune.group import Group, Setting
-from jaxtune.programs import Clock
+from jaxtune.host import Host
 from jaxtune.resolve import resolve
 from jaxtune.schedulers.plan import Plan, Row
 from jaxtune.space import Space
@@ -61,7 +61,7 @@ class Lanes:
         )
         data = on_devices(task_data(task), setting.mesh)
         group = Group.of(
-            setting, {}, data, np.arange(num_lanes), Clock(), num_lanes, planner.layouts(setting, {}, num_lanes)
+            setting, {}, data, np.arange(num_lanes), Host(), num_lanes, planner.layouts(setting, {}, num_lanes)
         )
         group.spawn(hp)
         slots = np.minimum(group.lanes, num_lanes - 1)  # free slots repeat a lane

@@ -45,8 +45,8 @@ def growth(quick, plot=None):
 
 
 def exponent(points):
-    """Slope on logarithmic axes of the upper half of (n, value) pairs, at least three of them."""
-    upper = points[min(len(points) // 2, len(points) - 3) :]
+    """Slope on logarithmic axes of the upper half of (n, value) pairs: at least three of them, or all."""
+    upper = points[max(0, min(len(points) // 2, len(points) - 3)) :]
     n, values = np.log(np.array(upper, float)).T
     return float(np.polyfit(n, values, 1)[0])
 
@@ -81,7 +81,7 @@ def draw(curves, path):
 
 def lanes(quick):
     """Time of a step of all lanes."""
-    counts = (1, 4, 16) if quick else tuple(4**k for k in range(9))
+    counts = (1, 4) if quick else tuple(4**k for k in range(9))
     populations = {n: Lanes.of(tiny_task(), TINY_SPACE, n, jt.Placement(), 20) for n in counts}
     units = {n: max(1, 20_000 // (20 * n)) for n in counts}
     times = seconds({n: lambda n=n: populations[n].train(units[n]) for n in counts}, 3)
@@ -90,14 +90,14 @@ def lanes(quick):
 
 def steps(quick):
     """Time of a search with more steps."""
-    counts = (100, 200, 400) if quick else tuple(100 * 4**k for k in range(6))
+    counts = (100, 200) if quick else tuple(100 * 4**k for k in range(6))
     times = [(n, _best(jt.FullBudget(8, n), "total")) for n in counts]
     return [Curve("steps", "s in all", times)]
 
 
 def trials(quick):
     """Time of a search with more trials, and that of its host alone."""
-    counts = (10, 30, 100) if quick else (10, 100, 1000, 10_000, 30_000, 100_000)
+    counts = (10, 100) if quick else (10, 100, 1000, 10_000, 30_000, 100_000)
     times = {n: host_times(jt.SuccessiveHalving(n, 10, 160, eta=4), 3) for n in counts}
     return [
         Curve("trials", f"{unit}", [(n, min(t[part] for t in times[n])) for n in counts])
@@ -107,14 +107,14 @@ def trials(quick):
 
 def rungs(quick):
     """Time of a search with more decisions and as many steps: truncation selection at each."""
-    total, counts = (64, (1, 2, 4)) if quick else (4096, (1, 4, 16, 64, 256, 1024))
+    total, counts = (64, (1, 4)) if quick else (4096, (1, 4, 16, 64, 256, 1024))
     times = [(n, _best(jt.PopulationBasedTraining(32, total, total // n), "total")) for n in counts]
     return [Curve("rungs", "s in all", times)]
 
 
 def hyperparameters(quick):
     """Time of a first search, most of which compiles, and of a second one."""
-    counts = (1, 2, 4) if quick else (1, 3, 10, 30, 100)
+    counts = (1, 2) if quick else (1, 3, 10, 30, 100)
     first, second = [], []
     for n in counts:
         task, space = many_hyperparameters(n)
@@ -125,7 +125,7 @@ def hyperparameters(quick):
 
 def groups(quick):
     """Programs and time of a first search, and time of a second one."""
-    counts = (1, 2, 4) if quick else (1, 2, 4, 8, 16, 32)
+    counts = (1, 2) if quick else (1, 2, 4, 8, 16, 32)
     programs, first, second = [], [], []
     for n in counts:
         task, space = many_groups(n)

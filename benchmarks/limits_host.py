@@ -96,10 +96,10 @@ class Stopwatch:
 
     def _timed(self, call):
         def timed(programs, *args):
-            waited = programs.clock.waited
+            waited = programs.host.waited
             with self._running():
                 result = jax.block_until_ready(call(programs, *args))
-            self.seconds -= programs.clock.waited - waited  # booked as compile time already
+            self.seconds -= programs.host.waited - waited  # booked as compile time already
             return result
 
         return timed

@@ -14,8 +14,9 @@ from limits_report import table, verdict
 from limits_tasks import SPACE, task
 
 import jaxtune as jt
-from jaxtune import planner, population as engine
+from jaxtune import planner
 from jaxtune.group import Setting, fitting
+from jaxtune.lanes import AXIS, num_chunks
 from jaxtune.resolve import resolve
 from jaxtune.space import Space
 
@@ -25,7 +26,7 @@ WIDTHS = (64, 256)
 
 def useful(quick):
     """Prints the useful share for each scheduler and some numbers of trials."""
-    cases = [case for case in _schedulers() if not quick or case[1].plan().trials < 100]
+    cases = [case for case in _schedulers() if not quick or case[1].plan().trials in (16, 64)]
     rows, missed = [], []
     for width in WIDTHS[:1] if quick else WIDTHS:
         problem = resolve(task(MLP(width)), Space.of(SPACE), "loss", "min")
@@ -86,10 +87,10 @@ def of_plan(problem, plan):
 def rows_computed(layout, count):
     """Rows that all devices compute in a step to train so many trials, from the engine's own count of chunks."""
     chunks = jax.shard_map(
-        lambda n: engine.num_chunks(n, layout).reshape(1),
+        lambda n: num_chunks(n, layout).reshape(1),
         mesh=layout.mesh,
         in_specs=PartitionSpec(),
-        out_specs=PartitionSpec(engine.AXIS),
+        out_specs=PartitionSpec(AXIS),
         check_vma=False,
     )
     return int(np.sum(chunks(np.int32(count)))) * layout.width

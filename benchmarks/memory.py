@@ -46,7 +46,8 @@ def main():
 def memory_table(populations):
     """A row of memory per lane count."""
     functions = populations[min(populations)].group.programs.functions
-    needed = num_bytes(functions.state) + num_bytes(functions.state["params"])
+    state = jax.tree.unflatten(functions.state_tree, functions.state)
+    needed = num_bytes(state) + num_bytes(state["params"])
     header = "| lanes | lanes at once per device | MB per device | MB in all | KB per lane | / needed |"
     rows = [header, "|" + "---|" * header.count(" | ") + "---|"]
     for lanes, population in populations.items():

@@ -8,7 +8,7 @@ Small transformers (linen and nnx), an LSTM, a GRU, an embedding bag, the demo's
 * hand: the same step (a) in a Python loop over a compiled step, (b) as `jit(scan)` of one trial, (c) as
   `jit(vmap(scan))`, against jaxtune at its best width.
 
-    taskset -c 0 python benchmarks/models.py --data DIR [--tables widths hand] [--models LSTM GRU]
+    taskset -c 0 python benchmarks/models.py --data DIR [--tables widths hand] [--models LSTM GRU] [--quick]
 
 DIR holds tinyshakespeare.txt (karpathy/char-rnn).
 """
@@ -101,11 +101,11 @@ def widths(made, options):
 
 def hand(made, options):
     """Table: jaxtune against what one would write by hand."""
-    lanes = 16
+    lanes = 4 if options.quick else 16
     title("model", "loop", "scan", f"vmap of {lanes}", "jaxtune", "at once", "loop / jaxtune", "best by hand / jaxtune")
     for name, make in made.items():
         task, space = make(), space_of(name)
-        trained = {width: engine(task, space, width, lanes) for width in (1, 2, 4, 16)}
+        trained = {width: engine(task, space, width, lanes) for width in (1, 2, 4, 16) if width <= lanes}
         candidates = by_hand(task, space, lanes) | {w: lambda t=t: t.train(1) for w, t in trained.items()}
         work = {key: STEPS if key in ("loop", "scan") else STEPS * lanes for key in candidates}
         times = cpu_microseconds(candidates, work, options.rounds)
@@ -138,7 +138,10 @@ def main():
     parser.add_argument("--models", nargs="+", help="all if left out")
     parser.add_argument("--widths", type=int, nargs="+", default=list(WIDTHS))
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--quick", action="store_true", help="one model, few lanes: shows that it works")
     options = parser.parse_args()
+    if options.quick:
+        options.models, options.widths, options.rounds = ["embedding bag"], [1, 4], 2
     made = {
         name: make for name, make in tasks(options.data).items() if options.models is None or name in options.models
     }

@@ -3,14 +3,13 @@
 (a) `jit(scan)` of one trial, called once per trial; (b) `jit(vmap(scan))` over all lanes with shared batches. MLPs of
 width 16, 64 and 256 on 64 inputs and 10 classes, AdamW, batches of 64. All four candidates take turns in one process.
 
-    python benchmarks/throughput.py [--widths 16 64 256] [--lanes 64 512] [--rounds 7]
+    python benchmarks/throughput.py [--widths 16 64 256] [--lanes 64 512] [--rounds 7] [--quick]
 """
 
 import argparse
 import statistics
 
 import jaxtune as jt
-from jaxtune import planner
 
 jt.set_host_device_count()
 
@@ -19,17 +18,11 @@ import jax.numpy as jnp  # noqa: E402
 import numpy as np  # noqa: E402
 import optax  # noqa: E402
 from architectures import MLP  # noqa: E402
+from lanes import Lanes  # noqa: E402
 from side_by_side import machine, seconds, spread  # noqa: E402
 
-from jaxtune.configurations import TRAIN, study_key  # noqa: E402
-from jaxtune.data import on_devices, task_data  # noqa: E402
-from jaxtune.group import Group, Setting  # noqa: E402
-from jaxtune.programs import Clock  # noqa: E402
-from jaxtune.resolve import resolve  # noqa: E402
-from jaxtune.schedulers.plan import Plan, Row  # noqa: E402
-from jaxtune.space import Space  # noqa: E402
-
 EXAMPLES, BATCH, UNIT = 1437, 64, 50
+LANE_STEPS = 20_000  # of a timed call, where the lanes are few and narrow
 SPACE = {"lr": jt.LogUniform(1e-4, 1e-2), "weight_decay": jt.LogUniform(1e-4, 1e-2)}
 
 
@@ -60,29 +53,8 @@ def engine(width, lanes, devices, units):
         validation=(x[:64], y[:64]),
         batch_size=BATCH,
     )
-    problem = resolve(task, Space.of(SPACE), "loss", "min")
-    placement = jt.Placement(devices=jax.devices()[:devices])
-    setting = Setting(
-        problem=problem,
-        mesh=placement.mesh(),
-        placement=placement,
-        plan=Plan((lanes,), (Row(1000, keep=(lanes,)),), multiple=UNIT),
-        replicates=1,
-        folds=1,
-        fewest=EXAMPLES,
-        key=study_key(jax.random.key(0), TRAIN),
-    )
-    hp = {name: np.geomspace(1e-4, 1e-2, lanes).astype(np.float32) for name in SPACE}
-    data_there = on_devices(task_data(task), setting.mesh)
-    group = Group.of(setting, {}, data_there, np.arange(lanes), Clock(), lanes, planner.layouts(setting, {}, lanes))
-    group.spawn(hp)
-
-    def run():
-        args = (group.layout, group.population, hp, lanes, 0, units)
-        group.population = group.programs.advance(*args[:2], group._of_slots(hp), *args[3:])
-        return group.population.diverged
-
-    return run, group.layout
+    population = Lanes.of(task, SPACE, lanes, jt.Placement(devices=jax.devices()[:devices]), UNIT)
+    return lambda: population.train(units), population.group.layout
 
 
 def by_hand(width, lanes, steps):
@@ -118,7 +90,10 @@ def main():
     parser.add_argument("--widths", type=int, nargs="+", default=[16, 64, 256])
     parser.add_argument("--lanes", type=int, nargs="+", default=[64, 512])
     parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--quick", action="store_true", help="few lanes and steps: shows that it works")
     options = parser.parse_args()
+    if options.quick:
+        options.widths, options.lanes, options.rounds = [16], [4], 2
     print(machine())
     print("lane-steps per second: median (range); ratios are medians of ratios within a round\n")
     cores = len(jax.devices())
@@ -127,12 +102,12 @@ def main():
     print("|" + "---|" * (len(header) + 2))
     for width in options.widths:
         for lanes in options.lanes:
-            print(row(width, lanes, options.rounds, cores), flush=True)
+            print(row(width, lanes, options.rounds, cores, 1_000 if options.quick else LANE_STEPS), flush=True)
 
 
-def row(width, lanes, rounds, cores):
+def row(width, lanes, rounds, cores, lane_steps):
     """One comparison."""
-    units = max(1, 20_000 // (lanes * UNIT) // max(1, width // 64) ** 2)
+    units = max(1, lane_steps // (lanes * UNIT) // max(1, width // 64) ** 2)
     steps = units * UNIT
     one, many = by_hand(width, lanes, steps)
     single, layout_single = engine(width, lanes, 1, units)

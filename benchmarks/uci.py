@@ -1,6 +1,6 @@
 """The published UCI regression table: test RMSE over 20 given splits, one hidden layer of 50 units.
 
-    python benchmarks/uci.py --data DIR
+    python benchmarks/uci.py --data DIR [--sets yacht ...] [--trials 64] [--max-steps N] [--quick]
 
 DIR holds uci_concrete.npz, uci_energy.npz, uci_yacht.npz and uci_power.npz, each with `x` [n, d], `y` [n] and
 `train_mask` [20, n]: the data of the UCI repository with the splits of the public repository
@@ -91,7 +91,10 @@ def main() -> None:
     parser.add_argument("--sets", nargs="*", default=list(PUBLISHED), choices=PUBLISHED)
     parser.add_argument("--trials", type=int, default=64)
     parser.add_argument("--max-steps", type=int, help="updates of the longest trials; by default as in the script")
+    parser.add_argument("--quick", action="store_true", help="few trials and updates: shows that it works")
     arguments = parser.parse_args()
+    if arguments.quick:
+        arguments.trials, arguments.max_steps = 4, 320
     jt.set_host_device_count()
     print("set        here (20 splits)   published         20 searches")
     for name in arguments.sets:

@@ -3,6 +3,7 @@
 The search is the one of `jaxtune demo`, evaluated more often, so that the first rung has curves too.
 """
 
+import argparse
 from pathlib import Path
 
 import matplotlib
@@ -20,13 +21,16 @@ EVERY = 10  # steps between evaluations
 
 def main():
     """Runs the search and writes the picture."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", type=Path, metavar="FOLDER", help="a small search, drawn there: shows that it works")
+    folder = parser.parse_args().quick
     jt.set_host_device_count()
-    scheduler = digits.scheduler("halving", None, 3200)
+    scheduler = digits.scheduler("halving", *((8, 160) if folder else (None, 3200)))
     result = digits.search(digits.task("mlp"), scheduler, EVERY, seed=0)
     ax = draw(result)
     ax.figure.set_size_inches(9, 4.2)
     ax.set(title=f"{len(result.trials)} configurations, trained side by side", ylabel="validation loss")
-    ax.figure.savefig(FILE, dpi=110)
+    ax.figure.savefig(folder / FILE.name if folder else FILE, dpi=110)
 
 
 def draw(result):

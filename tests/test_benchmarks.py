@@ -1,20 +1,18 @@
-"""The benchmark scripts: each runs, and its arithmetic is right. What they measure is no test's business."""
+"""The scripts of benchmarks/ and docs/: each runs, its arithmetic is right. What it measures is no test's business."""
 
+import ast
 import json
-import os
 import re
 import shutil
-import subprocess
-import sys
 from importlib import import_module
-from pathlib import Path
 from types import SimpleNamespace
 
 import jax
 import numpy as np
 import pytest
+from scripts import ROOT, number, rows, run, runs
 
-ROOT = Path(__file__).resolve().parent.parent
+SCRIPTS = sorted(path for folder in ("benchmarks", "docs") for path in (ROOT / folder).rglob("*.py"))
 
 
 @pytest.fixture
@@ -24,37 +22,52 @@ def script(monkeypatch):
     return import_module
 
 
-def run(script, *options, cwd, root=ROOT):
-    """What a script prints with --quick."""
-    environment = {"JAX_PLATFORMS": "cpu"} | os.environ
-    command = [sys.executable, str(root / "benchmarks" / script), "--quick", *options]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=cwd, env=environment, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
+# Every script is run
 
 
-def rows(text):
-    """The rows of all tables in a text, column name -> cell."""
-    header, found = None, []
-    for line in text.splitlines():
-        cells = [cell.strip() for cell in line.split("|")[1:-1]]
-        if not cells or set(line) <= set("|-"):
-            header = header if cells else None
-        elif header is None:
-            header = cells
-        else:
-            found.append(dict(zip(header, cells, strict=True)))
-    return found
+def is_run(path):
+    """Whether a file is a script, and no module of one."""
+    return "\nif __name__ ==" in path.read_text(encoding="utf-8")
 
 
-def number(cell):
-    """The first number of a cell."""
-    return float(re.match(r"-?[\d,.]+(e[+-]\d+)?", cell).group().replace(",", ""))
+def imported(path):
+    """Names of the modules that a file imports."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom):
+            yield node.module
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+        elif isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
 
 
-@pytest.mark.slow
+def test_every_script_is_run():
+    tests = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "tests").glob("test_*.py"))
+    marked = set(re.findall(r"^@runs\(\"(.*)\"\)$", tests, re.MULTILINE))
+    assert marked == {path.relative_to(ROOT).as_posix() for path in SCRIPTS if is_run(path)}
+
+
+def test_every_module_belongs_to_a_script(script):
+    used = {name for path in SCRIPTS for name in imported(path)}
+    used |= {f"searches.{peer.module}" for peer in script("peers").PEERS.values()}
+    names = [".".join(path.relative_to(ROOT).with_suffix("").parts[1:]) for path in SCRIPTS if not is_run(path)]
+    assert set(names) - {"searches.__init__"} <= used
+
+
+@pytest.fixture(scope="module")
+def play(tmp_path_factory):
+    """A folder with a text in the place of tinyshakespeare.txt: 65 characters at random."""
+    folder = tmp_path_factory.mktemp("play")
+    letters = np.random.default_rng(0).integers(32, 97, 300_000, dtype=np.uint8)
+    (folder / "tinyshakespeare.txt").write_bytes(letters.tobytes())
+    return folder
+
+
+# halving.py
+
+
+@runs("benchmarks/halving.py")
 def test_halving_says_that_its_quick_times_are_extrapolated(tmp_path):
-    text = run("halving.py", cwd=tmp_path)
+    text = run("benchmarks/halving.py", cwd=tmp_path)
     ours, hand, ratio = rows(text)
     assert "only 10 of 40 steps were run. Its times are EXTRAPOLATED" in text
     # 32 trials to step 20, 16 to step 40; by hand all 32 to step 40
@@ -80,14 +93,17 @@ def test_halving_by_hand_sees_no_example_twice_in_an_epoch(script):
     assert not np.array_equal(indices[:2], indices[2:4])
 
 
-@pytest.mark.slow
+# compiles.py
+
+
+@runs("benchmarks/compiles.py")
 def test_compiles_counts_what_was_promised(tmp_path):
-    first, again, more = rows(run("compiles.py", "--searches", "halving", cwd=tmp_path))
+    first, again, more = rows(run("benchmarks/compiles.py", "--searches", "halving", cwd=tmp_path))
     assert [r["trials"] for r in (first, again, more)] == ["64", "64", "256"]
     assert 1 <= number(first["training programs"]) <= 4
     assert again["training programs"] == "0 (at most 1)"
     assert more["training programs"] in ("0 (at most 1)", "1 (at most 1)")
-    names = ("spawn", "advance", "evaluate", "move", "decide", "others")
+    names = ("spawn", "advance", "evaluate", "move", "others")
     assert number(first["programs"]) == sum(number(first[name]) for name in names if first[name])
 
 
@@ -114,9 +130,12 @@ def test_compiles_fails_where_a_promise_is_broken(script, capsys, count, status)
     assert ("Broken: halving, first: 5 training programs" in capsys.readouterr().out) == bool(status)
 
 
-@pytest.mark.slow
+# memory.py
+
+
+@runs("benchmarks/memory.py")
 def test_memory_sets_lanes_against_what_they_need(tmp_path):
-    text = run("memory.py", cwd=tmp_path)
+    text = run("benchmarks/memory.py", cwd=tmp_path)
     *memory, few, many = rows(text)
     needed = float(re.search(r"need ([\d.]+) KB", text).group(1))
     parameters = (64 + 1) * 64 + (64 + 1) * 64 + (64 + 1) * 10
@@ -136,14 +155,17 @@ def test_memory_counts_reused_arguments_once(script):
     assert script("memory").peak(account) == 16
 
 
-@pytest.mark.slow
+# gpu.py
+
+
+@runs("benchmarks/gpu.py")
 def test_gpu_runs_from_a_copy_that_is_not_installed(tmp_path):
     for folder in ("jaxtune", "benchmarks"):
         shutil.copytree(ROOT / folder, tmp_path / folder, ignore=shutil.ignore_patterns("__pycache__"))
     with (tmp_path / "jaxtune" / "__init__.py").open("a") as file:
         file.write("\nprint('this is the copy')\n")
     options = ["--models", "medium", "--lanes", "1", "2", "4", "--minutes", "5", "--output", "out.json"]
-    text = run("gpu.py", *options, cwd=tmp_path, root=tmp_path)
+    text = run("benchmarks/gpu.py", *options, cwd=tmp_path, root=tmp_path)
     assert text.startswith("this is the copy")
     tables = rows(text)
     timed = [r for r in tables if "at once" in r]
@@ -166,7 +188,7 @@ def test_gpu_runs_from_a_copy_that_is_not_installed(tmp_path):
     # 16 trials to step 20 by hand; 16, 8, 4 from 5 to 10 to 20 by jaxtune; Hyperband spends the same in both ways
     assert found == ["320", "160", "2.00", "55", "55", "1.00"]
     assert all(len(side["wall"]) >= 2 for job in searches for side in job["sides"].values())
-    again = run("gpu.py", "--report", "out.json", cwd=tmp_path, root=tmp_path)
+    again = run("benchmarks/gpu.py", "--report", "out.json", cwd=tmp_path, root=tmp_path)
     assert rows(again) == tables
 
 
@@ -286,6 +308,9 @@ def test_gpu_keeps_what_was_finished_when_it_is_cut_off(script, monkeypatch, tmp
     assert "Time ran out" in text
 
 
+# fresh.py
+
+
 def test_a_part_that_fails_ends_the_script(script, tmp_path):
     part = tmp_path / "part.py"
     part.write_text("import sys\nprint('noise')\nprint('[1]')\nsys.exit(int(sys.argv[1]))\n")
@@ -295,17 +320,156 @@ def test_a_part_that_fails_ends_the_script(script, tmp_path):
         fresh(str(part), "3")
 
 
-def test_uci_reports_every_split(tmp_path, script, capsys):
+# uci.py
+
+
+@runs("benchmarks/uci.py")
+def test_uci_reports_every_split(tmp_path):
     """Small stand-ins for the sets: 20 splits, a linear function of the inputs with noise of size 0.1."""
-    uci = script("uci")
     rng = np.random.default_rng(0)
     x = rng.normal(size=(80, 3)).astype(np.float32)
     y = (x.sum(axis=1) + 0.1 * rng.normal(size=80)).astype(np.float32)
     masks = np.array([rng.permutation(80) >= 8 for _ in range(20)])
     np.savez(tmp_path / "uci_yacht.npz", x=x, y=y, train_mask=masks)
-    line, scores = uci.table_row("yacht", tmp_path, trials=4, max_steps=320)
+    _, line = run("benchmarks/uci.py", "--data", tmp_path, "--sets", "yacht", cwd=tmp_path).splitlines()
+    name, mean, error, *rest = line.replace("±", "").split()
+    assert (name, rest[:2]) == ("yacht", ["0.666", "0.049"])  # as published
+    scores = np.array(rest[rest.index("s") + 1 :], float)
     assert scores.shape == (20,)
-    mean, error = scores.mean(), scores.std(ddof=1) / np.sqrt(20)
-    assert f"{mean:.3f} ± {error:.3f}" in line
-    assert "0.666 ± 0.049" in line  # as published
-    assert mean < 0.6  # the targets' own deviation is 1.7
+    assert float(mean) == pytest.approx(scores.mean(), abs=1e-3)
+    assert float(error) == pytest.approx(scores.std(ddof=1) / np.sqrt(20), abs=1e-3)
+    assert scores.mean() < 0.6  # the targets' own deviation is 1.7
+
+
+# models.py
+
+
+@runs("benchmarks/models.py")
+def test_models_sets_jaxtune_against_programs_by_hand(play, tmp_path):
+    widths, hand = rows(run("benchmarks/models.py", "--data", play, cwd=tmp_path))
+    assert widths["model"] == hand["model"] == "embedding bag"
+    assert widths["best"] in ("1", "2", "4")
+    by_hand = min(number(hand[name]) for name in ("loop", "scan", "vmap of 4"))
+    assert number(hand["best by hand / jaxtune"]) == pytest.approx(by_hand / number(hand["jaxtune"]), rel=0.3)
+
+
+def test_models_are_all_trained(script, play):
+    """Traced only: each makes a step, and its state keeps its shape."""
+    tasks = script("architectures").tasks(play)
+    for name in tasks.keys() - {name for name in tasks if name.endswith(("128", "64", "256", "1024"))}:
+        task = tasks[name]()
+        hp = dict.fromkeys(script("models").space_of(name), 1e-3)
+        batch = jax.tree.map(lambda x, task=task: x[: task.batch_size], task.train)
+        extras = {"step": 0, "total_steps": 10}
+
+        def train(key, task=task, hp=hp, batch=batch, extras=extras):
+            state = task.init(key, hp, **extras)
+            return state, task.step(key, state, batch, hp, **extras)
+
+        before, (after, info) = jax.eval_shape(train, jax.random.key(0))
+        assert jax.tree.map(lambda x: x.shape, before) == jax.tree.map(lambda x: x.shape, after)
+        assert info["loss"].shape == ()
+
+
+# throughput.py
+
+
+@runs("benchmarks/throughput.py")
+def test_throughput_compares_with_the_best_by_hand(tmp_path):
+    (row,) = rows(run("benchmarks/throughput.py", cwd=tmp_path))
+    assert (row["width"], row["lanes"]) == ("16", "4")
+    best = max(number(row["(a) scan"]), number(row["(b) vmap"]))
+    ratio = number(row["1 device / best of a, b"])
+    assert ratio == pytest.approx(number(row["jaxtune 1"]) / best, rel=0.3)
+
+
+# convolutions.py and dropout.py
+
+
+@runs("benchmarks/convolutions.py")
+def test_convolutions_are_timed_in_both_forms(tmp_path):
+    network, layer = rows(run("benchmarks/convolutions.py", cwd=tmp_path))
+    ratio = number(network["rewritten"]) / number(network["native"])
+    assert number(network["rewritten / native"]) == pytest.approx(ratio, rel=0.3)
+    assert number(layer["native / rewritten"]) > 0
+
+
+@runs("benchmarks/dropout.py")
+def test_dropout_is_timed_with_all_kinds_of_draws(tmp_path):
+    *draws, jaxs, ours, free, without = rows(run("benchmarks/dropout.py", cwd=tmp_path))
+    assert [r["ns per number"] for r in draws] == ["bits", "uniform", "bernoulli", "normal"]
+    assert all(number(r["no draw"]) < number(r["JAX's"]) for r in draws)
+    assert [r["draws"] for r in (jaxs, ours, free, without)] == ["JAX's", "written out", "no draw", "no dropout"]
+    compiled = [number(r["first training with compile, s"]) for r in (jaxs, ours, free, without)]
+    assert min(compiled) > 0.1 * max(compiled)  # none has found the program of another
+
+
+# many_searches.py
+
+
+@runs("benchmarks/many_searches.py")
+def test_many_searches_compile_equal_code_once(tmp_path):
+    text = run("benchmarks/many_searches.py", "--picture", "drawn.png", cwd=tmp_path)
+    first, again, other, another = rows(text)
+    assert [r["search"] for r in (first, again, other, another)] == ["1", "3", "1", "3"]
+    assert number(first["programs compiled"]) > 10
+    assert number(again["programs compiled"]) == 0
+    assert 0 < number(another["programs compiled"]) < number(other["programs compiled"])
+    assert "the same code again: 0 programs compiled after the first search." in text
+    assert (tmp_path / "drawn.png").read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize(
+    ("kind", "compiled", "status", "good"),
+    [("same", 0, 0, True), ("same", 2, 0, False), ("other", 6, 0, True), ("other", 6, -11, False)],
+)
+def test_many_searches_says_what_is_broken(script, kind, compiled, status, good):
+    records = [{"compiled": 30 if n == 0 else compiled, "mappings": 1000 * min(n, 3)} for n in range(8)]
+    sentence, found = script("many_searches").verdict(kind, records, status)
+    assert found == good
+    assert sentence.startswith("Broken: ") != good
+    assert (kind, status) != (
+        "other",
+        0,
+    ) or "at most 3,000 mappings in the first half of the searches, 3,000 in the second" in sentence
+
+
+def test_many_searches_notices_that_a_process_has_died(script, monkeypatch, tmp_path, capsys):
+    many = script("many_searches")
+    part = tmp_path / "part.py"
+    record = {"search": 1, "mappings": 5, "resident": 1.0, "compiled": 3, "waited": 0.5, "seconds": 1.0}
+    lines = [json.dumps(record | {"search": n}) for n in (1, 2)]
+    part.write_text(f"import os\nprint({lines[0]!r})\nprint({lines[1]!r}, flush=True)\nos.abort()\n")
+    monkeypatch.setattr(many, "__file__", str(part))
+    records, status = many.run("other", 500)
+    assert [r["search"] for r in records] == [1, 2]
+    assert status < 0
+    assert "| other | 2 | 5 | 1 | 3 | 0.50 | 1.00 |" in capsys.readouterr().out
+
+
+# docs/
+
+
+@pytest.fixture
+def committed():
+    """What lies in docs/, which must stay as it is."""
+    before = {path: path.read_bytes() for path in (ROOT / "docs").iterdir() if path.is_file()}
+    yield before
+    assert before == {path: path.read_bytes() for path in (ROOT / "docs").iterdir() if path.is_file()}
+
+
+@runs("docs/picture.py")
+def test_picture_is_drawn_elsewhere(committed, tmp_path):
+    run("docs/picture.py", tmp_path, cwd=tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["curves.png"]
+
+
+@runs("docs/halving_vs_random.py")
+def test_study_page_is_written_elsewhere(committed, tmp_path):
+    table = run("docs/halving_vs_random.py", tmp_path, cwd=tmp_path)
+    _, *others = rows(table)
+    assert len(others) == 2
+    assert all("of 3 seeds" in r["better"] for r in others)
+    page = (tmp_path / "halving_vs_random.md").read_text(encoding="utf-8")
+    assert f"\n<!-- table -->\n{table.strip()}\n<!-- end -->\n" in page
+    assert (tmp_path / "halving_vs_random.png").read_bytes().startswith(b"\x89PNG")

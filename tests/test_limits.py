@@ -1,15 +1,14 @@
-"""The arithmetic of `benchmarks/limits.py`. What it measures is no test's business."""
+"""`benchmarks/limits.py` runs, and its arithmetic is right. What it measures is no test's business."""
 
+import re
 from importlib import import_module
-from pathlib import Path
 
 import numpy as np
 import pytest
+from scripts import ROOT, number, rows, run, runs
 
 import jaxtune as jt
 from jaxtune.population import Layout
-
-ROOT = Path(__file__).resolve().parent.parent
 
 
 @pytest.fixture
@@ -19,11 +18,28 @@ def script(monkeypatch):
     return import_module
 
 
+@runs("benchmarks/limits.py")
+def test_limits_has_all_its_sections(tmp_path):
+    text = run("benchmarks/limits.py", "--plot", "growth.png", cwd=tmp_path)
+    code = (ROOT / "benchmarks/limits.py").read_text(encoding="utf-8")
+    titles = re.findall(r'": \("(.*)", \w+\),', code)
+    assert re.findall("^### (.*)$", text, re.MULTILINE) == titles
+    assert len(titles) == 7
+    tables = rows(text)
+    growing = {r["growth with"] for r in tables if "growth with" in r}
+    assert growing == {"lanes", "steps", "trials", "rungs", "hyperparameters", "groups"}
+    (count,) = (r for r in tables if r.get("measured") == "programs compiled")
+    one, two = (number(value.split(": ")[1]) for value in count["values, n: value"].split(", "))
+    assert 3 <= one < two <= 2 * one + 3  # each group has programs of its own
+    assert (tmp_path / "growth.png").read_bytes().startswith(b"\x89PNG")
+
+
 @pytest.mark.parametrize("power", [0.5, 1.0, 2.0])
 def test_exponent_is_that_of_the_upper_half(script, power):
     exponent = script("limits_growth").exponent
     points = [(n, max(100.0, 100 * (n / 64) ** power)) for n in (1, 4, 16, 64, 256, 1024, 4096)]  # flat at first
     assert exponent(points) == pytest.approx(power)
+    assert exponent(points[-2:]) == pytest.approx(power)
 
 
 def test_picture_is_written(script, tmp_path):

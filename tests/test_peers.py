@@ -1,19 +1,21 @@
-"""The comparison with peers: its arithmetic, and that the peers which need no extras do the same work."""
+"""The comparison with peers: its arithmetic, and that every peer which is installed does its work."""
 
 import json
-import os
-import subprocess
 import sys
-from importlib import import_module
-from pathlib import Path
+from importlib import import_module, util
+from types import SimpleNamespace
+from unittest import mock
 
 import jax
 import numpy as np
 import pytest
+from scripts import ROOT, run, runs
 
 import jaxtune as jt
 
-BENCHMARKS = Path(__file__).resolve().parent.parent / "benchmarks"
+BENCHMARKS = ROOT / "benchmarks"
+with mock.patch.object(sys, "path", [str(BENCHMARKS), *sys.path]):
+    PEERS = import_module("peers").PEERS
 
 
 @pytest.fixture
@@ -127,22 +129,40 @@ def test_the_loss_is_the_demos(script):
     np.testing.assert_allclose(ours, jt.demos.digits.loss(logits, labels), rtol=1e-5)
 
 
-@pytest.mark.slow
+@runs("benchmarks/peers.py")
 def test_peers_runs_and_goes_on_where_it_was_cut_off(tmp_path):
-    command = [sys.executable, str(BENCHMARKS / "peers.py"), "--quick", "--seeds", "1", "--output", "out.json"]
-    environment = {"JAX_PLATFORMS": "cpu"} | os.environ
-    texts = []
+    saved = []
     for names in ("jaxtune", "jaxtune,hand"):
-        done = subprocess.run(
-            [*command, "--peers", names], capture_output=True, text=True, cwd=tmp_path, env=environment, check=False
-        )
-        assert done.returncode == 0, done.stdout + done.stderr
-        texts.append(done.stderr)
-    assert "jaxtune, seed 0" in texts[0]
-    assert "jaxtune, seed 0" not in texts[1]  # kept
-    saved = json.loads((tmp_path / "out.json").read_text())["records"]
-    assert [r["peer"] for r in saved] == ["jaxtune", "hand"]
-    assert len(saved[1]["losses"]) == 8
-    for r in saved:
-        assert r["warm"]["seconds"] < r["fresh"]["seconds"]
-        assert 0 < r["best"][0] < 2.3  # a network that guesses has log 10
+        run("benchmarks/peers.py", "--seeds", 1, "--output", "out.json", "--peers", names, cwd=tmp_path)
+        saved.append(json.loads((tmp_path / "out.json").read_text())["records"])
+    (first,), (kept, hand) = saved
+    assert kept == first
+    assert (first["peer"], hand["peer"]) == ("jaxtune", "hand")
+    assert len(hand["losses"]) == 8
+    for r in (first, hand):
+        assert_has_searched(r)
+
+
+def assert_has_searched(found):
+    """Whether a record is that of a first and a second search that found a network."""
+    assert found["warm"]["seconds"] < found["fresh"]["seconds"]
+    assert 0 < found["best"][0] < 2.4  # a network that guesses has log 10
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", [name for name in PEERS if name not in ("jaxtune", "hand")])
+def test_every_other_peer_searches(script, name):
+    if util.find_spec(PEERS[name].needs) is None:
+        pytest.skip(f"{PEERS[name].needs} is not installed")
+    saved = {"records": []}
+    options = SimpleNamespace(model="mlp", quick=True, data=None, output=None)
+    script("peers").run(name, 0, options, saved)
+    (found,) = saved["records"]
+    assert found["peer"] == name
+    assert_has_searched(found)
+
+
+def test_every_search_has_a_peer():
+    files = (BENCHMARKS / "searches").glob("*.py")
+    searches = {path.stem for path in files if "\ndef searcher(" in path.read_text(encoding="utf-8")}
+    assert searches == {peer.module for peer in PEERS.values()}
