@@ -123,29 +123,26 @@ class Weights:
         """
         if self.trainable is None:
             return other
-        fixed = set[Any]() if self.moving else self._frozen(params, other)
+        untouched: set[Any] = set()
 
         def step(other: Any) -> None:
             before, changed = flatten_dict(other), flatten_dict(after(other))
-            fixed.update(path for path in self.other if changed.get(path) is before[path])
+            untouched.update(path for path in before if changed.get(path) is before[path])
 
         jax.eval_shape(step, other)
+        frozen = set() if self.moving else self._frozen(params, other)
+        for path in frozen - untouched - self.other.keys():
+            raise ValueError(
+                f"trainable freezes the layer of {_name(path)!r}, but variables has no value for it: give one, or let "
+                "it follow the training data by moving_statistics=True."
+            )
+        fixed = (frozen | untouched) & self.other.keys()
         return unflatten_dict({path: x for path, x in flatten_dict(other).items() if path not in fixed})
 
     def _frozen(self, params: Any, other: Any) -> set[Any]:
         """Paths of the other variables of frozen layers: all parameters of the innermost module that has some are."""
         is_trained = {path: self._is_trained(path, x) for path, x in flatten_dict(params).items()}
-        found = set()
-        for path in flatten_dict(other):
-            if any(_of_module(path, is_trained)):
-                continue
-            if path not in self.other:
-                raise ValueError(
-                    f"trainable freezes the layer of {_name(path)!r}, but variables has no value for it: give one, or "
-                    "let it follow the training data by moving_statistics=True."
-                )
-            found.add(path)
-        return found
+        return {path for path in flatten_dict(other) if not any(_of_module(path, is_trained))}
 
     def merge(self, params: Any, other: Any) -> tuple[Any, Any]:
         """All variables of the model, of those in a state."""

@@ -257,14 +257,15 @@ NORM = {"scale": np.full(8, 1.5, np.float32), "bias": pattern(8)}
 STATS = {"mean": pattern(8), "var": np.full(8, 2.0, np.float32)}
 
 
-def linen_backbone(updates):
+def linen_backbone(updates, **options):
     variables = {"params": {**PARAMS, "norm": NORM}, "batch_stats": {"norm": STATS}}
-    return supervised(Backbone(updates), variables=variables, trainable=only_head)
+    return supervised(Backbone(updates), variables=variables, trainable=only_head, **options)
 
 
-def nnx_backbone(updates):
+def nnx_backbone(updates, **options):
     variables = {"params": {**PARAMS, "norm": NORM}, "other": {"norm": STATS}}
-    return supervised(lambda hp, rngs: NnxBackbone(updates, rngs), variables=variables, trainable=only_head)
+    model = lambda hp, rngs: NnxBackbone(updates, rngs)  # noqa: E731 - one line
+    return supervised(model, variables=variables, trainable=only_head, **options)
 
 
 def stats_of(variables):
@@ -290,7 +291,7 @@ def test_statistics_that_a_step_does_not_update_are_shared(make):
 
 @pytest.mark.parametrize("make", [linen_backbone, nnx_backbone])
 def test_statistics_that_a_step_updates_are_each_lanes_own(make):
-    task = make(updates=True)
+    task = make(updates=True, moving_statistics=True)
     state = started(task)
     assert len(jax.tree.leaves(state["other"])) == 2
     after = task.evaluate.variables_of(stepped(task, state))
@@ -299,6 +300,13 @@ def test_statistics_that_a_step_updates_are_each_lanes_own(make):
     np.testing.assert_allclose(
         stats_of(after)["mean"], 0.9 * STATS["mean"] + 0.1 * hidden.mean(0), rtol=1e-4, atol=1e-5
     )
+
+
+@pytest.mark.parametrize("make", [linen_backbone, nnx_backbone])
+def test_statistics_of_frozen_layers_stay_though_a_step_would_update_them(make):
+    task = make(updates=True)
+    assert not jax.tree.leaves(started(task)["other"])
+    equal(stats_of(task.evaluate.variables_of(stepped(task, started(task)))), STATS)
 
 
 def test_statistics_that_are_not_given_stay_in_the_state():
