@@ -248,7 +248,7 @@ def train_lanes(task, space, hp, num_steps=3):
         def step(state, x):
             count, batch = x[0], jax.tree.map(lambda leaf: jnp.asarray(leaf)[x[1]], task.train)
             key, given = jax.random.fold_in(keys(STEP), count), Extras(count, jnp.int32(num_steps), None)
-            state, info = lanes(functions.step, key, state, batch, hp, given)
+            state, info, _ = lanes(functions.step, key, state, batch, hp, given)
             return state, info["loss"]
 
         given = Extras(jnp.int32(0), jnp.int32(num_steps), None)
