@@ -103,8 +103,8 @@ def test_functions_of_a_group_hold_its_options():
         evaluate=lambda key, state, data, hp: {"loss": jnp.sum(state)},
     )
     problem = resolve(sized, Space.of({"width": jt.Choice((3, 7))}), "loss", None)
-    assert problem.functions({"width": 0}).state.shape == (3,)
-    assert problem.functions({"width": 1}).state.shape == (7,)
+    assert problem.functions({"width": 0}).state[0].shape == (3,)
+    assert problem.functions({"width": 1}).state[0].shape == (7,)
 
 
 # The options of one hyperparameter may decide whether others are read.

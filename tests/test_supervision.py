@@ -935,5 +935,5 @@ def test_calling_supervised_again_compiles_nothing(compiled):
     assert compiled
     compiled.clear()
     other = tuple(part[::-1].copy() for part in TRAIN_SPLIT)
-    tune(supervised(lambda hp: nn.Dense(3), train=other), space, scheduler=jt.FullBudget(2, 10), seed=1)
+    tune(supervised(lambda hp: nn.Dense(3), train=other), space, scheduler=scheduler, seed=1)
     assert not compiled
