@@ -53,7 +53,7 @@ def decide(
     space: Space,
     mode: str,
     exploit: Exploit | None,
-    dead: tuple[str, ...],
+    dead: tuple[str, ...] = (),
 ) -> Decision:
     """Ranks each bracket and applies a row of the plan.
 
