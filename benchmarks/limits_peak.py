@@ -161,7 +161,7 @@ def affine(quick):
     models, unit, rounds = (("MLP 64",), 5, 2) if quick else (tuple(MODELS), 20, 5)
     times, fits = [], []
     for name in models:
-        records = _timed(name, unit, rounds, most=16 if quick else COUNTS[name])
+        records = _timed(name, unit, rounds, most=8 if quick else COUNTS[name])
         times += [(name, r["lanes"], r["width"], _us(r), _us_per_lane(r)) for r in records]
         line = fit(records, "jaxtune")
         cells = f"{1e6 * line['a']:,.3g}", f"{1e6 * line['b']:,.3g}", f"{line['r_squared']:.4f}"
