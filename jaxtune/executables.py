@@ -38,6 +38,7 @@ class Executables:
     def __init__(self, max_programs: int = MAX_PROGRAMS, max_bytes: int = MAX_BYTES) -> None:
         self.max_programs, self.max_bytes = max_programs, max_bytes
         self._futures: dict[Hashable, Future] = {}
+        self._sizes: dict[Hashable, int] = {}  # of those that are compiled: asking takes milliseconds
         self._lock = threading.Lock()
 
     def find(self, key: Hashable) -> Future | None:
@@ -58,6 +59,7 @@ class Executables:
             future = COMPILERS.submit(lowered.compile)
         with self._lock:
             self._futures[key] = future
+            self._sizes.pop(key, None)  # of an earlier program that failed
             self._drop()
         return future
 
@@ -65,12 +67,17 @@ class Executables:
         """Forgets all programs."""
         with self._lock:
             self._futures.clear()
+            self._sizes.clear()
 
     def __len__(self) -> int:
         return len(self._futures)
 
     def _drop(self) -> None:
-        sizes = {key: _code_bytes(future) for key, future in self._futures.items()}
+        for key, future in self._futures.items():
+            if key not in self._sizes and future.done():
+                self._sizes[key] = _code_bytes(future)
+        self._sizes = {key: size for key, size in self._sizes.items() if key in self._futures}
+        sizes = {key: self._sizes.get(key, 0) for key in self._futures}
         total, most = sum(sizes.values()), self.max_programs
         if _is_crowded():
             most = min(most, len(sizes) // 2)
@@ -173,8 +180,8 @@ def _failed(future: Future) -> bool:
 
 
 def _code_bytes(future: Future) -> int:
-    """Bytes of machine code; 0 as long as nobody knows."""
-    if not future.done() or _failed(future):
+    """Bytes of machine code of what is compiled; 0 where nobody knows."""
+    if _failed(future):
         return 0
     analysis = future.result().memory_analysis()
     return 0 if analysis is None else analysis.generated_code_size_in_bytes
