@@ -10,6 +10,7 @@ import threading
 from collections.abc import Callable, Hashable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,30 @@ _MAPS, _MAX_MAPS = Path("/proc/self/maps"), Path("/proc/sys/vm/max_map_count")
 _MAPS_SHARE = 0.4  # of the mappings that a process may have: at the limit it dies, and others need some too
 
 
+@dataclass(frozen=True)
+class Program:
+    """A compiled program.
+
+    Attributes:
+        call: What calls it.
+        code_bytes: Of its machine code; 0 where the backend doesn't tell.
+        scratch_bytes: Of its intermediate values on each device.
+    """
+
+    call: Callable[..., Any]
+    code_bytes: int
+    scratch_bytes: int
+
+    @classmethod
+    def of(cls, lowered: Any) -> "Program":
+        """Compiles a lowered program."""
+        compiled = lowered.compile()
+        analysis = compiled.memory_analysis()  # asked for once: it takes milliseconds
+        if analysis is None:
+            return cls(compiled, 0, 0)
+        return cls(compiled, analysis.generated_code_size_in_bytes, analysis.temp_size_in_bytes)
+
+
 class Executables:
     """Futures of compiled programs by what they are, least recently used first.
 
@@ -38,7 +63,6 @@ class Executables:
     def __init__(self, max_programs: int = MAX_PROGRAMS, max_bytes: int = MAX_BYTES) -> None:
         self.max_programs, self.max_bytes = max_programs, max_bytes
         self._futures: dict[Hashable, Future] = {}
-        self._sizes: dict[Hashable, int] = {}  # of those that are compiled: asking takes milliseconds
         self._lock = threading.Lock()
 
     def find(self, key: Hashable) -> Future | None:
@@ -54,12 +78,11 @@ class Executables:
         """Compiles a lowered program, in another thread or here; drops the least recently used that are too many."""
         future: Future = Future()
         if here:
-            future.set_result(lowered.compile())
+            future.set_result(Program.of(lowered))
         else:
-            future = COMPILERS.submit(lowered.compile)
+            future = COMPILERS.submit(Program.of, lowered)
         with self._lock:
             self._futures[key] = future
-            self._sizes.pop(key, None)  # of an earlier program that failed
             self._drop()
         return future
 
@@ -67,17 +90,12 @@ class Executables:
         """Forgets all programs."""
         with self._lock:
             self._futures.clear()
-            self._sizes.clear()
 
     def __len__(self) -> int:
         return len(self._futures)
 
     def _drop(self) -> None:
-        for key, future in self._futures.items():
-            if key not in self._sizes and future.done():
-                self._sizes[key] = _code_bytes(future)
-        self._sizes = {key: size for key, size in self._sizes.items() if key in self._futures}
-        sizes = {key: self._sizes.get(key, 0) for key in self._futures}
+        sizes = {key: _code_bytes(future) for key, future in self._futures.items()}
         total, most = sum(sizes.values()), self.max_programs
         if _is_crowded():
             most = min(most, len(sizes) // 2)
@@ -156,7 +174,7 @@ class Jitted:
         tree = jax.tree.structure(out)
 
         def run(*args: Any) -> Any:
-            return jax.tree.unflatten(tree, future.result()(closed.consts, jax.tree.leaves(args)))
+            return jax.tree.unflatten(tree, future.result().call(closed.consts, jax.tree.leaves(args)))
 
         return run
 
@@ -180,11 +198,7 @@ def _failed(future: Future) -> bool:
 
 
 def _code_bytes(future: Future) -> int:
-    """Bytes of machine code of what is compiled; 0 where nobody knows."""
-    if _failed(future):
-        return 0
-    analysis = future.result().memory_analysis()
-    return 0 if analysis is None else analysis.generated_code_size_in_bytes
+    return future.result().code_bytes if future.done() and not _failed(future) else 0
 
 
 def _is_crowded() -> bool:

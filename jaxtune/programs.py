@@ -123,9 +123,9 @@ class Programs:
         return self.host.call(self._get(name, *layouts), *placed)
 
     def _get(self, name: str, *layouts: Layout) -> Any:
-        executable = self.host.compiled_program(self._start(name, *layouts))
-        check_scratch(layouts[0].mesh, executable.memory_analysis().temp_size_in_bytes)
-        return executable
+        program = self.host.compiled_program(self._start(name, *layouts))
+        check_scratch(layouts[0].mesh, program.scratch_bytes)
+        return program.call
 
     def _find(self, name: str, layouts: Sequence[Layout]) -> Future | None:
         key = self._key(name, layouts)

@@ -184,7 +184,7 @@ class Result:
         given = best.best_step if steps is None else steps
         course = best.course(given)
         told = total if steps is None else steps
-        trained = winner.retrained(winner.retrain(course, told, replicates), given, told)
+        trained = winner.retrained(winner.retrain(course, told, replicates), replicates, given, told)
 
         def test() -> dict[str, np.ndarray]:
             if winner.task.test is None:

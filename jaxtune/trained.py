@@ -32,6 +32,7 @@ class Trained:
         order: All names, in the order of the user's space.
         hp: name -> value of its traced hyperparameters.
         key: Of the study's training.
+        replicates: R / F.
         num_folds: F.
         states: Leaves [R, ...] on the host.
         updates: Made by these weights.
@@ -44,6 +45,7 @@ class Trained:
     order: tuple[str, ...]
     hp: Mapping[str, Any]
     key: jax.Array
+    replicates: int
     num_folds: int
     states: Any
     updates: int
@@ -60,7 +62,7 @@ class Trained:
     @property
     def num_runs(self) -> int:
         """R."""
-        return len(jax.tree.leaves(self.states)[0])
+        return self.replicates * self.num_folds
 
     def state(self, run: int) -> Any:
         """The state of one run."""
@@ -116,7 +118,7 @@ class Trained:
     def _runs(self, replicate: int | None) -> list[int]:
         if replicate is None:
             return list(range(self.num_runs))
-        checks.check_whole("replicate", replicate, low=0, high=self.num_runs // self.num_folds - 1)
+        checks.check_whole("replicate", replicate, low=0, high=self.replicates - 1)
         return [replicate * self.num_folds + fold for fold in range(self.num_folds)]
 
     def _outputs(self, run: int, inputs: Any) -> Any:

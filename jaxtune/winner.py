@@ -73,10 +73,11 @@ class Winner:
     @cached_property
     def trained(self) -> Trained:
         """Its weights."""
-        return self._trained(self.states, self.setting.folds, self.step, self.setting.plan.steps, self._stats)
+        runs = self.setting.replicates, self.setting.folds
+        return self._trained(self.states, runs, self.step, self.setting.plan.steps, self._stats)
 
     def _trained(
-        self, states: Any, num_folds: int, step: int, total_steps: int, stats_of: Callable[[int], Any]
+        self, states: Any, runs: tuple[int, int], step: int, total_steps: int, stats_of: Callable[[int], Any]
     ) -> Trained:
         space, pace = self.setting.problem.space, self.setting.pace(self.indices)
         return Trained(
@@ -85,7 +86,8 @@ class Winner:
             order=tuple(space.active(self.indices)),
             hp=self.hp,
             key=self.setting.key,
-            num_folds=num_folds,
+            replicates=runs[0],
+            num_folds=runs[1],
             states=states,
             updates=pace.updates(step),
             total_updates=pace.updates(total_steps),
@@ -155,11 +157,11 @@ class Winner:
             parts.append(replace(group, programs=programs).alone(stages))
         return jax.tree.map(lambda *xs: np.concatenate(xs)[:replicates], *parts)
 
-    def retrained(self, states: Any, step: int, total_steps: int) -> Trained:
+    def retrained(self, states: Any, replicates: int, step: int, total_steps: int) -> Trained:
         """States that were trained on all other data than those for testing."""
         prepare = self.task.prepare
         stats = None if prepare is None else Jitted(prepare)(pooled(self.task))
-        return self._trained(states, 1, step, total_steps, lambda fold: stats)
+        return self._trained(states, (replicates, 1), step, total_steps, lambda fold: stats)
 
     def tested(self, trained: Trained) -> dict[str, np.ndarray]:
         """Name -> [R] on the test data, of weights trained anew."""

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import jax
 import numpy as np
@@ -10,7 +11,6 @@ from toys import NET, NET_SPACE, ONE, tune
 
 import jaxtune as jt
 from jaxtune import measured, planner
-from jaxtune.functions import Functions
 
 SCHEDULER = jt.SuccessiveHalving(16, min_steps=4, max_steps=16, eta=4)
 
@@ -160,7 +160,7 @@ def test_keys_tell_tasks_and_devices_apart():
             return (w @ w[:, :width]).sum()
 
         jaxpr = jax.make_jaxpr(step)(np.ones((4, 4), np.float32)).jaxpr
-        functions = Functions(None, type("Step", (), {"jaxpr": jaxpr}), None, None)
+        functions = SimpleNamespace(step=SimpleNamespace(jaxpr=jaxpr))
         return measured.key_of(functions, jt.Placement(devices=jax.devices()[:devices]).mesh(), start)
 
     assert key(2, 1) == key(2, 1)

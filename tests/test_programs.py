@@ -198,7 +198,7 @@ def test_closed_over_arrays_are_arguments_and_no_constants(kind, compiled):
     task = DESCENT.replace(step=step)
     tune(task, DESCENT_SPACE, scheduler=jt.FullBudget(trials=4, steps=10))
     futures = executables.EXECUTABLES._futures
-    programs = {key[0]: future.result() for key, future in futures.items() if isinstance(key[0], str)}
+    programs = {key[0]: future.result().call for key, future in futures.items() if isinstance(key[0], str)}
     assert set(programs) == {"spawn", "advance", "evaluate"}
     for program in programs.values():
         shapes = re.findall(r"= \w+\[([\d,]+)\]\S* constant\(", program.as_text())
