@@ -1,4 +1,8 @@
-"""Eight CPU devices for every test, so that meshes of 1, 2 and 8 can be compared; caches in a folder of their own."""
+"""Eight CPU devices for every test, so that meshes of 1, 2 and 8 can be compared; caches in a folder of their own.
+
+Most of a test's time is XLA's, for programs that run for milliseconds: they are compiled with less effort, in nearly
+half the time. What must hold to the last bit is tested with the usual effort too, see test_usual_effort.py.
+"""
 
 import atexit
 import gc
@@ -18,6 +22,9 @@ if "PYTEST_XDIST_WORKER" not in os.environ:  # workers inherit these from the fi
 import jax
 import pytest
 
+if jax.__version__.startswith("0.10."):  # XLA has other flags later, and ends the process for one that it doesn't know
+    os.environ.setdefault("XLA_FLAGS", "--xla_cpu_use_fusion_emitters=false --xla_backend_optimization_level=1")
+
 from jaxtune import executables, programs
 from jaxtune.executables import EXECUTABLES, Executables
 from jaxtune.programs import Programs
@@ -30,6 +37,11 @@ jax.config.update("jax_num_cpu_devices", 8)
 _MAPS = Path("/proc/self/maps")
 _MOST_MAPS = 25_000  # the kernel allows 65,530 by default; beyond them a compiler crashes
 _tests_done = itertools.count(1)
+
+
+def pytest_collection_finish():
+    """Spares the garbage collector what stays: all modules."""
+    gc.freeze()
 
 
 def pytest_runtest_teardown():

@@ -1,0 +1,25 @@
+"""What holds to the last bit also holds for programs that are compiled as users compile them, see conftest.py."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+EXACT = {
+    "test_convolutions.py": "test_a_search_finds_the_same_as_with_native_convolutions",
+    "test_population.py": "test_number_of_devices_changes_no_trial",
+    "test_recovery.py": "test_a_search_goes_on_with_fewer_lanes",
+    "test_searching.py": "test_equals_tune_to_the_last_bit",
+    "test_supervision.py": "test_every_trial_equals_a_plain_optax_loop",
+}
+
+
+@pytest.mark.slow
+def test_exact_tests_pass_with_the_usual_effort():
+    here = Path(__file__).parent
+    tests = [f"{here / file}::{name}" for file, name in EXACT.items()]
+    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-p", "no:xdist", *tests]
+    done = subprocess.run(command, capture_output=True, text=True, env=os.environ | {"XLA_FLAGS": ""}, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
