@@ -119,10 +119,10 @@ class Host:
 @contextmanager
 def interrupts(host: Host) -> Iterator[None]:
     """Turns the first Ctrl-C into the host's wish to end the search; the second one raises as ever."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
     before = signal.getsignal(signal.SIGINT)
+    if threading.current_thread() is not threading.main_thread() or before == signal.SIG_IGN:
+        yield  # a job in the background goes on ignoring it
+        return
 
     def handler(number: int, frame: FrameType | None) -> None:
         host.interrupt()

@@ -31,6 +31,9 @@ class Nested:
         standard_error: name -> standard error of that mean; NaN for one split.
         results: one Result per split.
         winners: what was tested of each split: its best trial, or its refit; both have `predict`.
+        num_splits: how many splits there are: more than S if the searches were stopped early.
+        interrupted: the result so far of the search that was stopped early (Ctrl-C or a callback), or whose refit
+            was; it counts in no score. Else None.
     """
 
     scores: dict[str, np.ndarray]
@@ -38,6 +41,8 @@ class Nested:
     standard_error: dict[str, float] = field(init=False)
     results: list[Result] = field(repr=False)
     winners: list[Trial | Refit] = field(repr=False)
+    num_splits: int
+    interrupted: Result | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "mean", {name: float(np.mean(x)) for name, x in self.scores.items()})
@@ -46,7 +51,10 @@ class Nested:
 
     def __str__(self) -> str:
         each = ", ".join(f"{name} {with_error(self.mean[name], self.standard_error[name])}" for name in self.mean)
-        return f"Nested: {len(self.results)} splits, test {each}"
+        count = len(self.results)
+        if count == self.num_splits:
+            return f"Nested: {count} splits, test {each}"
+        return f"Nested: interrupted after {count} of {self.num_splits} splits" + (f"; theirs: test {each}" if count else "")
 
 
 def nested(
@@ -77,11 +85,13 @@ def nested(
         search: Further arguments of `tune`: scheduler, metric, mode, folds, keep and so on.
 
     Returns:
-        The test metrics of all splits, and the searches.
+        The test metrics of all splits, and the searches. After Ctrl-C, or when a callback ended a search, those of the
+        splits that were whole by then, see `Nested.interrupted`.
 
     Raises:
         ValueError: The splits don't fit the data or each other, or an argument has a wrong value.
         TypeError: `splits` is neither a number nor pairs.
+        KeyboardInterrupt: Ctrl-C before the first evaluation of the first split, or pressed twice there.
 
     Example:
         >>> import flax.linen as nn, numpy as np, optax
@@ -108,15 +118,29 @@ def nested(
     outer = _outer(task, splits, seed)
     if validation is not None:
         _check_share(validation, len(outer[0].train))
-    results, winners, scores = [], list[Trial | Refit](), []
-    for number, fold in enumerate(outer):
-        result = tune(_task_of(task, fold, validation, seed + number), space, seed=seed, **search)
-        again = None if refit is None else result.refit(replicates=refit)
-        results.append(result)
-        winners.append(again or result.best)
-        scores.append((again or result).test())
-    names = [name for name in scores[0] if name in results[0].history.metrics]  # without standard errors
-    return Nested({name: np.array([score[name] for score in scores]) for name in names}, results, winners)
+    whole, cut = list[tuple[Result, Trial | Refit, dict[str, float]]](), None
+    try:
+        for number, fold in enumerate(outer):
+            cut = tune(_task_of(task, fold, validation, seed + number), space, seed=seed, **search)
+            if cut.interrupted:
+                break
+            whole.append(_tested(cut, refit))
+            cut = None
+    except KeyboardInterrupt:
+        if not whole and cut is None:
+            raise
+    results, winners, tests = map(list, zip(*whole, strict=True)) if whole else ([], [], [])
+    names = [name for name in tests[0] if name in results[0].history.metrics] if whole else []  # no standard errors
+    scores = {name: np.array([test[name] for test in tests]) for name in names}
+    return Nested(scores, results, winners, num_splits=len(outer), interrupted=cut)
+
+
+def _tested(result: Result, refit: int | None) -> tuple[Result, Trial | Refit, dict[str, float]]:
+    """A split's search, its winner, and the winner's test metrics."""
+    if refit is None:
+        return result, result.best, result.test()
+    again = result.refit(replicates=refit)
+    return result, again, again.test()
 
 
 def _outer(task: Task, splits: Any, seed: int) -> Sequence[Fold]:

@@ -191,10 +191,8 @@ def _untraceable(traces: Traces, task: Task, space: Space, undecided: set[str]) 
         if sum(index > 0 for index in indices.values()) > 1 or _failure(_trace, traces, task, space, indices) is None:
             continue
         _check_concrete(task, space, indices)
-        active = {key: name for name, key in _traced_names(space, indices).items() if key in undecided}
-        found = {
-            key for key, name in active.items() if _failure(_trace_only, task, space, indices, (name,)) is not None
-        }
+        active = {name: key for name, key in _traced_names(space, indices).items() if key in undecided}
+        found = {active[name] for name in _faulty(task, space, indices, tuple(active))}
         if found:
             return found
     return set()
@@ -219,11 +217,22 @@ def _traced(traces: Traces, task: Task, space: Space, indices: Mapping[str, int]
     except Exception as error:
         failure = error
     _check_concrete(task, space, indices)
-    for name, key in _traced_names(space, indices).items():
-        cause = _failure(_trace_only, task, space, indices, (name,))
-        if cause is not None:
-            raise explain(name, f"hp[{name!r}]", space.domain(key).num_options, cause) from cause
+    names = _traced_names(space, indices)
+    for name, cause in _faulty(task, space, indices, tuple(names)).items():
+        raise explain(name, f"hp[{name!r}]", space.domain(names[name]).num_options, cause) from cause
     raise failure
+
+
+def _faulty(task: Task, space: Space, indices: Mapping[str, int], names: tuple[str, ...]) -> dict[str, Exception]:
+    """Those of some hyperparameters that can't be arrays, each with what comes of it.
+
+    Few ever are, so they are looked for by halves: one trace tells that a whole half is innocent.
+    """
+    cause = _failure(_trace_only, task, space, indices, names) if names else None
+    if cause is None or len(names) == 1:
+        return {} if cause is None else {names[0]: cause}
+    half = len(names) // 2
+    return {k: v for part in (names[:half], names[half:]) for k, v in _faulty(task, space, indices, part).items()}
 
 
 def _trace_only(

@@ -126,7 +126,7 @@ class Result:
         Raises:
             ValueError: the task has no test data, there is no best trial, or its weights are gone.
         """
-        return with_errors(self._look_at_test(self._testable("test()")))
+        return with_errors(self._look_at_test(self._testable("test()")), self.num_folds)
 
     def _look_at_test(self, winner: Any) -> dict[str, np.ndarray]:
         self._tested = winner.metrics("test")
@@ -150,14 +150,15 @@ class Result:
             test=tested[self.metric],
             errors={split: winner.sampling_error(split)[self.metric] for split in ("validation", "test")},
             candidates=self._candidates(),
+            num_folds=self.num_folds or 1,
         )
 
     def _candidates(self) -> np.ndarray:
-        """Values that the best one was picked from: one per healthy trial and, of checkpoints, all of the winner's."""
-        values = np.array([trial.metrics[self.metric] for trial in self.trials])
-        first = self._order[0]
+        """Values that the best one was picked from: one per healthy trial or, of checkpoints, all evaluations."""
         if self.winner.setting.keeps_best:
-            values = np.append(values, np.delete(self.history.mean(self.metric)[:, first], self.history.kept[first]))
+            values = self.history.mean(self.metric)[:, ~self.history.failed]
+        else:
+            values = np.array([trial.metrics[self.metric] for trial in self.trials])
         return values[np.isfinite(values)]
 
     def refit(self, steps: int | None = None, replicates: int = 1) -> Refit:
@@ -394,7 +395,7 @@ class Result:
         else:
             lines.append(f"  best: none, no trial has a finite {self.metric}")
         if self._tested is not None:
-            tested = with_errors(self._tested)
+            tested = with_errors(self._tested, self.num_folds)
             text = with_error(tested[self.metric], tested.get(f"{self.metric}_se", math.nan))
             lines.append(f"  test: {self.metric} {text} (looked at {self.num_tests}x)")
         if self.timing:

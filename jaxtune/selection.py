@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from jaxtune.domains.numeric import draw_units
 from jaxtune.executables import Jitted
 from jaxtune.schedulers.plan import Exploit
 from jaxtune.space import Space
@@ -104,7 +105,7 @@ def _exploit(
     copied = jnp.clip((sizes * exploit.quantile).astype(jnp.int32), 1, sizes // 2)
     donors = jnp.minimum(copied, num_healthy)[bracket]
     losers = (rank >= (sizes - copied)[bracket]) | ~healthy
-    draw = jax.random.uniform(_noise_key(key, generation, "exploit"), rank.shape, jnp.float32)
+    draw = draw_units(_noise_key(key, generation, "exploit"), rank.shape)
     pick = jnp.minimum((draw * donors).astype(jnp.int32), donors - 1)
     donor = ranked[jnp.maximum(first[bracket] + pick, 0)]
     return jnp.where(losers & (rank >= donors) & (donors > 0), donor, trial)
@@ -120,7 +121,7 @@ def _explore(
         if name in space.static or name in dead:
             columns.append(at)
             continue
-        noise = jax.random.uniform(_noise_key(key, generation, name), (3, at.shape[0]), jnp.float32)
+        noise = draw_units(_noise_key(key, generation, name), (3, at.shape[0]))
         size = max(exploit.perturbation, 1.0 / domain.num_options if domain.num_options else 0.0)
         # Options without an order have no neighbours: another one is as good as any.
         moved = _bounce(at, jnp.where(noise[0] < 0.5, -size, size)) if domain.ordered else noise[2]
@@ -148,7 +149,7 @@ def _ensure_change(
         return after  # a continuous value always moves
     old, new = space.decode(before), space.decode(after)
     stuck = jnp.all(jnp.stack([old[name] == new[name] for _, name, _ in traced]), axis=0)
-    draw = jax.random.uniform(_noise_key(key, generation, "change"), (2, before.shape[0]), jnp.float32)
+    draw = draw_units(_noise_key(key, generation, "change"), (2, before.shape[0]))
     chosen = jnp.minimum((draw[0] * len(discrete)).astype(jnp.int32), len(discrete) - 1)
     for number, (i, _, domain) in enumerate(discrete):
         n = domain.num_options or 0

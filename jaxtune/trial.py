@@ -230,7 +230,7 @@ def make_trials(
     kept = {name: history.at_kept(name) for name in history.metrics}  # [T, R]
     with np.errstate(invalid="ignore"):
         mean = {name: values.mean(axis=1) for name, values in kept.items()}
-        error = {name: standard_error(values) for name, values in kept.items()}
+        error = {name: standard_error(values, num_folds) for name, values in kept.items()}
     shape = (-1,) if num_folds is None else (-1, num_folds)
     status = statuses(history, interrupted)
 
@@ -317,18 +317,28 @@ def _like(initial: Any, value: Any) -> Any:
     return int(value) if np.issubdtype(np.asarray(value).dtype, np.integer) else float(str(np.float32(value)))
 
 
-def with_errors(values: Mapping[str, np.ndarray]) -> dict[str, float]:
+def with_errors(values: Mapping[str, np.ndarray], num_folds: int | None = None) -> dict[str, float]:
     """The mean of each metric's values [R] under its name and, of several, its standard error under `<name>_se`.
 
     Where a metric has that name itself, the error is `error_<name>_se`.
     """
     means = {name: float(np.mean(v, dtype=np.float64)) for name, v in values.items()}
-    errors = {f"{name}_se": float(standard_error(v)) for name, v in values.items() if len(v) > 1}
+    errors = {f"{name}_se": float(standard_error(v, num_folds)) for name, v in values.items() if len(v) > 1}
     return means | {f"error_{name}" if name in means else name: error for name, error in errors.items()}
 
 
-def standard_error(values: np.ndarray) -> np.ndarray:
-    """Standard error of the mean over the last axis; NaN for a single value."""
+def standard_error(values: np.ndarray, num_folds: int | None = None) -> np.ndarray:
+    """Standard error of the mean over the last axis; NaN for a single value.
+
+    Replicates of a fold share its data, so that they tell no more about the choice of examples than one of them: the
+    values of a cross-validation count as one for each fold, the mean over its replicates.
+
+    Args:
+        values: [..., R], replicate by replicate.
+        num_folds: F of a cross-validation.
+    """
+    if num_folds is not None:
+        values = values.reshape(*values.shape[:-1], -1, num_folds).mean(axis=-2)
     num = values.shape[-1]
     if num < 2:
         return np.full(values.shape[:-1], np.nan)

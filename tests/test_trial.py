@@ -9,6 +9,7 @@ import numpy as np
 import optax
 import pytest
 from histories import NAN, halving, make_history, pbt
+from scipy import stats
 
 import jaxtune.trial
 from jaxtune.result import Result
@@ -59,6 +60,17 @@ def test_divergence_after_the_last_evaluation_hides_the_value():
     trial = make_result(history).trials[1]
     assert math.isnan(trial.metrics["accuracy"])
     assert (trial.steps, trial.status) == (15, "diverged at step 15")
+
+
+@pytest.mark.parametrize("replicates", [1, 5, 20])
+def test_standard_errors_of_folds_cover_the_truth(replicates):
+    """Student's intervals of 95 % from five folds whose replicates share their data."""
+    rng = np.random.default_rng(0)
+    folds = rng.normal(size=(4000, 1, 5))
+    values = (folds + 0.1 * rng.normal(size=(4000, replicates, 5))).reshape(4000, -1)
+    error = jaxtune.trial.standard_error(values, num_folds=5)
+    covered = np.abs(values.mean(axis=1)) < stats.t.ppf(0.975, 4) * error
+    assert covered.mean() == pytest.approx(0.95, abs=0.015)
 
 
 def test_replicates_mean_and_standard_error():

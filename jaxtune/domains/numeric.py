@@ -15,6 +15,11 @@ from jaxtune.options import FLOAT32_MAX
 MAX_CELLS = 2**24  # a float32 unit names no more
 
 
+def draw_units(key: jax.Array, shape: tuple[int, ...]) -> jax.Array:
+    """Float32 in [0, 1), every multiple of 2**-24 alike; `jax.random.uniform` draws every second one only."""
+    return (jax.random.bits(key, shape, jnp.uint32) >> 8).astype(jnp.float32) * jnp.float32(1 / MAX_CELLS)
+
+
 def set_fields(domain: Any, **values: Any) -> None:
     """Sets fields of a frozen dataclass, in its `__post_init__`."""
     for name, value in values.items():

@@ -34,7 +34,7 @@ class OverfitCheck:
     """What an overfitting check found.
 
     Attributes:
-        verdict: "passes", "too slow" or "cannot"; see `overfit_check`.
+        verdict: "passes", "too slow", "cannot" or "interrupted"; see `overfit_check`.
         reason: the verdict as a sentence, with what to do about it.
         metric: the loss that was watched.
         initial: its value at step 0, on the same examples.
@@ -113,6 +113,7 @@ def overfit_check(
     | passes | reaches 1 % of the loss at step 0 |
     | too slow | does not, but in the second half of the steps it still fell by 5 % or more |
     | cannot | does not, and has come to rest; or never moved; or all trials diverged |
+    | interrupted | did not by the time of a Ctrl-C |
 
     The thresholds presume a loss whose least value is 0. Standardise the targets of a regression first: with a mean
     far from 0 the initial loss is so large that learning the mean alone would pass. Label smoothing, penalties
@@ -204,6 +205,8 @@ def _judged(task: Task, result: Result) -> OverfitCheck:
             f"is {initial:.4g} at step 0: name another metric."
         )
     verdict, reason = _verdict(values, best, initial, result.metric)
+    if result.interrupted and verdict != "passes" and not np.isnan(values).all():
+        verdict, reason = "interrupted", _cut(result, float(lowest[best]), initial)
     return OverfitCheck(
         verdict=verdict,
         reason=reason,
@@ -214,6 +217,14 @@ def _judged(task: Task, result: Result) -> OverfitCheck:
         curve=values[best],
         hparams=result.history.hparams[best] if np.isfinite(lowest[best]) else {},
         result=result,
+    )
+
+
+def _cut(result: Result, lowest: float, initial: float) -> str:
+    step, end = result.history.step[-1], np.max(result.history.total_steps)
+    return (
+        f"Stopped at step {step} of {end}, with a {result.metric} of {lowest:.4g}, {100 * lowest / initial:.2g} % of the "
+        "initial one: too early for a verdict."
     )
 
 

@@ -59,6 +59,11 @@ class RangeTest:
     suggestion: LogUniform
     result: Result = field(repr=False)
 
+    @property
+    def interrupted(self) -> bool:
+        """Whether the sweep was stopped early (Ctrl-C): it ends with the last learning rate that all lanes reached."""
+        return self.result.interrupted
+
     def plot(self, ax: Any = None) -> Any:
         """Draws the loss of every lane against the learning rate, with the range suggested.
 
@@ -87,9 +92,10 @@ class RangeTest:
         if count:
             end = f"diverges at {short(self.divergence)} ({count} of {total} lanes did)"
         else:
-            end = f"no lane diverged up to {short(self.divergence)}: a sweep with a larger high would tell more"
+            more = "the whole sweep" if self.interrupted else "a sweep with a larger high"
+            end = f"no lane diverged up to {short(self.divergence)}: {more} would tell more"
         return (
-            f"RangeTest of {self.name!r} from {low} to {high}, {total} lanes\n"
+            f"RangeTest of {self.name!r} from {low} to {high}, {total} lanes{', interrupted' * self.interrupted}\n"
             f"  falls fastest at {short(self.steepest)}, {end}\n"
             f"  search LogUniform({short(self.suggestion.low)}, {short(self.suggestion.high)})"
         )
@@ -141,6 +147,7 @@ def lr_range_test(
 
     Returns:
         Learning rates, losses, the rates of steepest descent and divergence, and a `LogUniform`. See `RangeTest`.
+        After Ctrl-C, what the sweep tells up to the learning rate that it reached.
 
     Raises:
         TypeError: An argument has the wrong type; before anything compiles.
@@ -178,10 +185,20 @@ def lr_range_test(
         placement=placement,
         progress=progress,
     )
-    losses = result.curves("train_loss")["train_loss"]  # [T, E]
-    middles = result.history.step - 0.5 * (every + 1)
-    learning_rates = sweep.low * (sweep.high / sweep.low) ** (middles / (scheduler.steps - 1))
+    history = result.history
+    reached = history.steps[history.diverged < 0].min(initial=history.step[-1]) if result.interrupted else steps
+    seen = history.step <= max(reached, history.step[0])
+    losses = result.curves("train_loss")["train_loss"][:, seen]  # [T, E]
+    steps = history.step[seen]
+    learning_rates = _rates(sweep, steps - 0.5 * (every + 1), scheduler.steps)
+    if result.interrupted:
+        sweep = LogUniform(sweep.low, float(_rates(sweep, steps[-1] - 1, scheduler.steps)))
     return _found(name, learning_rates, losses, result, sweep)
+
+
+def _rates(sweep: LogUniform, steps: Any, total: int) -> Any:
+    """Learning rates of a sweep at given steps, counted from 0."""
+    return sweep.low * (sweep.high / sweep.low) ** (steps / (total - 1))
 
 
 # The task whose learning rate grows.
@@ -238,7 +255,7 @@ def _found(name: str, learning_rates: np.ndarray, losses: np.ndarray, result: Re
     diverged = np.array([end is not None for _, end in lanes])
     divergence = np.array([sweep.high if end is None else learning_rates[end] for _, end in lanes])
     if np.isnan(steepest).all():
-        raise ValueError(_no_descent(diverged, divergence, sweep))
+        raise ValueError(_no_descent(diverged, divergence, sweep, result.interrupted))
     fall = float(np.nanmedian(steepest))
     end = float(np.median(divergence[~np.isnan(steepest)]))
     above = end / _ABOVE if end < sweep.high else sweep.high
@@ -257,7 +274,9 @@ def _found(name: str, learning_rates: np.ndarray, losses: np.ndarray, result: Re
     )
 
 
-def _no_descent(diverged: np.ndarray, divergence: np.ndarray, sweep: LogUniform) -> str:
+def _no_descent(diverged: np.ndarray, divergence: np.ndarray, sweep: LogUniform, interrupted: bool) -> str:
+    if interrupted:
+        return f"The sweep was interrupted at a learning rate of {short(sweep.high)}, before the loss fell in any lane."
     if diverged.mean() > 0.5:
         at = short(float(np.median(divergence[diverged])))
         return (

@@ -87,6 +87,7 @@ class Sensitivity:
         confidence: level of all intervals.
         effects: one per hyperparameter, the largest first.
         result: the search behind it; trial 0 is the baseline.
+        steps: that every trial has been trained for: fewer than wanted if it was stopped early (Ctrl-C).
     """
 
     metric: str
@@ -96,6 +97,7 @@ class Sensitivity:
     confidence: float
     effects: tuple[Effect, ...] = field(repr=False)
     result: Result = field(repr=False)
+    steps: int
     _log_names: tuple[str, ...] = field(repr=False)
 
     def __getitem__(self, name: str) -> Effect:
@@ -170,6 +172,9 @@ class Sensitivity:
         head += (
             f"; {100 * self.confidence:g} % intervals over {self.result.trials[0].replicates[self.metric].size} seeds"
         )
+        if self.result.interrupted:
+            total = np.max(self.result.history.total_steps)
+            head += f"\n  interrupted: these are effects on {self.steps} steps of training, not on {total}"
         width = max(len(effect.name) for effect in self.effects)
         lines = [
             f"  {effect.name:{width}}  effect {_with_interval(effect)}, best at {short(effect.best)}"
@@ -228,10 +233,12 @@ def sensitivity(
 
     Returns:
         Effects with intervals, largest first, as table and plot. Diverged points are part of it. See `Sensitivity`.
+        After Ctrl-C, the effects on the training so far.
 
     Raises:
         TypeError: An argument has the wrong type; before anything compiles.
         ValueError: An argument has a wrong value; before anything compiles. Or the baseline diverged.
+        KeyboardInterrupt: Ctrl-C before all points were trained equally long; `result` of the exception is the search.
 
     Example:
         >>> import jax, jax.numpy as jnp
@@ -265,6 +272,7 @@ def sensitivity(
         placement=placement,
         progress=progress,
     )
+    _check_comparable(result)
     if not np.isfinite(result.trials[0].metrics[result.metric]):
         raise ValueError(f"The baseline {result.trials[0].status}, so nothing can be compared with it: take another.")
     numbers = iter(trial_of[1:])
@@ -278,8 +286,18 @@ def sensitivity(
         confidence=confidence,
         effects=tuple(sorted(effects, key=lambda effect: -effect.size)),
         result=result,
+        steps=result.trials[0].steps,
         _log_names=result.history.log_names,
     )
+
+
+def _check_comparable(result: Result) -> None:
+    """Raises KeyboardInterrupt if a search was stopped while some trials had been trained for longer than others."""
+    trained = result.history.steps[result.history.diverged < 0]
+    if result.interrupted and len(set(trained.tolist())) > 1:
+        error = KeyboardInterrupt("sensitivity was stopped before all points were trained equally long: see .result.")
+        error.result = result  # type: ignore[attr-defined]
+        raise error
 
 
 def _check_numbers(points: Any, replicates: Any, confidence: Any) -> None:

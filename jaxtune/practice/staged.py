@@ -76,7 +76,8 @@ class Staged:
 
     def __repr__(self) -> str:
         metric, mode = self.results[-1].metric, self.results[-1].mode
-        lines = [f"Staged: {len(self.stages)} stages, {sum(self.lane_steps):,} lane-steps in all"]
+        cut = f", interrupted in stage {len(self.stages)}" if self.results[-1].interrupted else ""
+        lines = [f"Staged: {len(self.stages)} stages, {sum(self.lane_steps):,} lane-steps in all{cut}"]
         for row in self.table():
             found = ", ".join(f"{name}={short(value)}" for name, value in row["found"].items())
             value = with_error(row[metric], row["se"])
@@ -173,18 +174,23 @@ def staged(
     results = []
     for number, (stage, one) in enumerate(zip(names, schedulers, strict=True), start=1):
         searched = fix(space, hparams, free_keys(space, stage))
-        result = tune(
-            task,
-            searched,
-            scheduler=one,
-            sampler=Points((hparams,), then=sampler),
-            metric=metric,
-            mode=mode,
-            replicates=replicates,
-            seed=seed,
-            placement=placement,
-            progress=progress,
-        )
+        try:
+            result = tune(
+                task,
+                searched,
+                scheduler=one,
+                sampler=Points((hparams,), then=sampler),
+                metric=metric,
+                mode=mode,
+                replicates=replicates,
+                seed=seed,
+                placement=placement,
+                progress=progress,
+            )
+        except KeyboardInterrupt:  # before its first evaluation
+            if not results:
+                raise
+            break
         try:
             hparams = result.best.hparams
         except ValueError as error:

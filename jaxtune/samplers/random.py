@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import jax
-import jax.numpy as jnp
 
+from jaxtune.domains.numeric import draw_units
 from jaxtune.observed import Observed, num_observed
 from jaxtune.space import Space
 
@@ -41,4 +41,4 @@ class Random:
         """
         if num_observed(history):
             key = jax.random.fold_in(key, num_observed(history))
-        return jax.random.uniform(key, (num_points, space.num_dims), jnp.float32)
+        return draw_units(key, (num_points, space.num_dims))
