@@ -160,6 +160,7 @@ class Evaluate:
 
     def check_data(self, task: Task, hp: dict) -> None:
         """Refuses data that no training can use, before anything compiles; `hp` are Python values."""
+        self.recipe.check_awake(hp)
         for name in ("train", "validation", "test"):
             data = getattr(task, name)
             if data is not None:

@@ -1,6 +1,7 @@
 """A group on the host: trials that share their static hyperparameters, hence one set of programs and one population."""
 
 import itertools
+import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -12,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 
-from jaxtune.costs import live_bytes
+from jaxtune.costs import flops, live_bytes
 from jaxtune.data import Data
 from jaxtune.executables import Jitted
 from jaxtune.functions import Functions
@@ -22,10 +23,12 @@ from jaxtune.placement import Placement, Step, check_memory, choose_ladder, fit
 from jaxtune.population import Layout, Population, Shared
 from jaxtune.programs import Programs
 from jaxtune.resolve import Problem
-from jaxtune.schedulers.plan import Plan
+from jaxtune.schedulers.plan import Plan, shortened
 from jaxtune.selection import survivors
 
-_SECONDS_PER_CALL = 0.7  # how late Ctrl-C may be seen, and how often the progress bar moves
+SECONDS_PER_CALL = 0.7  # how late Ctrl-C may be seen, and how often the progress bar moves
+_FLOPS_PER_CALL = {"cpu": 1e11}  # that a device makes in about a second or two
+_FLOPS_OF_OTHERS = 1e14
 
 
 @dataclass(frozen=True)
@@ -73,7 +76,10 @@ class Setting:
         lanes = -(-num_trials // self.mesh.devices.size)
         ladder = choose_ladder(self.placement, self.mesh, lanes, *working, measured)
         batch_size = self.problem.task_of(indices).batch_size
-        unit, fewest = self.pace(indices).unit(self.plan), self.fewest if batch_size else None
+        work = flops(functions.step.jaxpr) * lanes * self.runs
+        limit = _FLOPS_PER_CALL.get(self.mesh.devices.flat[0].platform, _FLOPS_OF_OTHERS)
+        unit = shortened(self.pace(indices).unit(self.plan), limit / max(work, 1.0))
+        fewest = self.fewest if batch_size else None
         return tuple(
             Layout(self.mesh, rows, width, self.runs, unit, batch_size, fewest, self.keeps_best)
             for rows, width in ladder
@@ -127,6 +133,7 @@ class Group:
     layout: Layout = field(init=False)
     lanes: np.ndarray = field(init=False)  # [slots] int32: the trial in each slot, or T
     population: Population = field(init=False)
+    seconds_per_update: float = field(init=False, default=math.inf)  # of all lanes, when they were last trained
 
     @classmethod
     def of(
@@ -207,22 +214,27 @@ class Group:
         if any(self.pace.updates(stop) % self.layout.unit for stop in stops):
             self.programs.prefetch_remainders(path)
 
+    @property
+    def can_train(self) -> bool:
+        """Whether the program that trains it is compiled."""
+        return self.programs.is_ready("advance", self.layout)
+
     def spawn(self, hp: Mapping[str, Any]) -> None:
         """Starts all trials; `hp` is key -> [T], here and below."""
         self.__dict__.pop("population", None)  # there need not be memory for two
         self.population = self.programs.spawn(self.layout, self.of_slots(hp))
 
-    def train(self, hp: Mapping[str, Any], start: int, stop: int) -> Iterator[float]:
-        """Trains from one step count to another, in calls of less than a second; yields the steps done so far."""
-        done, last, at_once = self.pace.updates(start), self.pace.updates(stop), 1
+    def train(self, hp: Mapping[str, Any], start: int, stop: int, seconds: float = SECONDS_PER_CALL) -> Iterator[float]:
+        """Trains from one step count to another, in calls of about so many seconds; yields the steps done so far."""
+        done, last = self.pace.updates(start), self.pace.updates(stop)
         hp = self.of_slots(hp)
         while self.count and done < last:
             layout = self.layout if last - done >= self.layout.unit else self.layout._replace(unit=1)
-            units = min(at_once, (last - done) // layout.unit)
+            units = min(max(1, int(seconds / self.seconds_per_update / layout.unit)), (last - done) // layout.unit)
             self.programs.ready("advance", layout)
             begin = time.monotonic()
             self.population = self.programs.advance(layout, self.population, hp, self.count, done, units)
-            at_once = max(1, int(units * _SECONDS_PER_CALL / max(time.monotonic() - begin, 1e-6)))
+            self.seconds_per_update = max(time.monotonic() - begin, 1e-6) / (units * layout.unit)
             done += units * layout.unit
             yield stop if done == last else self.pace.steps(done)
 

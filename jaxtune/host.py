@@ -52,6 +52,7 @@ class Host:
     compiled: dict[str, int] = field(default_factory=dict)
     compile_seconds: dict[str, float] = field(default_factory=dict)
     later: deque[Callable[[], Any]] = field(default_factory=deque)
+    _longest: float = 0.0  # seconds of a call
     _pressed: float | None = None  # when
 
     @property
@@ -94,12 +95,18 @@ class Host:
             except BaseException as error:
                 done.set_exception(error)
 
+        begin = time.monotonic()
         threading.Thread(target=work, daemon=True, name="jaxtune-device").start()
-        return self._wait(done, device=True)
+        result = self._wait(done, device=True)
+        self._longest = max(self._longest, time.monotonic() - begin)
+        return result
 
     def _wait(self, future: Future, device: bool) -> Any:
+        # What is known to take long may take as long again, and the last evaluation takes some calls.
+        begin, grace = time.monotonic(), max(GRACE, 1.5 * self._longest) if device else GRACE
         while not self._is_done(future):
-            if self._pressed is not None and time.monotonic() > self._pressed + GRACE:
+            now = time.monotonic()
+            if self._pressed is not None and now > min(max(begin, self._pressed) + grace, self._pressed + 3 * grace):
                 if device:
                     _leave_without(future)
                 raise Busy(device)

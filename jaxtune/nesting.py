@@ -54,7 +54,8 @@ class Nested:
         count = len(self.results)
         if count == self.num_splits:
             return f"Nested: {count} splits, test {each}"
-        return f"Nested: interrupted after {count} of {self.num_splits} splits" + (f"; theirs: test {each}" if count else "")
+        theirs = f"; theirs: test {each}" if count else ""
+        return f"Nested: interrupted after {count} of {self.num_splits} splits{theirs}"
 
 
 def nested(

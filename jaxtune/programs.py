@@ -83,6 +83,11 @@ class Programs:
         """Waits until a program is compiled, and returns it."""
         return self._get(name, *layouts)
 
+    def is_ready(self, name: str, *layouts: Layout) -> bool:
+        """Whether a program is compiled."""
+        future = self._find(name, layouts)
+        return future is not None and future.done()
+
     def has(self, name: str, *layouts: Layout) -> bool:
         """Whether a program is compiled, or about to be."""
         return self._find(name, layouts) is not None

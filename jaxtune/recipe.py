@@ -13,6 +13,7 @@ from jaxtune import checks
 from jaxtune.augment import Mixed
 from jaxtune.functions import call, structs
 from jaxtune.models import Model
+from jaxtune.models.common import check_awake
 from jaxtune.preprocess import Preprocess
 from jaxtune.weights import Weights
 
@@ -101,6 +102,20 @@ class Recipe:
                 "The model accepts the inputs of train, but not those of validation or test: "
                 f"the shape of an example is {here} there and {self.inputs} in train."
             ) from error
+
+    def check_awake(self, hp: dict) -> None:
+        """Warns of a model that is trained in evaluation mode, unless the user named its flags."""
+        asleep: list[str] = []
+
+        def look(key: jax.Array, step: jax.Array) -> None:
+            extras = {"step": step, "total_steps": step}
+            state = self.variables(key, hp, **extras)
+            variables = self.weights.merge(state["params"], state["other"])
+            asleep.extend(self.model.asleep(key, hp, *variables, self.inputs.batch(self.batch_size), **extras))
+
+        if self.model.flags is None:
+            jax.eval_shape(look, *jax.eval_shape(lambda: (jax.random.key(0), jnp.int32(0))))
+            check_awake(asleep)
 
     def losses(self, outputs: Any, targets: Any, hp: dict, **extras: Any) -> Any:
         """What the loss function returns for some examples: an array of real numbers, or a number."""

@@ -18,7 +18,7 @@ from jaxtune.continuing import observed
 from jaxtune.data import on_devices, task_data
 from jaxtune.executables import Jitted
 from jaxtune.folds import Fold
-from jaxtune.group import Group, Setting, check_same_reports, check_updates
+from jaxtune.group import SECONDS_PER_CALL, Group, Setting, check_same_reports, check_updates
 from jaxtune.history import History, joined, precise_mean, rank_trials
 from jaxtune.host import Busy, Host
 from jaxtune.placement import Placement
@@ -236,25 +236,36 @@ class Study:
             self._safely(group, 0, partial(group.spawn, self.hp))
 
     def _train(self, start: int, row: Row, view: Progress) -> int:
-        """Trains all groups towards a row; returns the step count reached, a common one even after Ctrl-C."""
-        spent = self.record.lane_steps[-1] if self.record.step else 0
-        stop = row.stop
-        leader = next((group for group in self.groups if group.count), None)
-        for group in self.groups:
-            self._show(view, spent, row, note="" if self.record.step else "compiling")
+        """Trains all groups towards a row, in turns, so that they can stop at a common step count; returns that."""
+        self._show(view, start, row, note="" if self.record.step else "compiling")
+        groups, reached = [group for group in self.groups if group.count], start
+        if not groups:
+            return row.stop
+        while reached < row.stop and not (self.host.interrupted and reached > start):
+            goal = self._safely(groups[0], reached, partial(self._lead, groups, reached, row, view))
+            for group in groups[1:]:
+                self._safely(group, reached, partial(self._follow, group, reached, goal))
+            reached = goal
+            self._show(view, reached, row)
+        return reached
 
-            def train(group: Group = group, stop: int = stop, spent: int = spent) -> int:
-                for done in group.train(self.hp, start, stop):
-                    if self.host.interrupted and done < stop and group is leader and self._all_land_on(done):
-                        stop = int(done)  # the other groups go as far, so that all can be compared
-                    self._show(view, spent + int(group.count * (done - start)) * self.runs, row)
-                    if done >= stop:
-                        break
-                return stop
+    def _lead(self, groups: Sequence[Group], start: int, row: Row, view: Progress) -> int:
+        """Trains the first group until the others can train as far; while they compile, it goes on."""
+        for done in groups[0].train(self.hp, start, row.stop, self._seconds):
+            whole = done >= row.stop or self._all_land_on(done)
+            if whole and (self.host.interrupted or all(group.can_train for group in groups[1:])):
+                return int(done)
+            self._show(view, done, row)
+        return row.stop
 
-            stop = self._safely(group, start, train)
-            spent += group.count * (stop - start) * self.runs
-        return stop
+    def _follow(self, group: Group, start: int, stop: int) -> None:
+        for _ in group.train(self.hp, start, stop, self._seconds):
+            pass
+
+    @property
+    def _seconds(self) -> float:
+        """That a call of one group may take, for a turn of all to take about a second."""
+        return max(SECONDS_PER_CALL / sum(group.count > 0 for group in self.groups), 0.05)
 
     def _safely(self, group: Group, reached: int, work: Callable[[], T]) -> T:
         """Does some work on a group that has been trained up to a step, with fewer lanes at once if memory runs out."""
@@ -269,7 +280,9 @@ class Study:
     def _all_land_on(self, done: float) -> bool:
         return float(done).is_integer() and all(g.pace.lands_on(done, g.layout.unit) for g in self.groups if g.count)
 
-    def _show(self, view: Progress, spent: int, row: Row, note: str = "") -> None:
+    def _show(self, view: Progress, done: float, row: Row, note: str = "") -> None:
+        before, known = (self.record.step[-1], self.record.lane_steps[-1]) if self.record.step else (0, 0)
+        spent = known + int(np.sum(self.training) * (done - before)) * self.runs
         rungs = [r.stop for r in self.plan.rows if r.keep is not None]  # without the points of curves
         best = self.record.best(self.problem.metric, self.problem.mode)
         rung = f"{sum(stop < row.stop for stop in rungs) + 1}/{len(rungs)}"

@@ -34,21 +34,20 @@ def supervised(
     trainable: Callable | None = None,
     moving_statistics: bool = False,
     compute_dtype: Any = None,
+    flags: Mapping[str, Any] | None = None,
     divergence: str = "loss",
 ) -> Task:
     """A task that trains a Flax model on pairs of inputs and targets.
 
     Functions get their arguments by position and may ask for the extras in brackets by naming a parameter so.
-    Calling it again with the same functions and shapes gives an equal task, for which nothing is traced or
-    compiled.
+    Calling it again with the same functions and shapes gives an equal task, for which nothing is compiled.
 
     Args:
         model: A linen module; a function `(hp[, step, total_steps]) -> linen module`; or a function
             `(hp, rngs[, step, total_steps]) -> nnx module`, for which an nnx class will do. Step counts change
             what is no shape, such as a dropout rate that fades; the model of a result is that of the last step,
-            with `step = total_steps = 1`. Its `__call__` takes the inputs, and `train`, `training`,
-            `is_training` or `deterministic` where it has such a parameter. Variables besides parameters
-            (BatchNorm) are kept per trial.
+            with `step = total_steps = 1`. Its `__call__` takes the inputs, and the parameters of `flags` that it has.
+            Variables besides parameters (BatchNorm) are kept per trial.
         optimizer: An Optax optimizer or a function `(hp[, step, total_steps])` that makes one. `total_steps`
             comes from the scheduler. `update` also gets `value=`, the loss with its penalty.
         loss: `(outputs, targets[, hp, step, total_steps])` -> array or scalar; its mean is minimised. If it
@@ -77,6 +76,11 @@ def supervised(
         compute_dtype: Floating-point type of the model's computations, such as `jnp.bfloat16` (mixed precision,
             Micikevicius et al. 2018). Parameters and inputs are converted for each call, outputs back to float32;
             parameters, optimizer, loss and metrics keep their own type. None: as the model does.
+        flags: Parameters of the model's `__call__` that tell it whether it is training: name -> value in training
+            (True or False), or a pair of values in training and in evaluation, `{"mode": ("train", "eval")}`.
+            None: train, training, is_training, is_train, train_mode, or the contrary: deterministic, inference,
+            use_running_average, eval, eval_mode, is_eval; and a model that leaves all its dropout and BatchNorm
+            off in training is warned of.
         divergence: What ends a trial: "loss", the first loss that is not finite, or "parameters", the first parameter
             that is not, for optimizers that handle such losses themselves (`optax.apply_if_finite`, loss scaling).
 
@@ -116,7 +120,7 @@ def supervised(
         checks.check_function("penalty", penalty, ("params", "hp"))
     splits = _checked_splits(train=train, validation=validation, test=test)
     checks.check_batch_size(batch_size, checks.num_examples(splits["train"], "train"))
-    view = flax_model(model)
+    view = flax_model(model, flags)
     if compute_dtype is not None:
         view = InPrecision(view, checked_dtype(compute_dtype))
     recipe = Recipe(

@@ -11,6 +11,7 @@ from concurrent.futures import Future
 import jax.numpy as jnp
 import pytest
 
+from jaxtune import host as host_module
 from jaxtune.host import GRACE, Busy, Host, interrupts
 
 
@@ -78,6 +79,28 @@ def test_the_first_ctrl_c_is_a_wish_and_the_second_one_raises():
         with pytest.raises(KeyboardInterrupt):
             signal.raise_signal(signal.SIGINT)
     assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_a_call_may_take_as_long_as_the_one_before(monkeypatch):
+    monkeypatch.setattr(host_module, "GRACE", 0.1)
+    host = Host()
+    host.call(lambda: time.sleep(0.6))
+    host.interrupt()
+    assert host.call(lambda: time.sleep(0.5) or 5) == 5
+    with pytest.raises(Busy):
+        Host(_pressed=time.monotonic()).call(lambda: time.sleep(0.5))
+
+
+def test_who_ignores_ctrl_c_goes_on_ignoring_it():
+    """Such as a job in the background of a shell."""
+    host, before = Host(), signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        with interrupts(host):
+            signal.raise_signal(signal.SIGINT)
+        assert not host.interrupted
+        assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 DEAD_LANE = """

@@ -246,3 +246,30 @@ def test_a_problem_can_be_resolved_under_jit():
 def test_the_direction_of_the_loss_is_known(mode, expected):
     problem = resolve(task(lambda hp: hp["lr"]), Space.of({"lr": jt.Uniform(0.0, 1.0)}), "loss", mode)
     assert problem.mode == expected
+
+
+def traces_of_the_step(count):
+    """How often a task is traced that needs one of so many integers as a Python number."""
+    calls = []
+
+    def use(hp):
+        calls.append(hp)
+        return jnp.sum(jnp.ones(hp["h3"])) + sum(hp[f"h{i}"] for i in range(count))
+
+    space = pinned(use, **{f"h{i}": jt.Integer(1, 2) for i in range(count)})
+    assert space.static == ("h3",)
+    return len(calls)
+
+
+def test_what_is_static_is_found_by_halves():
+    """One trace for each of n hyperparameters, n long themselves, would make the whole quadratic."""
+    assert traces_of_the_step(64) - traces_of_the_step(16) <= 4  # two traces for each of the two more halvings
+
+
+def test_several_static_ones_are_found_among_many():
+    names = [f"h{i}" for i in range(12)]
+
+    def use(hp):
+        return jnp.sum(jnp.ones((hp["h0"], hp["h7"], hp["h8"]))) + sum(hp[name] for name in names)
+
+    assert set(pinned(use, **{name: jt.Integer(1, 2) for name in names}).static) == {"h0", "h7", "h8"}

@@ -13,6 +13,7 @@ from toys import DESCENT, DESCENT_SPACE, NET, NET_SPACE, ONE, TWO, Listed, desce
 
 import jaxtune as jt
 from jaxtune import group
+from jaxtune.study import Study
 
 HALVING = jt.SuccessiveHalving(trials=9, min_steps=10, max_steps=90)
 PBT = jt.PopulationBasedTraining(trials=6, steps=40, interval=10)
@@ -262,6 +263,47 @@ def test_ctrl_c_stops_all_groups_at_the_same_step(own_handler):
     )
     assert_holds_what_is_known(result, _SIZED)
     assert len({t.metrics["count"] for t in result.trials}) == 1
+
+
+def test_ctrl_c_while_the_second_group_trains(own_handler, monkeypatch):
+    """Groups train in turns: all have come equally far soon, also before the first evaluation."""
+    follow = Study._follow
+
+    def pressed(self, *args):
+        signal.raise_signal(signal.SIGINT)
+        follow(self, *args)
+
+    monkeypatch.setattr(Study, "_follow", pressed)
+    space = DESCENT_SPACE | {"size": jt.Choice((2, 3, 4), static=True)}
+    result = tune(_SIZED, space, scheduler=jt.FullBudget(trials=6, steps=10**8))
+    assert_holds_what_is_known(result, _SIZED)
+    (count,) = {t.metrics["count"] for t in result.trials}
+    assert count < 10**8
+
+
+def test_ctrl_c_in_a_slow_step(own_handler, monkeypatch):
+    """100 steps of all lanes would take a quarter of a minute: calls are shorter, so that there is a result."""
+    matrix = np.random.default_rng(0).normal(size=(128, 128)).astype(np.float32) / 12
+
+    def step(key, x, batch, hp):
+        return jax.lax.fori_loop(0, 200, lambda i, x: jnp.tanh(hp["lr"] * x @ matrix), x), {}
+
+    task = jt.Task(
+        init=lambda key, hp: jax.random.normal(key, (128, 128)),
+        step=step,
+        evaluate=lambda key, x, data, hp: {"loss": jnp.mean(x**2)},
+    )
+    train = group.Group.train
+
+    def pressed(self, *args):
+        for done in train(self, *args):
+            signal.raise_signal(signal.SIGINT)
+            yield done
+
+    monkeypatch.setattr(group.Group, "train", pressed)
+    result = tune(task, {"lr": jt.Uniform(0.5, 1.0)}, scheduler=jt.FullBudget(8, 100))
+    assert result.interrupted
+    assert result.best.steps == result.history.step[-1] <= 20
 
 
 def test_ctrl_c_where_the_first_group_was_pruned(own_handler):

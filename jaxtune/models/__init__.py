@@ -6,7 +6,7 @@ from flax import linen as nn
 
 from jaxtune import checks
 from jaxtune.functions import asks_for, parameters
-from jaxtune.models.common import EXTRAS, is_nnx
+from jaxtune.models.common import EXTRAS, checked_flags, is_nnx
 from jaxtune.models.linen import LinenModel
 from jaxtune.models.precision import InPrecision
 
@@ -16,12 +16,13 @@ if TYPE_CHECKING:
 Model: TypeAlias = "LinenModel | NnxModel | InPrecision"
 
 
-def flax_model(model: Any) -> Model:
+def flax_model(model: Any, flags: Any = None) -> Model:
     """Finds out what kind of model a user passed.
 
     Raises:
-        TypeError: A linen class, an nnx instance, or something else.
+        TypeError: A linen class, an nnx instance, or something else; or `flags` are no dict of flags.
     """
+    given = None if flags is None else checked_flags(flags)
     if is_nnx(model):
         raise TypeError(
             "model is an nnx instance; pass its class or a function (hp, rngs) -> module, so that every "
@@ -30,16 +31,16 @@ def flax_model(model: Any) -> Model:
     if isinstance(model, type) and issubclass(model, nn.Module):
         raise TypeError(f"model is the class {model.__name__}; pass {model.__name__}(...) or a function of hp.")
     if isinstance(model, nn.Module):
-        return LinenModel(model)
+        return LinenModel(model, given)
     if not callable(model):
         raise TypeError(f"model must be a Flax module or a function that makes one, got {type(model).__name__}.")
     if asks_for(model, "rngs"):
         _check_takes_hp(model)
         from jaxtune.models.nnx import NnxModel  # nnx takes a while to import; who passes such a model has done so
 
-        return NnxModel(model)
+        return NnxModel(model, given)
     checks.check_function("model", model, ("hp",))
-    return LinenModel(model)
+    return LinenModel(model, given)
 
 
 def _check_takes_hp(factory: Any) -> None:

@@ -1,5 +1,6 @@
 """Linen modules as pure functions."""
 
+import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -8,7 +9,7 @@ import jax
 from flax import linen as nn
 
 from jaxtune.functions import call
-from jaxtune.models.common import is_nnx, named, train_flags
+from jaxtune.models.common import Flags, is_nnx, named, train_flags
 
 
 @dataclass(frozen=True)
@@ -16,6 +17,7 @@ class LinenModel:
     """A linen module, or a function `(hp[, step, total_steps])` that makes one."""
 
     module: nn.Module | Callable[..., nn.Module]
+    flags: Flags | None = None  # as the user gave them
 
     def __hash__(self) -> int:
         try:
@@ -38,7 +40,7 @@ class LinenModel:
         """Fresh parameters and other variables."""
         module = self.build(hp, **extras)
         # One stream named "params" serves every other stream of linen too.
-        variables = dict(module.init({"params": key}, inputs, **train_flags(module, False)))
+        variables = dict(module.init({"params": key}, inputs, **train_flags(module, False, self.flags)))
         params = variables.pop("params", {})
         variables.pop("intermediates", None)
         return params, variables
@@ -51,13 +53,29 @@ class LinenModel:
             inputs,
             rngs={"params": key},
             mutable=list(other),
-            **train_flags(module, True),
+            **train_flags(module, True, self.flags),
         )
 
     def predict(self, key: jax.Array, hp: dict, params: Any, other: Any, inputs: Any, **extras: Any) -> Any:
         """Outputs in evaluation mode."""
         module = self.build(hp, **extras)
-        return module.apply({"params": params, **other}, inputs, rngs={"params": key}, **train_flags(module, False))
+        return module.apply(
+            {"params": params, **other}, inputs, rngs={"params": key}, **train_flags(module, False, self.flags)
+        )
+
+    def asleep(self, key: jax.Array, hp: dict, params: Any, other: Any, inputs: Any, **extras: Any) -> list[str]:
+        """Names of the layers that act in training only, if all of them are switched off in it."""
+        seen: list[tuple[str, bool]] = []
+
+        def watch(following: Callable, args: Any, kwargs: Any, context: Any) -> Any:
+            off = _is_off(context.module, args, kwargs) if context.method_name == "__call__" else None
+            if off is not None:
+                seen.append((type(context.module).__name__, off))
+            return following(*args, **kwargs)
+
+        with nn.intercept_methods(watch):
+            self.train(key, hp, params, other, inputs, **extras)
+        return [name for name, _ in seen] if all(off for _, off in seen) else []
 
     def variables(self, params: Any, other: Any) -> Any:
         """Variables as `module.apply` takes them."""
@@ -76,3 +94,16 @@ class LinenModel:
             )
         other = dict(variables)
         return other.pop("params", {}), other
+
+
+def _is_off(module: nn.Module, args: Any, kwargs: Any) -> bool | None:
+    """Whether a layer of Flax is called as in evaluation; None for one that does the same in training."""
+    names = {"deterministic", "use_running_average"}.intersection(inspect.signature(type(module)).parameters)
+    if not names or not type(module).__module__.startswith("flax.linen."):
+        return None
+    rate = getattr(module, "rate", getattr(module, "dropout_rate", None))
+    if isinstance(rate, (int, float)) and rate == 0:
+        return None
+    given = inspect.signature(type(module).__call__).bind_partial(module, *args, **kwargs).arguments
+    values = (given.get(name) if given.get(name) is not None else getattr(module, name) for name in names)
+    return all(value is True for value in values)

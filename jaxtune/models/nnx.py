@@ -8,7 +8,7 @@ import jax
 from flax import linen as nn, nnx
 
 from jaxtune.functions import call
-from jaxtune.models.common import named, train_flags
+from jaxtune.models.common import Flags, named, train_flags
 
 
 @dataclass(frozen=True)
@@ -21,6 +21,7 @@ class NnxModel:
     """
 
     factory: Callable[..., nnx.Module]
+    flags: Flags | None = None  # as the user gave them
 
     def build(self, key: jax.Array, hp: dict, **extras: Any) -> tuple[Any, Any, Any, Any]:
         """Graph definition, parameters, other variables, and random streams."""
@@ -49,7 +50,7 @@ class NnxModel:
         """Outputs in training mode, and the other variables after it."""
         module = self._merge(key, hp, params, other, **extras)
         module.train()
-        outputs = module(inputs, **train_flags(module, True))
+        outputs = module(inputs, **train_flags(module, True, self.flags))
         changed = nnx.state(module, nnx.Not(nnx.Any(nnx.RngState, nnx.Param)))
         return outputs, nnx.to_pure_dict(changed)
 
@@ -57,7 +58,16 @@ class NnxModel:
         """Outputs in evaluation mode."""
         module = self._merge(key, hp, params, other, **extras)
         module.eval()
-        return module(inputs, **train_flags(module, False))
+        return module(inputs, **train_flags(module, False, self.flags))
+
+    def asleep(self, key: jax.Array, hp: dict, params: Any, other: Any, inputs: Any, **extras: Any) -> list[str]:
+        """Names of the layers that act in training only, if none of them does anything in it."""
+        module = self._merge(key, hp, params, other, **extras)
+        module.train()
+        layers = [type(layer).__name__ for _, layer in nnx.iter_modules(module) if _acts_in_training(layer)]
+        before = _moving(module)
+        module(inputs, **train_flags(module, True, self.flags))
+        return layers if all(x is y for x, y in zip(before, _moving(module), strict=True)) else []
 
     def variables(self, params: Any, other: Any) -> Any:
         """Parameters and other variables as nested dicts."""
@@ -80,3 +90,15 @@ class NnxModel:
         if variables.keys() <= {"params", "other"}:
             return variables.get("params", {}), variables.get("other", {})
         return variables, {}
+
+
+def _acts_in_training(layer: nnx.Module) -> bool:
+    if isinstance(layer, nnx.BatchNorm):
+        return True
+    rate = getattr(layer, "rate", getattr(layer, "dropout_rate", 0.0))
+    return hasattr(layer, "deterministic") and not (isinstance(rate, (int, float)) and rate == 0)
+
+
+def _moving(module: nnx.Module) -> list[Any]:
+    """What layers change when they act: running averages, and how many numbers were drawn."""
+    return jax.tree.leaves(nnx.state(module, nnx.Any(nnx.BatchStat, nnx.RngCount)))

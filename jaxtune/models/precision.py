@@ -7,6 +7,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxtune.models.common import Flags
+
 
 @dataclass(frozen=True)
 class InPrecision:
@@ -18,6 +20,11 @@ class InPrecision:
 
     inner: Any  # LinenModel | NnxModel
     dtype: np.dtype
+
+    @property
+    def flags(self) -> Flags | None:
+        """Those that the user gave."""
+        return self.inner.flags
 
     def init(self, key: jax.Array, hp: dict, inputs: Any, **extras: Any) -> tuple[Any, Any]:
         """Fresh parameters and other variables."""
@@ -31,6 +38,10 @@ class InPrecision:
     def predict(self, key: jax.Array, hp: dict, params: Any, other: Any, inputs: Any, **extras: Any) -> Any:
         """Outputs in evaluation mode."""
         return self._wide(self.inner.predict(key, hp, self._narrow(params), other, self._narrow(inputs), **extras))
+
+    def asleep(self, key: jax.Array, hp: dict, params: Any, other: Any, inputs: Any, **extras: Any) -> list[str]:
+        """Names of layers that are switched off in training, if all are that act there only."""
+        return self.inner.asleep(key, hp, params, other, inputs, **extras)
 
     def variables(self, params: Any, other: Any) -> Any:
         """As the model gives them to users."""

@@ -223,8 +223,8 @@ def _judged(task: Task, result: Result) -> OverfitCheck:
 def _cut(result: Result, lowest: float, initial: float) -> str:
     step, end = result.history.step[-1], np.max(result.history.total_steps)
     return (
-        f"Stopped at step {step} of {end}, with a {result.metric} of {lowest:.4g}, {100 * lowest / initial:.2g} % of the "
-        "initial one: too early for a verdict."
+        f"Stopped at step {step} of {end}, with a {result.metric} of {lowest:.4g}, {100 * lowest / initial:.2g} % of "
+        "the initial one: too early for a verdict."
     )
 
 

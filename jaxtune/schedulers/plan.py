@@ -103,6 +103,11 @@ def unit_within(whole: int) -> int:
     return best if best >= 25 or best == whole else min((d for d in divisors if d > 100), default=best)
 
 
+def shortened(unit: int, most: float) -> int:
+    """The largest divisor of a unit that is no longer than so many steps; at least 1."""
+    return max(d for d in range(1, unit + 1) if unit % d == 0 and (d <= most or d == 1))
+
+
 def check_positive_int(owner: str, **values: int) -> None:
     """Raises unless every value is a whole number of at least 1."""
     for name, value in values.items():

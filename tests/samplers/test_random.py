@@ -2,7 +2,7 @@ import jax
 import numpy as np
 from scipy import stats
 
-from jaxtune.domains import Uniform
+from jaxtune.domains import Integer, Uniform
 from jaxtune.observed import Observed
 from jaxtune.samplers import Random
 from jaxtune.space import Space
@@ -21,3 +21,11 @@ def test_a_longer_history_gives_other_points():
     none, empty, *others = (np.asarray(Random()(jax.random.key(0), space, history, 8)) for history in histories)
     np.testing.assert_array_equal(none, empty)
     assert len(np.unique([none, *others])) == 24
+
+
+def test_every_value_of_a_large_integer_can_be_drawn():
+    """float32 tells 2**24 places in [0, 1) apart; uniforms of 23 bits would give even numbers only."""
+    domain = Integer(0, 2**24 - 1)
+    points = Random()(jax.random.key(0), Space.of({"n": domain}), None, 20_000)
+    odd = np.mean(np.asarray(domain.decode(points[:, 0])) % 2)
+    assert abs(odd - 0.5) < 0.02
