@@ -6,6 +6,7 @@ Shapes: F folds (1 without cross-validation), C examples that a training part ma
 The training part of a fold is a list of rows, so that folds, and a last training on all data, share one program.
 """
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -18,6 +19,8 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxtune.executables import Jitted
 from jaxtune.folds import Fold
 from jaxtune.task import Task
+
+_ALIGNMENT = 64  # bytes
 
 
 @flax.struct.dataclass
@@ -114,8 +117,31 @@ def smallest_fold(task: Task, folds: Sequence[Fold]) -> Task:
 
 
 def on_devices(data: Data, mesh: Mesh) -> Data:
-    """A copy of the data on each device."""
-    return jax.device_put(data, NamedSharding(mesh, PartitionSpec()))
+    """The data on each device: a copy, but the devices of a CPU share one, for which it has to lie on the host."""
+    on_cpu = mesh.devices.flat[0].platform == "cpu"
+    return jax.device_put(jax.tree.map(_on_host, data) if on_cpu else data, NamedSharding(mesh, PartitionSpec()))
+
+
+def data_bytes(task: Task, folds: Sequence[Fold] | None, mesh: Mesh) -> int:
+    """Bytes that the data of a search take on all devices, without fitted statistics."""
+    train, validation = _bytes(task.train), _bytes(task.validation)
+    if folds is not None:
+        validation = sum(len(fold.validation) for fold in folds) * train // (task.num_examples or 1)
+        train *= len(folds) if task.batch_size is None else 1
+    elif task.batch_size is not None and is_poolable(task):
+        train += validation
+    copies = 1 if mesh.devices.flat[0].platform == "cpu" else mesh.devices.size
+    return copies * (train + validation)
+
+
+def _bytes(tree: Any) -> int:
+    leaves = jax.tree.leaves(jax.eval_shape(lambda x: x, tree))
+    return sum(x.size * x.dtype.itemsize for x in leaves)
+
+
+def _on_host(x: jax.Array) -> Any:
+    """A view, whose memory JAX can share among devices; random keys have none."""
+    return x if jax.dtypes.issubdtype(x.dtype, jax.dtypes.prng_key) else np.asarray(x)
 
 
 def _shape(x: Any) -> Any:
@@ -123,8 +149,18 @@ def _shape(x: Any) -> Any:
 
 
 def _concatenate(a: Any, b: Any) -> Any:
-    on_host = isinstance(a, np.ndarray) and isinstance(b, np.ndarray)
-    return (np if on_host else jnp).concatenate([a, b])
+    if not (isinstance(a, np.ndarray) and isinstance(b, np.ndarray)):
+        return jnp.concatenate([a, b])
+    shape, dtype = (len(a) + len(b), *a.shape[1:]), jax.dtypes.canonicalize_dtype(a.dtype)
+    return np.concatenate([a, b], out=_aligned(shape, dtype), casting="unsafe")  # casts as JAX would
+
+
+def _aligned(shape: tuple[int, ...], dtype: Any) -> np.ndarray:
+    """An array of the host whose memory JAX takes for that of a CPU device as it is."""
+    size = math.prod(shape) * dtype.itemsize
+    memory = np.empty(size + _ALIGNMENT, np.uint8)
+    first = -memory.ctypes.data % _ALIGNMENT
+    return memory[first : first + size].view(dtype).reshape(shape)
 
 
 def _take(tree: Any, rows: np.ndarray) -> Any:
@@ -132,7 +168,7 @@ def _take(tree: Any, rows: np.ndarray) -> Any:
 
 
 def _arrays(tree: Any) -> list[jax.Array]:
-    return [jnp.asarray(x) for x in jax.tree.leaves(tree)]
+    return [x if isinstance(x, jax.Array) else jax.device_put(x) for x in jax.tree.leaves(tree)]
 
 
 def _stacked(parts: Sequence[Any]) -> list[jax.Array]:

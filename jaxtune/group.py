@@ -85,6 +85,13 @@ class Setting:
             for rows, width in ladder
         )
 
+    def check_memory(self, populations: Sequence[tuple[Mapping[str, int], Layout]], data_bytes: int = 0) -> None:
+        """Raises MemoryError if populations, of these static options and sizes, can't fit beside such data."""
+        lanes = [(layout.slots * self.runs, self.lane_bytes(self.problem.functions(i))) for i, layout in populations]
+        total = data_bytes + sum(slots * lane_bytes for slots, lane_bytes in lanes)
+        slots, lane_bytes = max(lanes, key=math.prod)
+        check_memory(self.mesh, slots, lane_bytes, others=total - slots * lane_bytes)
+
     def shared(self, functions: Functions, indices: Mapping[str, int], data: Data) -> Shared:
         """What all lanes of a group share."""
         replicate, fold = jnp.divmod(jnp.arange(self.runs, dtype=jnp.int32), self.folds)
@@ -156,12 +163,8 @@ class Group:
             host: Who waits for its programs.
             num_trials: T.
             layouts: Sizes that the population may take.
-
-        Raises:
-            MemoryError: Its population can't fit.
         """
         functions, space = setting.problem.functions(indices), setting.problem.space
-        check_memory(setting.mesh, len(trials) * setting.runs, setting.lane_bytes(functions))
         shared = jax.device_put(setting.shared(functions, indices, data), layouts[0].everywhere)
         keys = {name: key for name, key in space.active(indices).items() if key in space.traced}
         dtypes = {name: x.dtype for name, x in setting.problem.traced_structs(indices).items()}

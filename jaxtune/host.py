@@ -106,7 +106,7 @@ class Host:
         begin, grace = time.monotonic(), max(GRACE, 1.5 * self._longest) if device else GRACE
         while not self._is_done(future):
             now = time.monotonic()
-            if self._pressed is not None and now > min(max(begin, self._pressed) + grace, self._pressed + 3 * grace):
+            if self._pressed is not None and now > min(max(begin, self._pressed), self._pressed + 2 * GRACE) + grace:
                 if device:
                     _leave_without(future)
                 raise Busy(device)

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import jax
 from jax.sharding import AxisType, Mesh
 
+from jaxtune import host_memory
 from jaxtune.population import AXIS
 
 _DEFAULT_L2 = 2**20  # bytes, where the system doesn't tell
@@ -197,15 +198,27 @@ def _accelerator_width(mesh: Mesh, step_bytes: int) -> int:
     return min(2 ** int(math.log2(max(1, lanes))), 1024)
 
 
-def check_memory(mesh: Mesh, lanes: int, lane_bytes: int) -> None:
-    """Raises MemoryError if a population can't fit, and says how many lanes would."""
+def check_memory(mesh: Mesh, slots: int, lane_bytes: int, others: int = 0) -> None:
+    """Raises MemoryError if a population can't fit beside other things, and says how many lanes would.
+
+    Args:
+        mesh: The devices.
+        slots: Lanes that the population has room for, over all devices: it is padded to powers of two.
+        lane_bytes: Bytes of one lane.
+        others: Bytes of all else that is not there yet.
+    """
     available = available_memory(mesh)
-    if lanes * lane_bytes > available:
-        raise MemoryError(
-            f"{lanes} lanes of {lane_bytes / 1e6:.3g} MB need {lanes * lane_bytes / 1e9:.3g} GB, but "
-            f"{available / 1e9:.3g} GB are free: about {available // lane_bytes} lanes would fit "
-            "(a lane is one replicate of one trial)."
-        )
+    if slots * lane_bytes + others <= available:
+        return
+    fitting = slots
+    while fitting and fitting * lane_bytes + others > available:
+        fitting //= 2
+    beside = f" beside {others / 1e9:.3g} GB of data and other groups" if others else ""
+    raise MemoryError(
+        f"Arrays for {slots} lanes of {lane_bytes / 1e6:.3g} MB need {slots * lane_bytes / 1e9:.3g} GB{beside}, but "
+        f"{available / 1e9:.3g} GB are free: about {fitting} lanes would fit (a lane is one replicate of one trial; "
+        "their number is rounded up to powers of two)."
+    )
 
 
 def check_scratch(mesh: Mesh, device_bytes: int) -> None:
@@ -218,9 +231,7 @@ def check_scratch(mesh: Mesh, device_bytes: int) -> None:
 def available_memory(mesh: Mesh) -> int:
     """Bytes that the devices of a mesh can still take, together."""
     if mesh.devices.flat[0].platform == "cpu":
-        import psutil  # here, because it takes a while to import
-
-        return psutil.virtual_memory().available
+        return host_memory.available()
     return sum(_device_bytes(d) - (d.memory_stats() or {}).get("bytes_in_use", 0) for d in mesh.devices.flat)
 
 

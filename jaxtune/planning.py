@@ -13,7 +13,7 @@ import numpy as np
 from jaxtune import checks, planner
 from jaxtune.configurations import decode, propose
 from jaxtune.costs import flops, live_bytes
-from jaxtune.data import smallest_fold, task_data
+from jaxtune.data import data_bytes, smallest_fold, task_data
 from jaxtune.executables import own_devices
 from jaxtune.folds import make_folds
 from jaxtune.functions import Extras
@@ -37,17 +37,19 @@ class GroupPlan(NamedTuple):
         static: Their values.
         trials: Number of trials.
         lanes: Lanes: trials times replicates times folds.
+        slots: Lanes that the arrays have room for.
         chunk: Lanes that a device trains at once at the start.
         chosen_by: How that number was found: a rule, a measurement on this machine, or you.
         programs: Programs to compile.
         updates: Optimizer updates of a trial that is trained to the end.
         lane_bytes: Bytes of one lane's state, and of its checkpoint where one is kept.
-        scratch_bytes: Bytes that a chunk in training takes besides on each device, about.
+        scratch_bytes: Bytes that training or evaluating takes besides on each device, about.
     """
 
     static: dict[str, Any]
     trials: int
     lanes: int
+    slots: int
     chunk: int
     chosen_by: str
     programs: int
@@ -69,8 +71,9 @@ class SearchPlan:
         lane_steps: Steps over all lanes, in steps of the task's batch size: the budget.
         programs: Programs to compile, over all groups.
         devices: Number of devices.
-        memory: Bytes of all lanes' states (and checkpoints), over all devices.
-        scratch: Bytes of what the chunks in training take besides, over all devices, about.
+        memory: Bytes of all states (and checkpoints), over all devices; populations are padded to powers of two.
+        data: Bytes of the data there.
+        scratch: Bytes of what training or evaluating takes besides, over all devices, about.
         available: Bytes that are free there now.
         seconds: Estimated time of training, from a few steps of one chunk measured just now: good to a factor of 2 or
             3, because evaluations, moves and later, narrower chunks are not in it.
@@ -86,6 +89,7 @@ class SearchPlan:
     programs: int
     devices: int
     memory: int
+    data: int
     scratch: int
     available: int
     seconds: float
@@ -100,8 +104,8 @@ class SearchPlan:
             f"  static: {', '.join(self.static) or 'nothing'}",
             f"  rungs:  {rungs}",
             f"  budget: {self.lane_steps:,} lane-steps",
-            f"  memory: {_bytes(self.memory)} of states, {_bytes(self.scratch)} of scratch; "
-            f"{self.devices} device(s) with {_bytes(self.available)} free",
+            f"  memory: {_bytes(self.memory)} of states, {_bytes(self.data)} of data, "
+            f"{_bytes(self.scratch)} of scratch; {self.devices} device(s) with {_bytes(self.available)} free",
             f"  time:   about {_seconds(self.seconds)} of training, {_seconds(self.compile_seconds)} of compiling",
         ]
         heads = ("group", "trials", "lanes", "chunk", "chosen by", "programs", "updates", "lane")
@@ -193,7 +197,8 @@ def plan(
         lane_steps=table.trial_steps * setting.runs,
         programs=programs,
         devices=setting.mesh.devices.size,
-        memory=sum(group.lanes * group.lane_bytes for group in groups),
+        memory=sum(group.slots * group.lane_bytes for group in groups),
+        data=data_bytes(task, made, setting.mesh),
         scratch=setting.mesh.devices.size * max(group.scratch_bytes for group in groups),
         available=available_memory(setting.mesh),
         seconds=_training_time(setting, task, made, options, groups, hp),
@@ -220,12 +225,13 @@ def _group(setting: Setting, indices: Mapping[str, int], trials: int) -> GroupPl
         static={name: space.static_value(key, indices[key]) for name, key in static.items()},
         trials=trials,
         lanes=trials * setting.runs,
+        slots=layouts[0].slots * setting.runs,
         chunk=layouts[0].width,
         chosen_by=planner.chosen_by(setting, indices, trials),
         programs=_num_programs(layouts, table, setting),
         updates=pace.updates(table.steps),
         lane_bytes=setting.lane_bytes(functions),
-        scratch_bytes=layouts[0].width * live_bytes(functions.step.jaxpr),
+        scratch_bytes=max(layouts[0].width * live_bytes(functions.step.jaxpr), live_bytes(functions.evaluate.jaxpr)),
     )
 
 

@@ -15,7 +15,7 @@ from jaxtune import checks, planner, recovery
 from jaxtune.conditions import conditions, traces
 from jaxtune.configurations import EXPLORE, TRAIN, decode, propose, study_key
 from jaxtune.continuing import observed
-from jaxtune.data import on_devices, task_data
+from jaxtune.data import data_bytes, on_devices, task_data
 from jaxtune.executables import Jitted
 from jaxtune.folds import Fold
 from jaxtune.group import SECONDS_PER_CALL, Group, Setting, check_same_reports, check_updates
@@ -120,12 +120,15 @@ class Study:
         space = self.problem.space
         combinations, group_of = space.combinations(self.decoded)
         self.setting.placement.check_programs(combinations, space.hp_name)
+        members = [np.flatnonzero(group_of == number) for number in range(len(combinations))]
+        sizes = [planner.layouts(self.setting, i, len(t)) for i, t in zip(combinations, members, strict=True)]
+        populations = [(indices, layouts[0]) for indices, layouts in zip(combinations, sizes, strict=True)]
+        self.setting.check_memory(populations, data_bytes(self.task, self.wishes.folds, self.setting.mesh))
         data = on_devices(task_data(self.task, self.wishes.folds), self.setting.mesh)
         groups = []
-        for number, indices in enumerate(combinations):
-            trials = np.flatnonzero(group_of == number)
+        for indices, trials in zip(combinations, members, strict=True):
             planner.measure(self.setting, indices, data, trials, self.hp, self.host)
-            layouts = planner.layouts(self.setting, indices, len(trials))
+            layouts = planner.layouts(self.setting, indices, len(trials))  # as measured now
             groups.append(Group.of(self.setting, indices, data, trials, self.host, self.plan.trials, layouts))
         check_same_reports(groups)
         check_updates(groups, self.plan)
@@ -238,29 +241,37 @@ class Study:
     def _train(self, start: int, row: Row, view: Progress) -> int:
         """Trains all groups towards a row, in turns, so that they can stop at a common step count; returns that."""
         self._show(view, start, row, note="" if self.record.step else "compiling")
-        groups, reached = [group for group in self.groups if group.count], start
+        groups = [group for group in self.groups if group.count]
         if not groups:
             return row.stop
-        while reached < row.stop and not (self.host.interrupted and reached > start):
-            goal = self._safely(groups[0], reached, partial(self._lead, groups, reached, row, view))
-            for group in groups[1:]:
-                self._safely(group, reached, partial(self._follow, group, reached, goal))
-            reached = goal
-            self._show(view, reached, row)
-        return reached
+        reached = [start] * len(groups)
+        while reached[0] < row.stop and not (self.host.interrupted and reached[0] > start):
+            reached[0] = self._safely(groups[0], reached[0], partial(self._lead, groups[0], reached[0], row, view))
+            for number, group in enumerate(groups):
+                if group.can_train:  # those that are still compiled catch up later
+                    self._follow(group, reached, number)
+            self._show(view, reached[0], row)
+        for number, group in enumerate(groups):
+            self._follow(group, reached, number)
+        return reached[0]
 
-    def _lead(self, groups: Sequence[Group], start: int, row: Row, view: Progress) -> int:
-        """Trains the first group until the others can train as far; while they compile, it goes on."""
-        for done in groups[0].train(self.hp, start, row.stop, self._seconds):
-            whole = done >= row.stop or self._all_land_on(done)
-            if whole and (self.host.interrupted or all(group.can_train for group in groups[1:])):
+    def _lead(self, leader: Group, start: int, row: Row, view: Progress) -> int:
+        """Trains a group for a while, up to a step count to which all others can be trained."""
+        for done in leader.train(self.hp, start, row.stop, self._seconds):
+            if done >= row.stop or self._all_land_on(done):
                 return int(done)
             self._show(view, done, row)
         return row.stop
 
-    def _follow(self, group: Group, start: int, stop: int) -> None:
-        for _ in group.train(self.hp, start, stop, self._seconds):
-            pass
+    def _follow(self, group: Group, reached: list[int], number: int) -> None:
+        """Trains a group as far as the first one."""
+
+        def train() -> None:
+            for _ in group.train(self.hp, reached[number], reached[0], self._seconds):
+                pass
+
+        self._safely(group, reached[number], train)
+        reached[number] = reached[0]
 
     @property
     def _seconds(self) -> float:

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxtune.conditions import check_conditions, of_winner
-from jaxtune.data import is_poolable, of_fold, on_devices, pooled, smallest_fold, whole
+from jaxtune.data import data_bytes, is_poolable, of_fold, on_devices, pooled, smallest_fold, whole
 from jaxtune.executables import Jitted, own_devices
 from jaxtune.folds import Fold
 from jaxtune.group import Group, Setting
@@ -138,6 +138,7 @@ class Winner:
             )
         task = problem.task.replace(train=pooled(self.task))  # without batches, steps have to be traced for its size
         setting = replace(self.setting, problem=problem._replace(task=task))
+        setting.check_memory([(self.indices, self.layouts[0])], data_bytes(self.task, self.folds, setting.mesh))
         data = on_devices(whole(self.task, self.folds), setting.mesh)
         one = np.zeros(1, int)
         group = Group.of(setting, self.indices, data, one, Host(), num_trials=1, layouts=self.layouts)

@@ -404,6 +404,34 @@ def test_dropout_is_timed_with_all_kinds_of_draws(tmp_path):
     assert min(compiled) > 0.1 * max(compiled)  # none has found the program of another
 
 
+# claims.py
+
+
+@runs("benchmarks/claims.py")
+def test_claims_simulates_standard_errors_and_selection(tmp_path):
+    errors, gaps = [], []
+    for row in rows(run("benchmarks/claims.py", cwd=tmp_path)):
+        (errors if "replicates" in row else gaps).append(row)
+    assert [r["replicates"] for r in errors] == ["1", "5", "20"]
+    assert len({r["standard error reported, mean"] for r in errors}) == 1  # replicates that are all alike
+    assert len(gaps) == 6
+    for r in gaps:
+        ratio = number(r["gap, mean"]) / number(r["max_optimism, mean"])
+        assert number(r["gap / max_optimism"]) == pytest.approx(ratio, abs=0.05)
+
+
+# ctrl_c.py
+
+
+@runs("benchmarks/ctrl_c.py")
+def test_ctrl_c_is_heard_in_each_case(tmp_path):
+    slow, groups, compiling = rows(run("benchmarks/ctrl_c.py", cwd=tmp_path))
+    assert slow["answer"].startswith("result at step ")
+    assert slow["answer"] != "result at step 100 of 100"
+    assert groups["answer"].startswith("result at step ")
+    assert compiling["answer"] == "KeyboardInterrupt"
+
+
 # many_searches.py
 
 

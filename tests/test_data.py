@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from counting import COUNTING, IDS, LINE, X, Y
 
-from jaxtune.data import of_fold, task_data, whole
+import jaxtune as jt
+from jaxtune.data import data_bytes, of_fold, on_devices, task_data, whole
 from jaxtune.folds import Fold, make_folds
 from jaxtune.order import batch_indices, empty_window
 
@@ -63,6 +64,15 @@ def test_without_folds_the_training_part_comes_first():
     np.testing.assert_array_equal(data.count, [30])
     np.testing.assert_array_equal(data.validation[0], IDS[None, 30:])
     assert data.num_folds == 1
+
+
+def test_the_devices_of_a_cpu_share_one_copy():
+    mesh = jt.Placement(devices=jax.devices()[:4]).mesh()
+    placed = on_devices(task_data(COUNTING), mesh)
+    for x in [*placed.train, *placed.validation, placed.rows]:
+        assert len({shard.data.unsafe_buffer_pointer() for shard in x.addressable_shards}) == 1
+    placed_bytes = sum(x.nbytes for x in [*placed.train, *placed.validation])
+    assert data_bytes(COUNTING, None, mesh) == placed_bytes
 
 
 def test_folds_are_rows_of_the_same_arrays():

@@ -6,6 +6,8 @@ import sys
 from itertools import pairwise
 
 import jax
+import jax.numpy as jnp
+import numpy as np
 import pytest
 from toys import DESCENT, DESCENT_SPACE, ONE, TWO, tune
 
@@ -104,19 +106,47 @@ def test_lanes_can_be_chosen(monkeypatch):
 
 def test_memory_error_says_how_many_lanes_fit(monkeypatch):
     monkeypatch.setattr(placement, "available_memory", lambda mesh: 10_000_000)
-    check_memory(ONE.mesh(), lanes=5, lane_bytes=2_000_000)
-    message = "6 lanes of 2 MB need 0.012 GB, but 0.01 GB are free: about 5 lanes would fit"
+    check_memory(ONE.mesh(), slots=4, lane_bytes=2_000_000, others=2_000_000)
+    message = "Arrays for 8 lanes of 2 MB need 0.016 GB, but 0.01 GB are free: about 4 lanes would fit"
     with pytest.raises(MemoryError, match=message):
-        check_memory(ONE.mesh(), lanes=6, lane_bytes=2_000_000)
+        check_memory(ONE.mesh(), slots=8, lane_bytes=2_000_000)
+    message = "need 0.008 GB beside 0.003 GB of data and other groups, but .*: about 2 lanes would fit"
+    with pytest.raises(MemoryError, match=message):
+        check_memory(ONE.mesh(), slots=4, lane_bytes=2_000_000, others=3_000_000)
+
+
+def test_a_population_is_refused_with_its_padding(monkeypatch):
+    """33 trials take the arrays of 64."""
+    monkeypatch.setattr(placement, "available_memory", lambda mesh: 28 * 63)
+    monkeypatch.setattr("jaxtune.programs.check_scratch", lambda *_: None)
+    tune(DESCENT, DESCENT_SPACE, scheduler=jt.FullBudget(trials=32, steps=2))
+    with pytest.raises(MemoryError, match="^Arrays for 64 lanes of .* about 32 lanes would fit"):
+        tune(DESCENT, DESCENT_SPACE, scheduler=jt.FullBudget(trials=33, steps=2))
+
+
+def test_all_groups_and_the_data_have_to_fit_together(monkeypatch):
+    monkeypatch.setattr("jaxtune.programs.check_scratch", lambda *_: None)
+    space = DESCENT_SPACE | {"size": jt.Choice((3, 4), static=True)}
+    task = DESCENT.replace(
+        init=lambda key, hp: DESCENT.init(key, hp) | {"size": jnp.zeros(hp["size"])},
+        validation=np.zeros(1000, np.float32),
+    )
+    needed = 8 * (28 + 4 * 3) + 8 * (28 + 4 * 4) + 4000
+    options = {"scheduler": jt.FullBudget(trials=16, steps=2), "sampler": jt.Grid(8)}
+    monkeypatch.setattr(placement, "available_memory", lambda mesh: needed)
+    tune(task, space, **options)
+    monkeypatch.setattr(placement, "available_memory", lambda mesh: needed - 1)
+    with pytest.raises(MemoryError, match="^Arrays for 8 lanes of .* of data and other groups"):
+        tune(task, space, **options)
 
 
 def test_tune_refuses_a_population_that_cannot_fit(monkeypatch):
     """A lane of DESCENT is two vectors of three float32 and a counter: 28 bytes."""
-    monkeypatch.setattr(placement, "available_memory", lambda mesh: 28 * 20)
+    monkeypatch.setattr(placement, "available_memory", lambda mesh: 28 * 16)
     monkeypatch.setattr("jaxtune.programs.check_scratch", lambda *_: None)
-    scheduler = jt.FullBudget(trials=20, steps=20)
-    assert len(tune(DESCENT, DESCENT_SPACE, scheduler=scheduler).trials) == 20
-    with pytest.raises(MemoryError, match="^60 lanes of .* about 20 lanes would fit"):
+    scheduler = jt.FullBudget(trials=16, steps=20)
+    assert len(tune(DESCENT, DESCENT_SPACE, scheduler=scheduler).trials) == 16
+    with pytest.raises(MemoryError, match="^Arrays for 48 lanes of .* about 12 lanes would fit"):
         tune(DESCENT, DESCENT_SPACE, scheduler=scheduler, replicates=3)
 
 

@@ -55,6 +55,18 @@ def test_memory_counts_states_and_checkpoints():
     assert plan(DESCENT, DESCENT_SPACE, keep="best").memory == 2 * planned.memory
     assert plan(DESCENT, DESCENT_SPACE, replicates=3).memory == 3 * planned.memory
     assert planned.available > planned.memory
+    assert plan(DESCENT, DESCENT_SPACE, scheduler=jt.FullBudget(33, 10)).memory == 64 * lane  # as the arrays are padded
+
+
+@pytest.mark.parametrize("folds", [None, 5])
+def test_memory_of_data(folds):
+    """Training and validation examples, the latter among the former too for a last training on both."""
+    x = np.zeros((100, 10), np.float32)
+    parts = {"train": x, "validation": None} if folds else {"train": x[:60], "validation": x[60:]}
+    task = DESCENT.replace(step=lambda key, state, batch, hp: DESCENT.step(key, state, None, hp), batch_size=4, **parts)
+    planned = plan(task, DESCENT_SPACE, folds=folds)
+    assert planned.data == 4000 + (4000 if folds else 1600)
+    assert "5.6 kB of data" in repr(planned) or folds
 
 
 def test_folds_are_lanes():

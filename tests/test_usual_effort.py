@@ -8,9 +8,7 @@ from pathlib import Path
 import pytest
 
 EXACT = {
-    "test_convolutions.py": "test_a_search_finds_the_same_as_with_native_convolutions",
     "test_population.py": "test_number_of_devices_changes_no_trial",
-    "test_recovery.py": "test_a_search_goes_on_with_fewer_lanes",
     "test_searching.py": "test_equals_tune_to_the_last_bit",
     "test_supervision.py": "test_every_trial_equals_a_plain_optax_loop",
 }

@@ -51,7 +51,7 @@ def check_awake(asleep: list[str]) -> None:
     """Warns of a model whose layers that act in training only are all switched off there."""
     if asleep:
         warnings.warn(
-            f"The model is trained in evaluation mode: {' and '.join(dict.fromkeys(asleep))} are switched off in "
+            f"The model is trained in evaluation mode: {' and '.join(sorted(set(asleep)))} are switched off in "
             f"training as well. jaxtune tells a model by parameters named {', '.join(_NAMES)}; name another one, "
             "with its value in training, by jt.supervised(flags={'name': True}), or pass flags={} if this is meant.",
             stacklevel=2,

@@ -189,10 +189,10 @@ def lr_range_test(
     reached = history.steps[history.diverged < 0].min(initial=history.step[-1]) if result.interrupted else steps
     seen = history.step <= max(reached, history.step[0])
     losses = result.curves("train_loss")["train_loss"][:, seen]  # [T, E]
-    steps = history.step[seen]
-    learning_rates = _rates(sweep, steps - 0.5 * (every + 1), scheduler.steps)
+    ends = history.step[seen]
+    learning_rates = _rates(sweep, ends - 0.5 * (every + 1), scheduler.steps)
     if result.interrupted:
-        sweep = LogUniform(sweep.low, float(_rates(sweep, steps[-1] - 1, scheduler.steps)))
+        sweep = LogUniform(sweep.low, float(_rates(sweep, ends[-1] - 1, scheduler.steps)))
     return _found(name, learning_rates, losses, result, sweep)
 
 

@@ -171,7 +171,7 @@ def staged(
     for one in schedulers:
         checks.check_search(one, sampler, metric, replicates)
     hparams = first = _start(space, {} if start is None else start)
-    results = []
+    results = list[Result]()
     for number, (stage, one) in enumerate(zip(names, schedulers, strict=True), start=1):
         searched = fix(space, hparams, free_keys(space, stage))
         try:
