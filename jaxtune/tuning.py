@@ -61,7 +61,8 @@ def tune(
         replicates: Seeds per trial, at least 1, trained as further lanes; trials are ranked by the mean.
         folds: Cross-validation on `train`, as further lanes, ranked by the mean: a number of folds (stratified where
             targets are labels: whole numbers, bools, one-hot) or pairs (train indices, validation indices). The task
-            then has no validation data.
+            then has no validation data. Where the number doesn't divide that of the examples, some validate in two
+            folds, which have to be equally large.
         evaluate_every: Evaluate every so many steps besides, for curves, `patience` and `keep`. Small or odd numbers
             shorten the innermost loop of the program, which costs time.
         patience: A trial whose metric has not improved for so many evaluations stops training, and competes with the

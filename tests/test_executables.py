@@ -65,3 +65,17 @@ def test_programs_of_other_code_go(compiled, registry):
     full = kept.index(BOUND)  # up to there the number of mappings grew, too
     assert SEARCHES - 1 - full > full > 0
     assert mapped[-1] - mapped[full] < mapped[full] - mapped[0]
+
+
+def test_a_program_that_failed_to_compile_is_tried_again(compiled, monkeypatch):
+    """What failed may have been passing: a full disk, too little memory."""
+    broken = executables.Program.of
+
+    def fails(lowered):
+        raise RuntimeError("the disk is full")
+
+    monkeypatch.setattr(executables.Program, "of", fails)
+    with pytest.raises(RuntimeError, match="the disk is full"):
+        search(1.0)
+    monkeypatch.setattr(executables.Program, "of", broken)
+    assert search(1.0).best.status == "finished"

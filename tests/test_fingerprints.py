@@ -1,5 +1,8 @@
 """What traced functions compute, as values: equal for equal computations and for nothing else."""
 
+import os
+import subprocess
+import sys
 from collections import namedtuple
 from functools import partial
 
@@ -282,3 +285,31 @@ def test_another_number_of_trials_compiles_what_is_new_in_shape(compiled):
     assert not compiled
     tune(own_task("dict"), DESCENT_SPACE, scheduler=jt.SuccessiveHalving(27, 10, 90), evaluate_every=10)
     assert compiled["spawn"] == compiled["advance"] == 0
+
+
+TRACED = """
+import hashlib, flax.linen as nn, numpy as np, optax, jaxtune as jt
+from jaxtune.resolve import resolve
+from jaxtune.space import Space
+x = np.ones((20, 3), np.float32)
+metrics = {name: lambda outputs, targets, power=power: (outputs[:, 0] - targets) ** power
+           for power, name in enumerate(("first", "second", "third", "fourth"))}
+task = jt.supervised(nn.Dense(2), optimizer=lambda hp: optax.adam(hp["lr"]), metrics=metrics,
+                     loss=optax.softmax_cross_entropy_with_integer_labels, batch_size=5,
+                     train=(x, np.zeros(20, int)), validation=(x, np.zeros(20, int)))
+functions = resolve(task, Space.of({"lr": jt.LogUniform(1e-3, 1.0)}), "loss", None).functions({})
+print(hashlib.sha256("".join(str(part.jaxpr) for part in functions.parts).encode()).hexdigest())
+"""
+
+
+@pytest.mark.slow
+def test_traces_do_not_depend_on_the_hashes_of_python():
+    """Else a second process would compile again what the first one left on disk."""
+    seen = set()
+    for seed in "123":
+        environment = os.environ | {"JAX_PLATFORMS": "cpu", "PYTHONHASHSEED": seed}
+        run = subprocess.run(
+            [sys.executable, "-c", TRACED], capture_output=True, text=True, env=environment, check=True
+        )
+        seen.add(run.stdout)
+    assert len(seen) == 1
