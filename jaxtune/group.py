@@ -76,7 +76,7 @@ class Setting:
         lanes = -(-num_trials // self.mesh.devices.size)
         ladder = choose_ladder(self.placement, self.mesh, lanes, *working, measured)
         batch_size = self.problem.task_of(indices).batch_size
-        work = flops(functions.step.jaxpr) * lanes * self.runs
+        work = flops(functions.step.jaxpr) * ladder[0].rows * self.runs
         limit = _FLOPS_PER_CALL.get(self.mesh.devices.flat[0].platform, _FLOPS_OF_OTHERS)
         unit = shortened(self.pace(indices).unit(self.plan), limit / max(work, 1.0))
         fewest = self.fewest if batch_size else None

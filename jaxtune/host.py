@@ -71,9 +71,14 @@ class Host:
         Raises:
             Busy: Ctrl-C was pressed some time ago, and it is not done.
         """
+        self.settled(future)
+        return future.result()
+
+    def settled(self, future: Future) -> None:
+        """Like `compiled_program`, but an error of the compiler is left for later."""
         begin = time.monotonic()
         try:
-            return self._wait(future, device=False)
+            self._wait(future, device=False)
         finally:
             self.waited += time.monotonic() - begin
 
@@ -97,11 +102,11 @@ class Host:
 
         begin = time.monotonic()
         threading.Thread(target=work, daemon=True, name="jaxtune-device").start()
-        result = self._wait(done, device=True)
+        self._wait(done, device=True)
         self._longest = max(self._longest, time.monotonic() - begin)
-        return result
+        return done.result()
 
-    def _wait(self, future: Future, device: bool) -> Any:
+    def _wait(self, future: Future, device: bool) -> None:
         # What is known to take long may take as long again, and the last evaluation takes some calls.
         begin, grace = time.monotonic(), max(GRACE, 1.5 * self._longest) if device else GRACE
         while not self._is_done(future):
@@ -113,7 +118,6 @@ class Host:
             if self.later and self._pressed is None:
                 with suppress(Exception):  # it will be raised again where its result is needed
                     self.later.popleft()()
-        return future.result()
 
     @staticmethod
     def _is_done(future: Future) -> bool:

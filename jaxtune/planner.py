@@ -78,6 +78,8 @@ def measure(
             if not ran_out_of_memory(error):
                 raise
             continue
+        if host.interrupted:
+            raise KeyboardInterrupt("Ctrl-C before the first evaluation.")
         run = min(seconds.values()) * setting.lane_updates(indices, len(trials)) / setting.mesh.devices.size
         if time.monotonic() - begin > SHARE * run:
             break

@@ -5,7 +5,7 @@ The programs of a whole search compile side by side, and those for later rungs w
 
 import time
 from collections.abc import Callable, Hashable, Mapping, Sequence
-from concurrent.futures import Future, wait
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from typing import Any
@@ -69,7 +69,8 @@ class Programs:
 
     def wait_for_training(self, layout: Layout) -> None:
         """Waits until that is compiled."""
-        wait([self._start("spawn", layout), self._start("advance", layout)])
+        for name in ("spawn", "advance"):
+            self.host.settled(self._start(name, layout))
 
     def prefetch_remainders(self, path: Sequence[Layout]) -> None:
         """Starts compiling the programs that make single updates, where whole units don't come out even."""

@@ -8,7 +8,7 @@ from jaxtune.continuing import check_previous
 from jaxtune.data import smallest_fold
 from jaxtune.executables import own_devices
 from jaxtune.folds import make_folds
-from jaxtune.host import Host, interrupts
+from jaxtune.host import Busy, Host, interrupts
 from jaxtune.placement import Placement
 from jaxtune.progress import Progress
 from jaxtune.resolve import resolve
@@ -113,6 +113,9 @@ def tune(
     wishes = Wishes(sampler, seed, replicates, made, keep == "best", patience, previous, placement)
     host = Host()
     with interrupts(host):
-        study = Study(task, problem, plan, wishes, host)
+        try:
+            study = Study(task, problem, plan, wishes, host)
+        except Busy as error:  # widths were being timed
+            raise KeyboardInterrupt(f"Ctrl-C before the first evaluation: {error}.") from None
         with Progress(plan.trial_steps * study.runs, progress) as view:
             return study.run(view, callback)

@@ -12,7 +12,8 @@ import pytest
 from toys import DESCENT, DESCENT_SPACE, NET, NET_SPACE, ONE, TWO, Listed, descent_loss, tune
 
 import jaxtune as jt
-from jaxtune import group
+from jaxtune import group, planner
+from jaxtune.host import Busy
 from jaxtune.study import Study
 
 HALVING = jt.SuccessiveHalving(trials=9, min_steps=10, max_steps=90)
@@ -280,6 +281,29 @@ def test_ctrl_c_while_the_second_group_trains(own_handler, monkeypatch):
     assert_holds_what_is_known(result, _SIZED)
     (count,) = {t.metrics["count"] for t in result.trials}
     assert count < 10**8
+
+
+def test_ctrl_c_while_widths_are_timed(own_handler, monkeypatch):
+    """Nothing is trained then, so that there is no result."""
+    monkeypatch.setattr(planner, "pays", lambda *args: True)
+    monkeypatch.setattr(planner, "known", lambda *args: {})
+    timed = planner._seconds
+
+    def pressed(*args):
+        signal.raise_signal(signal.SIGINT)
+        return timed(*args)
+
+    monkeypatch.setattr(planner, "_seconds", pressed)
+    with pytest.raises(KeyboardInterrupt, match="before the first evaluation"):
+        tune(DESCENT, DESCENT_SPACE, scheduler=HALVING)
+
+    def hangs(*args):
+        signal.raise_signal(signal.SIGINT)
+        raise Busy(device=True)
+
+    monkeypatch.setattr(planner, "_seconds", hangs)
+    with pytest.raises(KeyboardInterrupt, match="before the first evaluation: the device is still busy"):
+        tune(DESCENT, DESCENT_SPACE, scheduler=HALVING)
 
 
 def test_ctrl_c_in_a_slow_step(own_handler, monkeypatch):
