@@ -426,9 +426,9 @@ def test_claims_simulates_standard_errors_and_selection(tmp_path):
 @runs("benchmarks/ctrl_c.py")
 def test_ctrl_c_is_heard_in_each_case(tmp_path):
     slow, groups, compiling = rows(run("benchmarks/ctrl_c.py", cwd=tmp_path))
-    assert slow["answer"].startswith("result at step ")
-    assert slow["answer"] != "result at step 100 of 100"
-    assert groups["answer"].startswith("result at step ")
+    for row in (slow, groups):  # there is no result where the program that evaluates is still being compiled
+        assert row["answer"].startswith(("result at step ", "KeyboardInterrupt"))
+        assert row["answer"] not in ("result at step 100 of 100", "result at step 1,000,000 of 1,000,000")
     assert compiling["answer"] == "KeyboardInterrupt"
 
 

@@ -87,7 +87,7 @@ def test_the_first_ctrl_c_is_a_wish_and_the_second_one_raises():
 def test_a_call_may_take_as_long_as_the_one_before(monkeypatch):
     monkeypatch.setattr(host_module, "GRACE", 0.1)
     host = Host()
-    host.call(lambda: time.sleep(0.6))
+    host.call(lambda: time.sleep(1.5))
     host.interrupt()
     assert host.call(lambda: time.sleep(0.5) or 5) == 5
     with pytest.raises(Busy):
