@@ -45,6 +45,7 @@ def task(loops, size):
 
 def measure(case, quick):
     """Presses Ctrl-C in a search, a second after all its groups began to train, and prints what came of it in JSON."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in the background of a shell
     pressed = []
 
     def press():
@@ -97,7 +98,7 @@ def main():
     print("|---|---|---|---|")
     for case in CASES:
         command = [sys.executable, __file__, "--part", case, *(["--quick"] if options.quick else [])]
-        text = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+        text = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True, timeout=300).stdout
         done = json.loads(text.splitlines()[-1])
         ended = done["seconds"] + time.time() - done["returned"]
         print(f"| {case} | {done['answer']} | {done['seconds']:.1f} | {ended:.1f} |", flush=True)

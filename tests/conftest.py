@@ -9,7 +9,9 @@ import gc
 import itertools
 import os
 import shutil
+import signal
 import tempfile
+import threading
 from collections import Counter
 from pathlib import Path
 
@@ -33,6 +35,9 @@ if "JAX_PLATFORMS" not in os.environ:
     jax.config.update("jax_platforms", "cpu")
 jax.config.update("jax_num_cpu_devices", 8)
 
+
+if threading.current_thread() is threading.main_thread():
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in the background of a shell, by all that follow
 
 _MAPS = Path("/proc/self/maps")
 _MOST_MAPS = 25_000  # the kernel allows 65,530 by default; beyond them a compiler crashes
