@@ -685,7 +685,7 @@ test_models = refused(
             lambda: tune(supervised(Mode())),
             TypeError,
             "Mode.__call__ has a required parameter 'mode' that jaxtune does not know",
-            "train, training, is_training, deterministic.",
+            "or what jt.supervised(flags=...) names.",
         ),
     }
 )

@@ -107,7 +107,8 @@ def test_tells_devices_scratch_and_how_the_width_was_chosen(monkeypatch):
     assert planned.scratch == 2 * group.scratch_bytes > 0
     assert group.chosen_by == "rule"
     given = plan(placement=jt.Placement(devices=TWO.devices, lanes=1)).groups[0]
-    assert (given.chosen_by, given.scratch_bytes) == ("you", group.scratch_bytes // group.chunk)
+    assert given.chosen_by == "you"
+    assert group.scratch_bytes // group.chunk <= given.scratch_bytes < group.scratch_bytes  # evaluating takes some too
     monkeypatch.setattr(planner, "pays", lambda *_: True)
     monkeypatch.setattr(measured, "recall", lambda _: {})
     assert plan().groups[0].chosen_by == "rule; measured when it starts"
