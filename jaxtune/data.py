@@ -152,7 +152,7 @@ def _concatenate(a: Any, b: Any) -> Any:
     if not (isinstance(a, np.ndarray) and isinstance(b, np.ndarray)):
         return jnp.concatenate([a, b])
     shape, dtype = (len(a) + len(b), *a.shape[1:]), jax.dtypes.canonicalize_dtype(a.dtype)
-    return np.concatenate([a, b], out=_aligned(shape, dtype), casting="unsafe")  # casts as JAX would
+    return jax.device_put(np.concatenate([a, b], out=_aligned(shape, dtype), casting="unsafe"))  # casts as JAX would
 
 
 def _aligned(shape: tuple[int, ...], dtype: Any) -> np.ndarray:
@@ -168,7 +168,7 @@ def _take(tree: Any, rows: np.ndarray) -> Any:
 
 
 def _arrays(tree: Any) -> list[jax.Array]:
-    return [x if isinstance(x, jax.Array) else jax.device_put(x) for x in jax.tree.leaves(tree)]
+    return [jnp.asarray(x) for x in jax.tree.leaves(tree)]  # copies: a user may change their own arrays
 
 
 def _stacked(parts: Sequence[Any]) -> list[jax.Array]:
