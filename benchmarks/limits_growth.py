@@ -1,4 +1,4 @@
-"""How time and programs grow: with lanes, steps, trials, rungs, hyperparameters and groups of static hyperparameters.
+"""How time and programs grow: with lanes, steps, trials, rungs, hyperparameters, undecided integers and groups.
 
 The exponent is the slope of a straight line through the upper half of a curve on logarithmic axes: below what is
 constant counts as much as what grows. One network is trained, a linear regression, so that what surrounds the training
@@ -13,10 +13,12 @@ import numpy as np
 from lanes import Lanes
 from limits_host import host_times
 from limits_report import row, table, verdict
-from limits_tasks import TINY_SPACE, many_groups, many_hyperparameters, tiny_task
+from limits_tasks import TINY_SPACE, many_groups, many_hyperparameters, one_shape_among, tiny_task
 from side_by_side import seconds
 
 import jaxtune as jt
+from jaxtune.resolve import resolve
+from jaxtune.space import Space
 
 LINEAR = 1.1  # an exponent above that counts as more than linear: timings scatter
 
@@ -34,7 +36,7 @@ def growth(quick, plot=None):
     header = ["growth with", "measured", "values, n: value", "exponent of the upper half"]
     print(table(header, []), end="")
     curves = []
-    for measure in (lanes, steps, trials, rungs, hyperparameters, groups):
+    for measure in (lanes, steps, trials, rungs, hyperparameters, integers, groups):
         curves += (found := measure(quick))
         print("\n".join(row(_cells(curve)) for curve in found), flush=True)
     print()
@@ -61,7 +63,7 @@ def draw(curves, path):
     import matplotlib
 
     matplotlib.use("agg")
-    from matplotlib import pyplot
+    from matplotlib import pyplot, ticker
 
     columns = 3
     figure, axes = pyplot.subplots(-(-len(curves) // columns), columns, figsize=(11, 8), squeeze=False)
@@ -73,7 +75,9 @@ def draw(curves, path):
         ax.loglog(n, values[-1] * n / n[-1], "--", color="gray", label="linear")
         ax.set_ylim(values.min() / 3, values.max() * 3)
         ax.set(xlabel=curve.what, ylabel=curve.unit)
-        ax.legend()
+        for axis in (ax.xaxis, ax.yaxis):  # labels at powers of ten alone: others would lie on each other
+            axis.set_minor_formatter(ticker.NullFormatter())
+        ax.legend(loc="upper left", fontsize="small", framealpha=0.6)
     figure.tight_layout()
     figure.savefig(path, dpi=120)
     print(f"Curves: {path}\n")
@@ -114,13 +118,25 @@ def rungs(quick):
 
 def hyperparameters(quick):
     """Time of a first search, most of which compiles, and of a second one."""
-    counts = (1, 2) if quick else (1, 3, 10, 30, 100)
+    counts = (1, 2) if quick else (1, 3, 10, 30, 100, 200)
     first, second = [], []
     for n in counts:
         task, space = many_hyperparameters(n)
         first.append((n, _seconds(task, space, jt.FullBudget(1024, 20), seed=0)))
         second.append((n, _best(jt.FullBudget(1024, 20), "total", task, space)))
     return [Curve("hyperparameters", "s, first search", first), Curve("hyperparameters", "s, second search", second)]
+
+
+def integers(quick):
+    """Processor time of finding out which of so many integers is a shape."""
+    counts = (3, 6) if quick else (25, 50, 100, 200)
+    times = []
+    for n in counts:
+        task, space = one_shape_among(n)
+        begin = time.process_time()
+        resolve(task, Space.of(space), "loss", "min")
+        times.append((n, time.process_time() - begin))
+    return [Curve("undecided integers", "CPU s of resolving", times)]
 
 
 def groups(quick):

@@ -3,6 +3,7 @@
 from typing import Any
 
 import flax.linen as nn
+import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
@@ -80,6 +81,23 @@ def many_hyperparameters(number: int) -> tuple[jt.Task, dict]:
     names = [f"h{i}" for i in range(number)]
     space = {name: jt.Uniform(0.1, 1.0) for name in names}
     return tiny_task(optimizer=lambda hp: optax.sgd(0.1 * jnp.mean(jnp.stack([hp[n] for n in names])))), space
+
+
+def one_shape_among(number: int) -> tuple[jt.Task, dict]:
+    """A task whose step needs one of so many integers as a shape, and all others as numbers; and its space."""
+    names = [f"h{i}" for i in range(number)]
+    shape = names[number // 3]
+
+    def step(key, state, batch, hp):
+        total = sum(np.ones(hp[name]).sum() if name == shape else hp[name] for name in names)
+        return state - 1e-3 * total * state, {"loss": jnp.sum(state**2)}
+
+    task = jt.Task(
+        init=lambda key, hp: jax.random.normal(key, (3,)),
+        step=step,
+        evaluate=lambda key, state, data, hp: {"loss": jnp.sum((state - 1) ** 2)},
+    )
+    return task, {name: jt.Integer(1, 5) for name in names}
 
 
 class Width(nn.Module):

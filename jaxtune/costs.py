@@ -33,26 +33,47 @@ def _equation_flops(equation: Any) -> float:
     return made
 
 
+_VIEWS = {"reshape", "squeeze", "expand_dims", "broadcast_in_dim"}  # no copies, if as large as what they show
+
+
 def live_bytes(jaxpr: Any) -> int:
     """The most bytes of intermediate values that are still needed at one time, if equations run in their order.
+
+    Arrays of another shape with the same numbers in the same order are taken for the same array.
 
     Example:
         >>> import jax, jax.numpy as jnp
         >>> live_bytes(jax.make_jaxpr(lambda x: (x + 1) * (x + 2))(jnp.ones(10)).jaxpr)
         120
     """
-    last = {var: i for i, equation in enumerate(jaxpr.eqns) for var in equation.invars if not isinstance(var, Literal)}
-    last |= {var: len(jaxpr.eqns) for var in jaxpr.outvars if not isinstance(var, Literal)}
+    last = _last_uses(jaxpr)
     alive, most, ends = 0, 0, dict[int, int]()
     for i, equation in enumerate(jaxpr.eqns):
         for var in equation.outvars:
-            if var in last:
+            if var in last and not _is_view(equation):
                 alive += _bytes(var)
                 ends[last[var]] = ends.get(last[var], 0) + _bytes(var)
         inside = max(map(live_bytes, jaxprs_in_params(equation.params)), default=0)
         most = max(most, alive + inside)
         alive -= ends.pop(i, 0)
     return most
+
+
+def _last_uses(jaxpr: Any) -> dict[Any, int]:
+    """Variable -> number of the last equation that takes it, or a view of it."""
+    last = {var: i for i, equation in enumerate(jaxpr.eqns) for var in equation.invars if not isinstance(var, Literal)}
+    last |= {var: len(jaxpr.eqns) for var in jaxpr.outvars if not isinstance(var, Literal)}
+    for equation in reversed(jaxpr.eqns):
+        if _is_view(equation):
+            viewed, view = equation.invars[0], equation.outvars[0]
+            last[viewed] = max(last[viewed], last.get(view, 0))
+    return last
+
+
+def _is_view(equation: Any) -> bool:
+    if equation.primitive.name not in _VIEWS or isinstance(equation.invars[0], Literal):
+        return False
+    return _size(equation.invars[0]) == _size(equation.outvars[0])
 
 
 def _size(var: Any) -> int:

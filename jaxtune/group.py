@@ -59,6 +59,11 @@ class Setting:
         state = sum(x.size * x.dtype.itemsize for x in jax.tree.leaves(functions.state))
         return state * (2 if self.keeps_best else 1)
 
+    def scratch_bytes(self, indices: Mapping[str, int], width: int) -> int:
+        """Bytes that chunks of this width take on a device while they are trained, or evaluated; about."""
+        functions = self.problem.functions(indices)
+        return max(width * live_bytes(functions.step.jaxpr), live_bytes(functions.evaluate.jaxpr))
+
     def lane_updates(self, indices: Mapping[str, int], num_trials: int) -> float:
         """Updates of these trials' lanes in the whole search; about, where trials are pruned."""
         share = self.runs * num_trials / self.plan.trials
@@ -90,7 +95,8 @@ class Setting:
         lanes = [(layout.slots * self.runs, self.lane_bytes(self.problem.functions(i))) for i, layout in populations]
         total = data_bytes + sum(slots * lane_bytes for slots, lane_bytes in lanes)
         slots, lane_bytes = max(lanes, key=math.prod)
-        check_memory(self.mesh, slots, lane_bytes, others=total - slots * lane_bytes)
+        scratch = self.mesh.devices.size * max(self.scratch_bytes(i, layout.width) for i, layout in populations)
+        check_memory(self.mesh, slots, lane_bytes, total - slots * lane_bytes, scratch)
 
     def shared(self, functions: Functions, indices: Mapping[str, int], data: Data) -> Shared:
         """What all lanes of a group share."""

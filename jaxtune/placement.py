@@ -198,7 +198,7 @@ def _accelerator_width(mesh: Mesh, step_bytes: int) -> int:
     return min(2 ** int(math.log2(max(1, lanes))), 1024)
 
 
-def check_memory(mesh: Mesh, slots: int, lane_bytes: int, others: int = 0) -> None:
+def check_memory(mesh: Mesh, slots: int, lane_bytes: int, others: int = 0, scratch: int = 0) -> None:
     """Raises MemoryError if a population can't fit beside other things, and says how many lanes would.
 
     Args:
@@ -206,14 +206,16 @@ def check_memory(mesh: Mesh, slots: int, lane_bytes: int, others: int = 0) -> No
         slots: Lanes that the population has room for, over all devices: it is padded to powers of two.
         lane_bytes: Bytes of one lane.
         others: Bytes of all else that is not there yet.
+        scratch: Bytes that programs take besides. Nothing is refused for them, because they are estimated: they are
+            known when the programs are compiled (see `check_scratch`).
     """
     available = available_memory(mesh)
     if slots * lane_bytes + others <= available:
         return
     fitting = slots
-    while fitting and fitting * lane_bytes + others > available:
+    while fitting and fitting * lane_bytes + others + scratch > available:
         fitting //= 2
-    beside = f" beside {others / 1e9:.3g} GB of data and other groups" if others else ""
+    beside = f" beside {(others + scratch) / 1e9:.3g} GB of data, other groups and scratch" if others + scratch else ""
     raise MemoryError(
         f"Arrays for {slots} lanes of {lane_bytes / 1e6:.3g} MB need {slots * lane_bytes / 1e9:.3g} GB{beside}, but "
         f"{available / 1e9:.3g} GB are free: about {fitting} lanes would fit (a lane is one replicate of one trial; "

@@ -12,7 +12,7 @@ import numpy as np
 
 from jaxtune import checks, planner
 from jaxtune.configurations import decode, propose
-from jaxtune.costs import flops, live_bytes
+from jaxtune.costs import flops
 from jaxtune.data import data_bytes, smallest_fold, task_data
 from jaxtune.executables import own_devices
 from jaxtune.folds import make_folds
@@ -231,7 +231,7 @@ def _group(setting: Setting, indices: Mapping[str, int], trials: int) -> GroupPl
         programs=_num_programs(layouts, table, setting),
         updates=pace.updates(table.steps),
         lane_bytes=setting.lane_bytes(functions),
-        scratch_bytes=max(layouts[0].width * live_bytes(functions.step.jaxpr), live_bytes(functions.evaluate.jaxpr)),
+        scratch_bytes=setting.scratch_bytes(indices, layouts[0].width),
     )
 
 

@@ -47,6 +47,15 @@ def test_live_bytes_end_with_the_last_use():
     assert live_bytes(jax.make_jaxpr(fan)(x).jaxpr) >= 5 * 400
 
 
+def test_another_shape_of_an_array_is_no_copy_and_keeps_it_alive():
+    def viewed(x):
+        made = x + 1
+        return made.reshape(10, 10)[None], x * 2  # both are needed: the view outlives what it shows
+
+    x = np.ones(100, np.float32)
+    assert live_bytes(jax.make_jaxpr(viewed)(x).jaxpr) == 2 * 400
+
+
 @pytest.mark.parametrize("wrap", [jax.jit, jax.checkpoint], ids=["jit", "remat"])
 def test_live_bytes_inside_of_calls_count(wrap):
     def inner(x):

@@ -110,15 +110,18 @@ def test_memory_error_says_how_many_lanes_fit(monkeypatch):
     message = "Arrays for 8 lanes of 2 MB need 0.016 GB, but 0.01 GB are free: about 4 lanes would fit"
     with pytest.raises(MemoryError, match=message):
         check_memory(ONE.mesh(), slots=8, lane_bytes=2_000_000)
-    message = "need 0.008 GB beside 0.003 GB of data and other groups, but .*: about 2 lanes would fit"
+    message = "need 0.008 GB beside 0.003 GB of data, other groups and scratch, but .*: about 2 lanes"
     with pytest.raises(MemoryError, match=message):
         check_memory(ONE.mesh(), slots=4, lane_bytes=2_000_000, others=3_000_000)
+    with pytest.raises(MemoryError, match="beside 0.007 GB of data, other groups and scratch, but .*: about 1 lanes"):
+        check_memory(ONE.mesh(), slots=4, lane_bytes=2_000_000, others=3_000_000, scratch=4_000_000)
 
 
 def test_a_population_is_refused_with_its_padding(monkeypatch):
     """33 trials take the arrays of 64."""
     monkeypatch.setattr(placement, "available_memory", lambda mesh: 28 * 63)
     monkeypatch.setattr("jaxtune.programs.check_scratch", lambda *_: None)
+    monkeypatch.setattr("jaxtune.group.Setting.scratch_bytes", lambda *_: 0)
     tune(DESCENT, DESCENT_SPACE, scheduler=jt.FullBudget(trials=32, steps=2))
     with pytest.raises(MemoryError, match="^Arrays for 64 lanes of .* about 32 lanes would fit"):
         tune(DESCENT, DESCENT_SPACE, scheduler=jt.FullBudget(trials=33, steps=2))
@@ -126,6 +129,7 @@ def test_a_population_is_refused_with_its_padding(monkeypatch):
 
 def test_all_groups_and_the_data_have_to_fit_together(monkeypatch):
     monkeypatch.setattr("jaxtune.programs.check_scratch", lambda *_: None)
+    monkeypatch.setattr("jaxtune.group.Setting.scratch_bytes", lambda *_: 0)
     space = DESCENT_SPACE | {"size": jt.Choice((3, 4), static=True)}
     task = DESCENT.replace(
         init=lambda key, hp: DESCENT.init(key, hp) | {"size": jnp.zeros(hp["size"])},
@@ -136,7 +140,7 @@ def test_all_groups_and_the_data_have_to_fit_together(monkeypatch):
     monkeypatch.setattr(placement, "available_memory", lambda mesh: needed)
     tune(task, space, **options)
     monkeypatch.setattr(placement, "available_memory", lambda mesh: needed - 1)
-    with pytest.raises(MemoryError, match="^Arrays for 8 lanes of .* of data and other groups"):
+    with pytest.raises(MemoryError, match="^Arrays for 8 lanes of .* of data, other groups and scratch"):
         tune(task, space, **options)
 
 
@@ -144,6 +148,7 @@ def test_tune_refuses_a_population_that_cannot_fit(monkeypatch):
     """A lane of DESCENT is two vectors of three float32 and a counter: 28 bytes."""
     monkeypatch.setattr(placement, "available_memory", lambda mesh: 28 * 16)
     monkeypatch.setattr("jaxtune.programs.check_scratch", lambda *_: None)
+    monkeypatch.setattr("jaxtune.group.Setting.scratch_bytes", lambda *_: 0)
     scheduler = jt.FullBudget(trials=16, steps=20)
     assert len(tune(DESCENT, DESCENT_SPACE, scheduler=scheduler).trials) == 16
     with pytest.raises(MemoryError, match="^Arrays for 48 lanes of .* about 12 lanes would fit"):
