@@ -7,17 +7,16 @@ compiled in others: XLA releases Python's lock while it compiles.
 
 import os
 import threading
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Callable, Hashable
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import jax
-import numpy as np
 
 from jaxtune.fingerprints import fingerprint
+from jaxtune.settings import settings
 
 COMPILERS = ThreadPoolExecutor(os.cpu_count() or 1, thread_name_prefix="jaxtune-compile")
 MAX_PROGRAMS = 128  # of 1 to 7 MB each on a CPU, which doesn't tell
@@ -107,18 +106,6 @@ class Executables:
 
 
 EXECUTABLES = Executables()
-
-
-def settings() -> Hashable:
-    """All settings of JAX that hold here and now; tracing and lowering may read any of them."""
-    return tuple((name, getattr(jax.config, name, None)) for name in sorted(jax.config.values))
-
-
-@contextmanager
-def own_devices() -> Iterator[None]:
-    """A context in which no mesh of the user's holds: the engine has one of its own, and JAX refuses to mix them."""
-    with jax.set_mesh(jax.sharding.Mesh(np.empty((), object), ())):
-        yield
 
 
 def shapes(tree: Any) -> Hashable:

@@ -16,10 +16,11 @@ import jax.numpy as jnp
 from jax.extend.core import ClosedJaxpr, jaxpr_as_fun
 
 from jaxtune import bits, checks, convolutions, pooling, stored
-from jaxtune.executables import settings
 from jaxtune.fingerprints import fingerprint
+from jaxtune.hp import Hyperparameters
 from jaxtune.options import typed
 from jaxtune.rewriting import rewritten
+from jaxtune.settings import settings, users_settings
 from jaxtune.task import Task
 from jaxtune.weak import weaken
 
@@ -58,7 +59,16 @@ def call(role: str, function: Callable, *args: Any, **extras: Any) -> Any:
             f"{role} has a required parameter {unknown[0]!r} that jaxtune does not know; after its {len(args)} fixed "
             f"argument(s) it may ask for {known} by name."
         )
-    return function(*args, **{p.name: extras[p.name] for p in rest if p.name in extras})
+    try:
+        with users_settings():
+            return function(*args, **{p.name: extras[p.name] for p in rest if p.name in extras})
+    except NameError as error:
+        if "unbound axis name" not in str(error):
+            raise
+        raise ValueError(
+            f"{role} needs an axis of devices ({error.args[0].split('. ')[0]}), but a trial is trained on one device: "
+            "leave out axis_name= (as of BatchNorm), psum, pmean and the like."
+        ) from error
 
 
 class Extras(NamedTuple):
@@ -220,7 +230,7 @@ def seamed(task: Task, role: str, static: Mapping[str, Any], order: tuple[str, .
             "total_steps": weaken(extras.total_steps),
             "stats": extras.stats,
         }
-        hp = {name: values[name] for name in order}
+        hp = Hyperparameters({name: values[name] for name in order})
         return _RESULTS[role](call(role, getattr(task, role), *fixed, hp, **named))
 
     return function

@@ -11,9 +11,12 @@ import jax.numpy as jnp
 import optax
 from jax.typing import ArrayLike
 
+from jaxtune.settings import relaxed
+
 __all__ = ["accuracy", "auc", "f1", "mae", "perplexity", "r2", "rmse"]
 
 
+@relaxed()
 def accuracy(outputs: ArrayLike, targets: ArrayLike) -> jax.Array:
     """Outputs first: 1 where the largest logit is the target's, else 0; one value per example.
 
@@ -39,6 +42,7 @@ def accuracy(outputs: ArrayLike, targets: ArrayLike) -> jax.Array:
     return jnp.where(jnp.isnan(outputs).any(axis=-1), jnp.nan, hits)
 
 
+@relaxed()
 def perplexity(outputs: ArrayLike, targets: ArrayLike) -> jax.Array:
     """Outputs first: the exponential of the mean cross-entropy over all tokens; one value for the split.
 
@@ -64,6 +68,7 @@ def perplexity(outputs: ArrayLike, targets: ArrayLike) -> jax.Array:
     return jnp.exp(jnp.mean(optax.softmax_cross_entropy_with_integer_labels(outputs, targets)))
 
 
+@relaxed()
 def rmse(outputs: ArrayLike, targets: ArrayLike) -> jax.Array:
     """Outputs first: the root of the mean squared error; one value for the split.
 
@@ -90,6 +95,7 @@ def rmse(outputs: ArrayLike, targets: ArrayLike) -> jax.Array:
     return jnp.mean(jnp.sqrt(jnp.mean((outputs - targets) ** 2, axis=0)))
 
 
+@relaxed()
 def mae(outputs: ArrayLike, targets: ArrayLike) -> jax.Array:
     """Outputs first: the absolute error; one value per example (and output column), which jaxtune averages.
 
@@ -113,6 +119,7 @@ def mae(outputs: ArrayLike, targets: ArrayLike) -> jax.Array:
     return jnp.abs(outputs - targets)
 
 
+@relaxed()
 def r2(outputs: ArrayLike, targets: ArrayLike) -> jax.Array:
     """Outputs first: the coefficient of determination; one value for the split.
 
@@ -145,6 +152,7 @@ def r2(outputs: ArrayLike, targets: ArrayLike) -> jax.Array:
     return jnp.mean(jnp.where(total > 0, score, constant))
 
 
+@relaxed()
 def f1(outputs: ArrayLike, targets: ArrayLike) -> jax.Array:
     """Outputs first: macro F1, the mean over classes of 2 TP / (2 TP + FP + FN); one value for the split.
 
@@ -179,6 +187,7 @@ def f1(outputs: ArrayLike, targets: ArrayLike) -> jax.Array:
     return jnp.where(jnp.isnan(outputs).any(), jnp.nan, score)
 
 
+@relaxed()
 def auc(outputs: ArrayLike, targets: ArrayLike) -> jax.Array:
     """Outputs first: the area under the binary ROC curve; one value for the split.
 

@@ -12,6 +12,7 @@ from jaxtune.folds import Fold, checked_indices, make_folds
 from jaxtune.options import is_number
 from jaxtune.refit import Refit
 from jaxtune.result import Result
+from jaxtune.settings import own_devices
 from jaxtune.space import Space
 from jaxtune.task import Task
 from jaxtune.text import with_error
@@ -58,6 +59,7 @@ class Nested:
         return f"Nested: interrupted after {count} of {self.num_splits} splits{theirs}"
 
 
+@own_devices()
 def nested(
     task: Task,
     space: Space | Mapping[str, Any],

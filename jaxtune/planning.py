@@ -14,7 +14,6 @@ from jaxtune import checks, planner
 from jaxtune.configurations import decode, propose
 from jaxtune.costs import flops
 from jaxtune.data import data_bytes, smallest_fold, task_data
-from jaxtune.executables import own_devices
 from jaxtune.folds import make_folds
 from jaxtune.functions import Extras
 from jaxtune.group import Setting, fitting
@@ -23,6 +22,7 @@ from jaxtune.population import Layout
 from jaxtune.resolve import Problem, resolve
 from jaxtune.samplers import Sobol
 from jaxtune.schedulers.plan import Plan
+from jaxtune.settings import own_devices
 from jaxtune.space import Space
 from jaxtune.task import Task
 

@@ -7,6 +7,8 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
+from jaxtune.settings import relaxed
+
 __all__ = ["Preprocess", "standardize"]
 
 
@@ -109,6 +111,7 @@ class _Fit:
     inputs: bool
     targets: bool
 
+    @relaxed()
     def __call__(self, train: Any) -> dict[str, Any]:
         inputs, targets = train
         return {
@@ -146,6 +149,7 @@ def _is_moments(x: Any) -> bool:
     return isinstance(x, _Moments)
 
 
+@relaxed()
 def _apply(stats: dict[str, Any], pair: Any) -> tuple[Any, Any]:
     def standardized(moments: _Moments, x: Any) -> Any:
         x, shape = jnp.asarray(x), moments.mean.shape
@@ -161,6 +165,7 @@ def _apply(stats: dict[str, Any], pair: Any) -> tuple[Any, Any]:
     return first, second
 
 
+@relaxed()
 def _invert(stats: dict[str, Any], outputs: Any) -> Any:
     moments = stats["targets"]
     if moments is None:

@@ -15,11 +15,12 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxtune import population as engine
-from jaxtune.executables import EXECUTABLES, settings, shapes
+from jaxtune.executables import EXECUTABLES, shapes
 from jaxtune.functions import Functions
 from jaxtune.host import Host
 from jaxtune.placement import check_scratch
 from jaxtune.population import Layout, Population, Shared
+from jaxtune.settings import settings
 
 _COUNT = jax.ShapeDtypeStruct((), jnp.int32)
 _SIGN = jax.ShapeDtypeStruct((), jnp.float32)

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from jaxtune import checks
+from jaxtune import checks, updating
 from jaxtune.augment import Mixed
 from jaxtune.functions import call, structs
 from jaxtune.models import Model
@@ -57,8 +57,10 @@ class Recipe:
     def transformation(self, hp: dict, **extras: Any) -> optax.GradientTransformationExtraArgs:
         """The optimizer of one trial, built from its (traced) hyperparameters."""
         made = self.optimizer
-        if not isinstance(made, optax.GradientTransformation):
+        if not isinstance(made, (optax.GradientTransformation, optax.MultiSteps)):
             made = call("optimizer", self.optimizer, hp, **extras)
+        if isinstance(made, optax.MultiSteps):
+            made = made.gradient_transformation()
         if not isinstance(made, optax.GradientTransformation):
             raise TypeError(f"optimizer must return an Optax GradientTransformation, got {type(made).__name__}.")
         return optax.with_extra_args_support(made)
@@ -165,7 +167,7 @@ class Init:
         extras = {"step": step, "total_steps": total_steps}
         variables = self.recipe.variables(key, hp, **extras)
         optimizer = self.recipe.transformation(hp, **extras)
-        return {**variables, "optimizer": optimizer.init(variables["params"])}
+        return {**variables, "optimizer": updating.init(optimizer, variables["params"])}
 
 
 @dataclass(frozen=True)
@@ -190,11 +192,11 @@ class Step:
             info = {"loss": _batch_loss(recipe, outputs, batch, hp, extras), **recipe.penalties(params, hp, **extras)}
             return functools.reduce(jnp.add, info.values()), (info, recipe.weights.select(other, state["other"]))
 
-        (total, (info, other)), grads = jax.value_and_grad(objective, has_aux=True)(state["params"])
-        grads = jax.tree.map(jnp.conj, grads)  # of complex parameters JAX gives the conjugate of the steepest ascent
-        optimizer = recipe.transformation(hp, **extras)
-        updates, opt_state = optimizer.update(grads, state["optimizer"], state["params"], value=total)
-        params = optax.apply_updates(state["params"], updates)
+        params, opt_state = state["params"], state["optimizer"]
+        trained = updating.trained(params, opt_state)
+        (total, (info, other)), grads = updating.gradient_of(objective, trained, has_aux=True)
+        offered = updating.offer(lambda params: objective(params)[0], total, grads)
+        params, opt_state = updating.update(recipe.transformation(hp, **extras), grads, opt_state, params, offered)
         return {"params": params, "other": other, "optimizer": opt_state}, info
 
 

@@ -1,10 +1,12 @@
 """How a learning rate follows the batch size."""
 
 from jaxtune.schedules.phases import Scalar, check_positive
+from jaxtune.settings import relaxed
 
 __all__ = ["linear", "sqrt"]
 
 
+@relaxed()
 def linear(learning_rate: Scalar, batch_size: Scalar, base_batch_size: Scalar) -> Scalar:
     """The learning rate times the ratio of batch sizes: the rule for SGD, with or without momentum.
 
@@ -32,6 +34,7 @@ def linear(learning_rate: Scalar, batch_size: Scalar, base_batch_size: Scalar) -
     return learning_rate * _ratio("linear", batch_size, base_batch_size)
 
 
+@relaxed()
 def sqrt(learning_rate: Scalar, batch_size: Scalar, base_batch_size: Scalar) -> Scalar:
     """The learning rate times the square root of the ratio of batch sizes: the rule for Adam and its kin.
 

@@ -21,6 +21,7 @@ from jaxtune.resolve import Problem, resolve
 from jaxtune.samplers import Sobol
 from jaxtune.schedulers.plan import Plan
 from jaxtune.selection import decide, safe_scores, survivors
+from jaxtune.settings import own_settings
 from jaxtune.space import Space
 from jaxtune.task import Task
 
@@ -58,6 +59,7 @@ class _Carry(flax.struct.PyTreeNode):
     diverged: jax.Array  # [R, T] int32
 
 
+@own_settings()
 def search(
     key: jax.Array,
     task: Task,

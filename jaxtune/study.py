@@ -31,6 +31,7 @@ from jaxtune.result import Result
 from jaxtune.rows import Rows
 from jaxtune.schedulers.plan import Plan, Row
 from jaxtune.selection import Decision, deciding
+from jaxtune.settings import users_settings
 from jaxtune.space import Space
 from jaxtune.task import Task
 from jaxtune.undefined import undefined_runs, warn_undefined
@@ -208,7 +209,8 @@ class Study:
     def _tell(self, callback: Callable, last: bool) -> bool:
         """Shows the user's callback the result so far; whether it wants the search to end."""
         try:
-            answer = callback(self._result(interrupted=False, whole=last))
+            with users_settings():
+                answer = callback(self._result(interrupted=False, whole=last))
         except BaseException as error:
             with suppress(Exception):  # the user's own is what has to be seen
                 error.result = self._result(interrupted=not last, whole=True)  # type: ignore[attr-defined]

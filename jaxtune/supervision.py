@@ -169,7 +169,7 @@ def _checked_metrics(metrics: Mapping[str, Callable]) -> Mapping[str, Callable]:
 
 
 def _check_optimizer(optimizer: Any) -> None:
-    if isinstance(optimizer, optax.GradientTransformation):
+    if isinstance(optimizer, (optax.GradientTransformation, optax.MultiSteps)):
         return
     module = getattr(optimizer, "__module__", None) or ""
     if module.startswith("optax."):  # it would take hp for the learning rate

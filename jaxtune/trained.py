@@ -15,9 +15,10 @@ import numpy as np
 from jax.interpreters.partial_eval import dce_jaxpr
 
 from jaxtune import checks
-from jaxtune.executables import Jitted, own_devices
+from jaxtune.executables import Jitted
 from jaxtune.functions import Extras, seamed
 from jaxtune.lanes import EVALUATE, replicate_key
+from jaxtune.settings import own_devices
 from jaxtune.task import Task
 from jaxtune.weak import weaken
 

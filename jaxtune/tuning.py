@@ -6,7 +6,6 @@ from typing import Any
 from jaxtune import checks
 from jaxtune.continuing import check_previous
 from jaxtune.data import smallest_fold
-from jaxtune.executables import own_devices
 from jaxtune.folds import make_folds
 from jaxtune.host import Busy, Host, interrupts
 from jaxtune.placement import Placement
@@ -14,6 +13,7 @@ from jaxtune.progress import Progress
 from jaxtune.resolve import resolve
 from jaxtune.result import Result
 from jaxtune.samplers import Sobol
+from jaxtune.settings import own_devices
 from jaxtune.space import Space
 from jaxtune.study import Study, Wishes
 from jaxtune.task import Task

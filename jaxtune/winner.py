@@ -15,13 +15,14 @@ import numpy as np
 
 from jaxtune.conditions import check_conditions, of_winner
 from jaxtune.data import data_bytes, is_poolable, of_fold, on_devices, pooled, smallest_fold, whole
-from jaxtune.executables import Jitted, own_devices
+from jaxtune.executables import Jitted
 from jaxtune.folds import Fold
 from jaxtune.group import Group, Setting
 from jaxtune.host import Host
 from jaxtune.placement import Placement
 from jaxtune.population import Layout
 from jaxtune.resolve import Problem, resolve, static_values
+from jaxtune.settings import own_devices
 from jaxtune.space import Space
 from jaxtune.task import Task
 from jaxtune.trained import Trained
@@ -156,7 +157,7 @@ class Winner:
             )
             programs = replace(group.programs, shared=jax.device_put(shared, group.layout.everywhere))
             parts.append(replace(group, programs=programs).alone(stages))
-        return jax.tree.map(lambda *xs: np.concatenate(xs)[:replicates], *parts)
+        return jax.tree.map(lambda *xs: _concatenated(xs)[:replicates], *parts)
 
     def retrained(self, states: Any, replicates: int, step: int, total_steps: int) -> Trained:
         """States that were trained on all other data than those for testing."""
@@ -230,6 +231,12 @@ class ShelvedWinner:
         for what, mine, theirs in zip_longest(("training data", "space", "functions"), self.identity, given):
             if mine != theirs:
                 raise ValueError(f"with_task() needs the task and the space of the search, but the {what} are others.")
+
+
+def _concatenated(parts: Sequence[Any]) -> Any:
+    """Leaves [n, ...] in one; of random keys numpy knows nothing."""
+    is_key = jax.dtypes.issubdtype(parts[0].dtype, jax.dtypes.prng_key)
+    return jnp.concatenate(parts) if is_key else np.concatenate(parts)
 
 
 def _of_runs(trained: Trained, data_of: Callable[[int], Any], blocks: int) -> dict[str, np.ndarray]:

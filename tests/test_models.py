@@ -1,9 +1,12 @@
 """Linen and nnx modules behind one view."""
 
+import copy
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 from flax import nnx
 
@@ -327,9 +330,121 @@ def test_models_are_told_apart(model, kind):
     assert type(flax_model(model)) is kind
 
 
-def test_models_with_lists_can_be_compared_and_hashed():
-    """nn.Sequential holds a list, which has no hash."""
-    first, second = (LinenModel(nn.Sequential([nn.Dense(2), nn.relu])) for _ in range(2))
-    assert first == second
-    assert hash(first) == hash(second)
-    assert first != LinenModel(nn.Sequential([nn.Dense(3), nn.relu]))
+class Scaled(nn.Module):
+    """With an array among its attributes, or arrays in a dict."""
+
+    scale: object
+
+    @nn.compact
+    def __call__(self, x):
+        return nn.Dense(1)(x * jax.tree.leaves(self.scale)[0])
+
+
+def searched(model):
+    task = jt.supervised(
+        model,
+        optimizer=lambda hp: optax.sgd(hp["lr"]),
+        loss=optax.squared_error,
+        train=(X, X[:, :1]),
+        validation=(X, X[:, :1]),
+        batch_size=8,
+    )
+    return jt.tune(task, {"lr": jt.LogUniform(1e-3, 1e-2)}, scheduler=jt.FullBudget(2, 4), progress=False)
+
+
+@pytest.mark.parametrize("kind", [np.asarray, jnp.asarray, lambda x: {"by": np.asarray(x)}, lambda x: [np.asarray(x)]])
+def test_modules_with_arrays_among_their_attributes_train_each_as_itself(kind):
+    first, second, again = (
+        searched(Scaled(kind(np.full(5, factor, np.float32)))).best.metrics["loss"] for factor in (1.0, 0.1, 1.0)
+    )
+    assert first == again != second
+
+
+# What a module sows is no state.
+
+
+class Sowing(nn.Module):
+    """Keeps a count, and sows into collections of its own."""
+
+    @nn.compact
+    def __call__(self, x):
+        count = self.variable("counts", "calls", lambda: jnp.int32(0))
+        if not self.is_initializing() and self.is_mutable_collection("counts"):
+            count.value += 1
+        hidden = nn.Dense(3)(x)
+        self.sow("mine", "hidden", hidden)
+        self.sow("losses", "size", jnp.mean(hidden), reduce_fn=jnp.add, init_fn=lambda: jnp.float32(0))
+        return nn.Dense(1)(hidden)
+
+
+def test_what_linen_modules_sow_is_left_behind():
+    model = LinenModel(Sowing())
+    params, other = model.init(KEY, {}, X)
+    assert set(other) == {"counts"}
+    outputs, after = model.train(OTHER_KEY, {}, params, other, X)
+    assert after == {"counts": {"calls": 1}}
+    assert outputs.shape == model.predict(KEY, {}, params, after, X).shape == (16, 1)
+
+
+def test_searches_with_sowing_models_of_both_kinds():
+    class NnxSowing(nnx.Module):
+        def __init__(self, rngs):
+            self.first, self.last = nnx.Linear(5, 3, rngs=rngs), nnx.Linear(3, 1, rngs=rngs)
+
+        def __call__(self, x):
+            hidden = self.first(x)
+            self.sow(nnx.Intermediate, "hidden", hidden)
+            return self.last(hidden)
+
+    for model in (Sowing(), lambda hp, rngs: NnxSowing(rngs)):
+        best = searched(model).best
+        assert np.isfinite(best.metrics["loss"])
+        assert "mine" not in best.variables
+        assert best.predict(X).shape == (16, 1)
+
+
+# Mistakes that get a sentence.
+
+
+@pytest.mark.parametrize("kind", ["linen", "nnx"])
+def test_an_axis_of_devices_is_refused(kind):
+    class Nnx(nnx.Module):
+        def __init__(self, rngs):
+            self.norm, self.last = nnx.BatchNorm(5, axis_name="batch", rngs=rngs), nnx.Linear(5, 1, rngs=rngs)
+
+        def __call__(self, x):
+            return self.last(self.norm(x))
+
+    class Linen(nn.Module):
+        @nn.compact
+        def __call__(self, x, train):
+            return nn.Dense(1)(nn.BatchNorm(use_running_average=not train, axis_name="batch")(x))
+
+    with pytest.raises(ValueError, match="unbound axis name: batch.* trained on one device: leave out axis_name="):
+        searched(Linen() if kind == "linen" else lambda hp, rngs: Nnx(rngs))
+
+
+@pytest.mark.parametrize(
+    ("factory", "error", "message"),
+    [
+        (lambda hp: nn.Dense(1, use_bias=hp.pop("lr") > 0), TypeError, "^hp can't be changed.*change a copy, dict"),
+        (lambda hp: hp.update(lr=1) or nn.Dense(1), TypeError, "^hp can't be changed"),
+        (lambda hp: nn.Dense(hp.lr), AttributeError, r"^hp has no attribute 'lr'; .* write hp\['lr'\]"),
+        (lambda hp: nn.Dense(hp.width), AttributeError, "^hp has no attribute 'width'[.]"),
+    ],
+)
+def test_hyperparameters_are_read_as_items(factory, error, message):
+    with pytest.raises(error, match=message):
+        searched(factory)
+
+
+def test_hyperparameters_are_a_dict_for_jax_and_for_copies():
+    seen = []
+
+    def factory(hp):
+        doubled = jax.tree.map(lambda x: x * 2, hp)
+        seen.append((type(doubled["lr"]), dict(hp), {**hp, "b": 1}["b"], copy.deepcopy(hp).pop("lr")))
+        return nn.Dense(1)
+
+    searched(factory)
+    assert seen[0][2] == 1

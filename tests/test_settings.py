@@ -50,6 +50,10 @@ HARMLESS = {
     "mesh of automatic axes": lambda: jax.set_mesh(mesh(AxisType.Auto)),
     "mesh of explicit axes": lambda: jax.set_mesh(mesh(AxisType.Explicit)),
     "leak checks": lambda: jax.checking_leaks(),
+    "rank promotion raises": lambda: jax.numpy_rank_promotion("raise"),
+    "dtypes are strict": lambda: jax.numpy_dtype_promotion("strict"),
+    "checks": lambda: jax.enable_checks(True),
+    "transfer guard": lambda: jax.transfer_guard("disallow"),
 }
 
 
@@ -66,6 +70,81 @@ def test_settings_that_change_no_numbers(name, plain):
     np.testing.assert_array_equal(result.history.metrics["loss"], plain.history.metrics["loss"])
     np.testing.assert_array_equal(predicted, plain.best.predict(X[:3]))
     jax.tree.map(np.testing.assert_array_equal, again, plain.refit().variables)
+
+
+def test_without_jit_a_search_compiles_all_the_same_and_says_so(plain):
+    with jax.disable_jit(), pytest.warns(UserWarning, match="^jax_disable_jit is set, but a search compiles"):
+        result = search()
+    np.testing.assert_array_equal(result.history.metrics["loss"], plain.history.metrics["loss"])
+
+
+STRICT = {
+    "jax_numpy_rank_promotion": (jax.numpy_rank_promotion, "raise", lambda x: x + jnp.ones((1, 3))),
+    "jax_numpy_dtype_promotion": (jax.numpy_dtype_promotion, "strict", lambda x: x * jnp.int32(1)),
+}
+
+
+@pytest.mark.parametrize("name", STRICT)
+@pytest.mark.parametrize("role", ["init", "step", "evaluate"])
+def test_the_users_own_functions_are_as_strict_as_the_user(name, role):
+    context, value, careless = STRICT[name]
+
+    def function(key, *args):
+        careless(jnp.ones(3))
+        return getattr(DESCENT, role)(key, *args)
+
+    task = DESCENT.replace(**{role: function})
+    with context(value), pytest.raises((ValueError, TypeError), match=name.removeprefix("jax_")):
+        tune(task, DESCENT_SPACE, scheduler=jt.FullBudget(2, 5))
+
+
+def test_a_callback_finds_the_users_settings():
+    seen = []
+
+    def callback(result):
+        seen.append((jax.config.jax_numpy_rank_promotion, jax.config.jax_numpy_dtype_promotion))
+        tune(DESCENT, DESCENT_SPACE, scheduler=jt.FullBudget(2, 5))  # a search inside finds them, too
+
+    with jax.numpy_rank_promotion("raise"), jax.numpy_dtype_promotion("strict"):
+        tune(DESCENT, DESCENT_SPACE, scheduler=jt.FullBudget(2, 5), callback=callback)
+        assert jax.config.jax_numpy_rank_promotion == "raise"
+    assert seen == [("raise", "strict")]
+
+
+def test_planning_and_practice_work_where_all_is_strict():
+    task = jt.supervised(
+        nn.Dense(1),
+        optimizer=lambda hp: optax.sgd(jt.scaling.linear(hp["lr"], 8, 4)),
+        loss=optax.squared_error,
+        metrics={"r2": jt.metrics.r2},
+        preprocess=jt.standardize(targets=True),
+        train=(X[:30], X[:30, :1]),
+        validation=(X[30:], X[30:, :1]),
+        batch_size=8,
+    )
+    space, scheduler = {"lr": jt.LogUniform(1e-3, 3e-2)}, jt.FullBudget(2, 5)
+    with jax.numpy_rank_promotion("raise"), jax.numpy_dtype_promotion("strict"), jax.transfer_guard("disallow"):
+        assert jt.plan(task, space, scheduler=scheduler).programs > 1
+        assert jt.lr_range_test(task, space, low=1e-4, high=10.0, steps=100).learning_rates.shape
+        key = jax.device_put(np.zeros(2, np.uint32))
+        assert np.isfinite(jt.search(key, task, space, scheduler=scheduler).metrics["loss"]).all()
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda: jt.metrics.f1(jnp.ones((6, 3)), jnp.arange(6) % 3),
+        lambda: jt.metrics.auc(jnp.arange(6.0), jnp.arange(6) % 2),
+        lambda: jt.metrics.mae(jnp.ones(6), jnp.ones(6) > 0),
+        lambda: jt.schedules.warmup_cosine_decay_schedule(0.1, 0.2, 3, 10)(jnp.int32(4)),
+        lambda: jt.schedules.cosine_onecycle_schedule(10, 0.1)(jnp.int32(4)),
+        lambda: jt.scaling.sqrt(0.1, jnp.int32(64), 32),
+    ],
+)
+def test_functions_for_users_work_where_all_is_strict(function):
+    with jax.numpy_rank_promotion("raise"), jax.numpy_dtype_promotion("strict"):
+        strict = function()
+    np.testing.assert_array_equal(strict, function())
 
 
 CHANGING = {

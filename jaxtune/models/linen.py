@@ -3,27 +3,23 @@
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import jax
 from flax import linen as nn
+from flax.errors import FlaxError
 
 from jaxtune.functions import call
 from jaxtune.models.common import Flags, is_nnx, named, train_flags
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # attributes of a module may be arrays, which don't compare
 class LinenModel:
     """A linen module, or a function `(hp[, step, total_steps])` that makes one."""
 
     module: nn.Module | Callable[..., nn.Module]
     flags: Flags | None = None  # as the user gave them
-
-    def __hash__(self) -> int:
-        try:
-            return hash(self.module)
-        except TypeError:  # a module with a list among its attributes, such as nn.Sequential
-            return hash(type(self.module))
 
     def build(self, hp: dict, **extras: Any) -> nn.Module:
         """The module for these hyperparameters."""
@@ -42,8 +38,19 @@ class LinenModel:
         # One stream named "params" serves every other stream of linen too.
         variables = dict(module.init({"params": key}, inputs, **train_flags(module, False, self.flags)))
         params = variables.pop("params", {})
-        variables.pop("intermediates", None)
+        for collection in set(variables) - {"batch_stats"}:
+            others = {name: x for name, x in variables.items() if name != collection}
+            if self._trains(key, hp, params, others, inputs, **extras):  # it is only sown into
+                variables = others
         return params, variables
+
+    def _trains(self, *args: Any, **extras: Any) -> bool:
+        """Whether a training step works with these variables."""
+        try:
+            jax.eval_shape(partial(self.train, **extras), *args)
+        except FlaxError:
+            return False
+        return True
 
     def train(self, key: jax.Array, hp: dict, params: Any, other: Any, inputs: Any, **extras: Any) -> tuple[Any, Any]:
         """Outputs in training mode, and the other variables after it."""
@@ -92,7 +99,7 @@ class LinenModel:
             raise TypeError(
                 f"variables must be a nested dict as module.init returns it, {{'params': ...}}, got {named(variables)}."
             )
-        other = dict(variables)
+        other = {name: x for name, x in variables.items() if name != "intermediates"}
         return other.pop("params", {}), other
 
 

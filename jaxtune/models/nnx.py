@@ -6,6 +6,7 @@ from typing import Any
 
 import jax
 from flax import linen as nn, nnx
+from flax.traverse_util import flatten_dict, unflatten_dict
 
 from jaxtune.functions import call
 from jaxtune.models.common import Flags, named, train_flags
@@ -51,8 +52,9 @@ class NnxModel:
         module = self._merge(key, hp, params, other, **extras)
         module.train()
         outputs = module(inputs, **train_flags(module, True, self.flags))
-        changed = nnx.state(module, nnx.Not(nnx.Any(nnx.RngState, nnx.Param)))
-        return outputs, nnx.to_pure_dict(changed)
+        changed = nnx.to_pure_dict(nnx.state(module, nnx.Not(nnx.Any(nnx.RngState, nnx.Param))))
+        sown = flatten_dict(changed).keys() - flatten_dict(other).keys()
+        return outputs, unflatten_dict({path: x for path, x in flatten_dict(changed).items() if path not in sown})
 
     def predict(self, key: jax.Array, hp: dict, params: Any, other: Any, inputs: Any, **extras: Any) -> Any:
         """Outputs in evaluation mode."""

@@ -18,6 +18,7 @@ from jaxtune.practice.fixing import check_task, even_schedule, joined, num_trial
 from jaxtune.practice.plots import plot_overfit
 from jaxtune.resolve import BATCH_SIZE
 from jaxtune.result import Result
+from jaxtune.settings import own_devices
 from jaxtune.space import Space
 from jaxtune.task import Task
 from jaxtune.text import short
@@ -90,6 +91,7 @@ class OverfitCheck:
         return "\n".join(lines)
 
 
+@own_devices()
 def overfit_check(
     task: Task,
     space: Space | Mapping[str, Any],

@@ -16,6 +16,7 @@ from jaxtune.practice.fixing import check_task, even_schedule, joined, num_trial
 from jaxtune.practice.plots import plot_range_test
 from jaxtune.resolve import resolve
 from jaxtune.result import Result
+from jaxtune.settings import own_devices
 from jaxtune.space import Space
 from jaxtune.task import Task
 from jaxtune.text import short
@@ -101,6 +102,7 @@ class RangeTest:
         )
 
 
+@own_devices()
 def lr_range_test(
     task: Task,
     space: Space | Mapping[str, Any],

@@ -16,6 +16,7 @@ from jaxtune.practice.plots import plot_sensitivity
 from jaxtune.result import Result
 from jaxtune.samplers import Points
 from jaxtune.schedulers import FullBudget
+from jaxtune.settings import own_devices
 from jaxtune.space import Space
 from jaxtune.task import Task
 from jaxtune.text import short
@@ -188,6 +189,7 @@ def _with_interval(effect: Effect) -> str:
     return f"{short(effect.size)} [{short(effect.low)}, {short(effect.high)}]"
 
 
+@own_devices()
 def sensitivity(
     task: Task,
     baseline: Mapping[str, Any],

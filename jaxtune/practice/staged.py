@@ -10,6 +10,7 @@ from jaxtune.placement import Placement
 from jaxtune.practice.fixing import check_task, fix, free_keys, middle
 from jaxtune.result import Result
 from jaxtune.samplers import Points, Sobol
+from jaxtune.settings import own_devices
 from jaxtune.space import Space
 from jaxtune.task import Task
 from jaxtune.text import listing, short, with_error
@@ -86,6 +87,7 @@ class Staged:
         return "\n".join([*lines, f"  best ({mode}): {best}"])
 
 
+@own_devices()
 def staged(
     task: Task,
     space: Space | Mapping[str, Any],

@@ -4,8 +4,10 @@ import jax
 import optax
 
 from jaxtune.schedules.phases import Count, Scalar, check_positive, cosine, position
+from jaxtune.settings import relaxed
 
 
+@relaxed()
 def cosine_decay_schedule(
     init_value: Scalar, decay_steps: Scalar, alpha: Scalar = 0.0, exponent: Scalar = 1.0
 ) -> optax.Schedule:
@@ -37,6 +39,7 @@ def cosine_decay_schedule(
     """
     check_positive("cosine_decay_schedule", "decay_steps", decay_steps)
 
+    @relaxed()
     def schedule(count: Count) -> jax.Array:
         decayed = cosine(position(count, decay_steps), exponent)
         return init_value * ((1 - alpha) * decayed + alpha)

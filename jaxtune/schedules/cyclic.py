@@ -5,8 +5,10 @@ import jax.numpy as jnp
 import optax
 
 from jaxtune.schedules.phases import Count, Scalar, check_positive
+from jaxtune.settings import relaxed
 
 
+@relaxed()
 def cyclic_schedule(
     base_value: Scalar, peak_value: Scalar, half_cycle_steps: Scalar, gamma: Scalar = 1.0
 ) -> optax.Schedule:
@@ -39,6 +41,7 @@ def cyclic_schedule(
     """
     check_positive("cyclic_schedule", "half_cycle_steps", half_cycle_steps)
 
+    @relaxed()
     def schedule(count: Count) -> jax.Array:
         half = jnp.where(half_cycle_steps > 0, half_cycle_steps, 1)
         cycle = jnp.floor(1.0 * count / (2 * half))

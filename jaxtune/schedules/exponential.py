@@ -5,8 +5,10 @@ import jax.numpy as jnp
 import optax
 
 from jaxtune.schedules.phases import Count, Scalar
+from jaxtune.settings import relaxed
 
 
+@relaxed()
 def exponential_decay(
     init_value: Scalar,
     transition_steps: Scalar,
@@ -44,6 +46,7 @@ def exponential_decay(
         0.316
     """
 
+    @relaxed()
     def schedule(count: Count) -> jax.Array:
         divisor = jnp.where(transition_steps > 0, transition_steps, 1)
         passed = 1.0 * jnp.maximum(count - jnp.maximum(transition_begin, 0), 0) / divisor

@@ -7,8 +7,10 @@ import jax.numpy as jnp
 import optax
 
 from jaxtune.schedules.phases import Count, Scalar
+from jaxtune.settings import relaxed
 
 
+@relaxed()
 def join_schedules(schedules: Sequence[optax.Schedule], boundaries: Sequence[Scalar]) -> optax.Schedule:
     """Schedules one after the other, each counting its steps from its own start.
 
@@ -42,6 +44,7 @@ def join_schedules(schedules: Sequence[optax.Schedule], boundaries: Sequence[Sca
             f"{len(boundaries)} boundaries."
         )
 
+    @relaxed()
     def schedule(count: Count) -> jax.Array:
         value = schedules[0](count)
         for boundary, following in zip(boundaries, schedules[1:], strict=True):

@@ -7,8 +7,10 @@ import optax
 
 from jaxtune.schedules.phases import Scalar, check_positive, known
 from jaxtune.schedules.piecewise import interpolated
+from jaxtune.settings import relaxed
 
 
+@relaxed()
 def linear_onecycle_schedule(
     transition_steps: Scalar,
     peak_value: Scalar,
@@ -56,6 +58,7 @@ def linear_onecycle_schedule(
     return interpolated("linear", peak_value / div_factor, corners)
 
 
+@relaxed()
 def cosine_onecycle_schedule(
     transition_steps: Scalar,
     peak_value: Scalar,

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import optax
 
 from jaxtune.schedules.phases import Count, Scalar, cosine, known, line, position
+from jaxtune.settings import relaxed
 
 # Optax's dict, whose keys can't be traced, or the same as pairs, whose boundaries can.
 Boundaries: TypeAlias = Mapping[Any, Scalar] | Sequence[tuple[Scalar, Scalar]]
@@ -18,6 +19,7 @@ _CURVES: dict[str, Callable[[jax.Array, Scalar, Scalar], jax.Array]] = {
 }
 
 
+@relaxed()
 def piecewise_constant_schedule(init_value: Scalar, boundaries_and_scales: Boundaries | None = None) -> optax.Schedule:
     """A value that is multiplied by a factor at each boundary and constant between them ("step decay").
 
@@ -48,6 +50,7 @@ def piecewise_constant_schedule(init_value: Scalar, boundaries_and_scales: Bound
     """
     pairs = _checked("piecewise_constant_schedule", boundaries_and_scales)
 
+    @relaxed()
     def schedule(count: Count) -> Any:
         value: Any = init_value
         for boundary, scale in pairs:
@@ -57,6 +60,7 @@ def piecewise_constant_schedule(init_value: Scalar, boundaries_and_scales: Bound
     return schedule
 
 
+@relaxed()
 def piecewise_interpolate_schedule(
     interpolate_type: str, init_value: Scalar, boundaries_and_scales: Boundaries | None = None
 ) -> optax.Schedule:
@@ -100,6 +104,7 @@ def piecewise_interpolate_schedule(
 def interpolated(curve: str, init_value: Scalar, pairs: Sequence[tuple[Scalar, Scalar]]) -> optax.Schedule:
     """`piecewise_interpolate_schedule` of pairs that need no check."""
 
+    @relaxed()
     def schedule(count: Count) -> Any:
         start: Scalar = 0
         value: Any = init_value

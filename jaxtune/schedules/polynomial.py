@@ -5,8 +5,10 @@ import jax.numpy as jnp
 import optax
 
 from jaxtune.schedules.phases import Count, Scalar, line, position, raised
+from jaxtune.settings import relaxed
 
 
+@relaxed()
 def constant_schedule(value: Scalar) -> optax.Schedule:
     """The same value at every step: the schedule to compare others with, or a part of `join_schedules`.
 
@@ -26,6 +28,7 @@ def constant_schedule(value: Scalar) -> optax.Schedule:
     return lambda count: value
 
 
+@relaxed()
 def linear_schedule(
     init_value: Scalar, end_value: Scalar, transition_steps: Scalar, transition_begin: Scalar = 0
 ) -> optax.Schedule:
@@ -51,12 +54,14 @@ def linear_schedule(
         [0.0, 0.5, 0.75]
     """
 
+    @relaxed()
     def schedule(count: Count) -> jax.Array:
         return line(_moved(count, transition_steps, transition_begin), init_value, end_value)
 
     return schedule
 
 
+@relaxed()
 def polynomial_schedule(
     init_value: Scalar,
     end_value: Scalar,
@@ -87,6 +92,7 @@ def polynomial_schedule(
         [0.707, 0.5, 0.25]
     """
 
+    @relaxed()
     def schedule(count: Count) -> jax.Array:
         left = raised(1 - _moved(count, transition_steps, transition_begin), power)
         return (init_value - end_value) * left + end_value

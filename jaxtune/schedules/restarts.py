@@ -9,8 +9,10 @@ import optax
 from jaxtune.schedules.joined import join_schedules
 from jaxtune.schedules.phases import Count, Scalar, check_positive, cosine, known, position
 from jaxtune.schedules.warmup import warmup_cosine_decay_schedule
+from jaxtune.settings import relaxed
 
 
+@relaxed()
 def sgdr_schedule(cosine_kwargs: Iterable[Mapping[str, Scalar]]) -> optax.Schedule:
     """Cycles of `warmup_cosine_decay_schedule`, one after the other, each with its own arguments.
 
@@ -46,6 +48,7 @@ def sgdr_schedule(cosine_kwargs: Iterable[Mapping[str, Scalar]]) -> optax.Schedu
     return join_schedules(schedules, boundaries[:-1])
 
 
+@relaxed()
 def cosine_restarts_schedule(
     init_value: Scalar, first_cycle_steps: Scalar, cycle_multiplier: Scalar = 1.0, end_value: Scalar = 0.0
 ) -> optax.Schedule:
@@ -84,6 +87,7 @@ def cosine_restarts_schedule(
     if factor is not None and not factor >= 1:
         raise ValueError(f"cosine_restarts_schedule needs cycle_multiplier >= 1, got {factor:g}.")
 
+    @relaxed()
     def schedule(count: Count) -> jax.Array:
         unit = jnp.where(first_cycle_steps > 0, first_cycle_steps, 1)
         growth = jnp.maximum(cycle_multiplier, 1.0) - 1

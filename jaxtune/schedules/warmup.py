@@ -8,8 +8,10 @@ from jaxtune.schedules.exponential import exponential_decay
 from jaxtune.schedules.joined import join_schedules
 from jaxtune.schedules.phases import Count, Scalar, check_positive, cosine, line, position
 from jaxtune.schedules.polynomial import linear_schedule
+from jaxtune.settings import relaxed
 
 
+@relaxed()
 def warmup_constant_schedule(init_value: Scalar, peak_value: Scalar, warmup_steps: Scalar) -> optax.Schedule:
     """A straight line from `init_value` up to `peak_value`, constant afterwards.
 
@@ -34,6 +36,7 @@ def warmup_constant_schedule(init_value: Scalar, peak_value: Scalar, warmup_step
     return linear_schedule(init_value, peak_value, warmup_steps)
 
 
+@relaxed()
 def warmup_cosine_decay_schedule(
     init_value: Scalar,
     peak_value: Scalar,
@@ -75,6 +78,7 @@ def warmup_cosine_decay_schedule(
     cosine_steps = decay_steps - warmup_steps
     check_positive("warmup_cosine_decay_schedule", "decay_steps - warmup_steps", cosine_steps)
 
+    @relaxed()
     def schedule(count: Count) -> jax.Array:
         warmup = line(position(count, warmup_steps), init_value, peak_value)
         decayed = cosine(position(count - warmup_steps, cosine_steps), exponent)
@@ -85,6 +89,7 @@ def warmup_cosine_decay_schedule(
     return schedule
 
 
+@relaxed()
 def warmup_exponential_decay_schedule(
     init_value: Scalar,
     peak_value: Scalar,
