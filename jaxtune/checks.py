@@ -1,6 +1,7 @@
 """Sentences about values: data, functions, their results and arguments, checked before anything compiles."""
 
 import inspect
+import math
 import numbers
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
@@ -257,6 +258,13 @@ def check_search(scheduler: Any, sampler: Any, metric: Any, replicates: Any) -> 
     check_whole("replicates", replicates)
 
 
+def check_time_limit(time_limit: Any) -> None:
+    """Raises ValueError unless this is None or a number of seconds."""
+    is_number = isinstance(time_limit, numbers.Real) and not isinstance(time_limit, bool)
+    if time_limit is not None and not (is_number and 0 <= time_limit < math.inf):
+        raise ValueError(f"time_limit must be a number of seconds, got {time_limit!r}.")
+
+
 def check_host(seed: Any, evaluate_every: Any, callback: Any, placement: Any) -> None:
     """Checks the arguments that only a search driven from the host has."""
     if not _is_whole(seed):
@@ -270,10 +278,11 @@ def check_host(seed: Any, evaluate_every: Any, callback: Any, placement: Any) ->
         raise TypeError(f"placement must be a jt.Placement(...), got {_kind(placement)}.")
 
 
-def check_keeping(keep: Any, patience: Any, scheduler: Any) -> None:
+def check_keeping(keep: Any, keep_weights: Any, patience: Any, scheduler: Any) -> None:
     """Checks what `tune` is told about checkpoints and early stopping."""
     if keep not in ("last", "best"):
         raise ValueError(f"keep must be 'last' or 'best', got {keep!r}.")
+    check_whole("keep_weights", keep_weights)
     if patience is not None:
         check_whole("patience", patience)
     if scheduler.plan().exploit is not None and (keep == "best" or patience is not None):

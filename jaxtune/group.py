@@ -278,14 +278,15 @@ class Group:
             self.population = self.programs.move(self.layout, after, self.population, slots, kept)
         self.lanes, self.layout = lanes, after
 
-    def alone(self, course: Sequence[tuple[int, dict]]) -> Any:
+    def alone(self, course: Sequence[tuple[int, dict]], host: Host) -> tuple[Any, int]:
         """Trains the group's first trial alone, in the smallest arrays that have programs.
 
         Args:
             course: (stop, hp) pairs: hyperparameters, key -> [T], that hold up to a step count.
+            host: Tells when time is up.
 
         Returns:
-            Its states, leaves [R, ...] on the host.
+            Its states, leaves [R, ...] on the host; and the step count that they reached.
         """
         self.spawn(course[0][1])
         for after in self.layouts[1:]:
@@ -293,13 +294,19 @@ class Group:
                 slots = np.zeros(after.slots, np.int32)
                 self.population = self.programs.move(self.layout, after, self.population, slots, 1)
                 self.layout, self.lanes = after, self.lanes[: after.slots]
+        reached = self._follow(course, host)
+        self.population = self.population.replace(kept=self.population.state)
+        return self.state(int(self.trials[0])), reached
+
+    def _follow(self, course: Sequence[tuple[int, dict]], host: Host) -> int:
+        """Trains along a course until its end or until time is up; the whole number of steps done by then."""
         start = 0
         for stop, hp in course:
-            for _ in self.train(hp, start, stop):
-                pass
+            for done in self.train(hp, start, stop):
+                if host.interrupted and float(done).is_integer():
+                    return int(done)
             start = stop
-        self.population = self.population.replace(kept=self.population.state)
-        return self.state(int(self.trials[0]))
+        return start
 
     def state(self, trial: int) -> Any:
         """The checkpoint of a trial in training, or else its last state; leaves [R, ...] on the host."""

@@ -6,6 +6,7 @@ waits.
 """
 
 import atexit
+import math
 import os
 import signal
 import sys
@@ -42,12 +43,14 @@ class Host:
     """What a search's host does between its calls: it waits, and keeps the time.
 
     Attributes:
+        deadline: when the search is to end, by `time.monotonic`: programs are waited for all the same.
         waited: seconds spent waiting for compilers.
         compiled: name of a program -> how many were new.
         compile_seconds: name of a program -> seconds in the compiler, all threads.
         later: what will be needed, and can be done while compilers or devices are at work.
     """
 
+    deadline: float = math.inf
     waited: float = 0.0
     compiled: dict[str, int] = field(default_factory=dict)
     compile_seconds: dict[str, float] = field(default_factory=dict)
@@ -56,9 +59,14 @@ class Host:
     _pressed: float | None = None  # when
 
     @property
+    def pressed(self) -> bool:
+        """Whether somebody wants the search to end, however little there is of it."""
+        return self._pressed is not None
+
+    @property
     def interrupted(self) -> bool:
         """Whether the search is to end."""
-        return self._pressed is not None
+        return self.pressed or time.monotonic() >= self.deadline
 
     def interrupt(self) -> None:
         """Ends the search at the next opportunity."""
@@ -125,6 +133,16 @@ class Host:
         with suppress(Exception):  # the future's own error, which is raised later, or that the moment is over
             future.result(timeout=_POLL)
         return future.done()
+
+
+def deadline(time_limit: float | None) -> float:
+    """When so many seconds will be over, by `time.monotonic`; never without a limit."""
+    return math.inf if time_limit is None else time.monotonic() + time_limit
+
+
+def seconds_left(deadline: float) -> float | None:
+    """What is left of a time limit; None without one."""
+    return None if deadline == math.inf else max(deadline - time.monotonic(), 0.0)
 
 
 @contextmanager

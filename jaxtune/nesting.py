@@ -9,6 +9,7 @@ import numpy as np
 
 from jaxtune import checks
 from jaxtune.folds import Fold, checked_indices, make_folds
+from jaxtune.host import deadline, seconds_left
 from jaxtune.options import is_number
 from jaxtune.refit import Refit
 from jaxtune.result import Result
@@ -67,6 +68,7 @@ def nested(
     splits: Any,
     validation: float | None = None,
     refit: int | None = None,
+    time_limit: float | None = None,
     seed: int = 0,
     **search: Any,
 ) -> Nested:
@@ -84,12 +86,13 @@ def nested(
             shuffling); None means a fifth or, with `folds=`, an inner cross-validation instead.
         refit: Train the winner again on the whole training part with so many seeds, and test these; None tests the
             weights that the search ended with.
+        time_limit: Seconds for all, after which the searches stop as by Ctrl-C.
         seed: Of the division into splits and of all searches.
         search: Further arguments of `tune`: scheduler, metric, mode, folds, keep and so on.
 
     Returns:
-        The test metrics of all splits, and the searches. After Ctrl-C, or when a callback ended a search, those of the
-        splits that were whole by then, see `Nested.interrupted`.
+        The test metrics of all splits, and the searches. After Ctrl-C, or when time or a callback ended a search,
+        those of the splits that were whole by then, see `Nested.interrupted`.
 
     Raises:
         ValueError: The splits don't fit the data or each other, or an argument has a wrong value.
@@ -121,13 +124,19 @@ def nested(
     outer = _outer(task, splits, seed)
     if validation is not None:
         _check_share(validation, len(outer[0].train))
+    checks.check_time_limit(time_limit)
+    end = deadline(time_limit)
     whole, cut = list[tuple[Result, Trial | Refit, dict[str, float]]](), None
     try:
         for number, fold in enumerate(outer):
-            cut = tune(_task_of(task, fold, validation, seed + number), space, seed=seed, **search)
-            if cut.interrupted:
+            if whole and seconds_left(end) == 0:
                 break
-            whole.append(_tested(cut, refit))
+            part, limit = _task_of(task, fold, validation, seed + number), seconds_left(end)
+            cut = tune(part, space, seed=seed, time_limit=limit, **search)
+            tested = None if cut.interrupted else _tested(cut, refit, end)
+            if tested is None:
+                break
+            whole.append(tested)
             cut = None
     except KeyboardInterrupt:
         if not whole and cut is None:
@@ -138,12 +147,12 @@ def nested(
     return Nested(scores, results, winners, num_splits=len(outer), interrupted=cut)
 
 
-def _tested(result: Result, refit: int | None) -> tuple[Result, Trial | Refit, dict[str, float]]:
-    """A split's search, its winner, and the winner's test metrics."""
+def _tested(result: Result, refit: int | None, end: float) -> tuple[Result, Trial | Refit, dict[str, float]] | None:
+    """A split's search, its winner, and the winner's test metrics; None where its refit was cut short."""
     if refit is None:
         return result, result.best, result.test()
-    again = result.refit(replicates=refit)
-    return result, again, again.test()
+    again = result.refit(replicates=refit, time_limit=seconds_left(end))
+    return None if again.interrupted else (result, again, again.test())
 
 
 def _outer(task: Task, splits: Any, seed: int) -> Sequence[Fold]:

@@ -169,7 +169,7 @@ def plan(
     """
     checks.check_search(scheduler, sampler, "loss", replicates)
     checks.check_host(seed, evaluate_every, None, placement)
-    checks.check_keeping(keep, None, scheduler)
+    checks.check_keeping(keep, 1, None, scheduler)
     checks.check_task(task)
     made = None if folds is None else make_folds(task, folds, seed)
     problem = resolve(task if made is None else smallest_fold(task, made), Space.of(space), None, "min", whole=task)

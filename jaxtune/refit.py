@@ -21,20 +21,22 @@ class Refit:
         hparams: Hyperparameters by name.
         steps: Steps trained.
         replicates: Number of seeds, R.
+        interrupted: Whether time was up before the training was over.
         states: Trained states, leaves [R, ...].
     """
 
     hparams: dict[str, Any]
     steps: int
     replicates: int
+    interrupted: bool
     states: Any = field(repr=False)
     _trained: Any = field(repr=False)
     _test: Callable[[], dict[str, np.ndarray]] | None = field(repr=False)
 
     def __getstate__(self) -> dict[str, Any]:
         """What is pickled: arrays, without the task."""
-        hparams = portable([self.hparams])[0]
-        return {"hparams": hparams, "steps": self.steps, "replicates": self.replicates, "_trained": self._trained}
+        kept = {name: getattr(self, name) for name in ("steps", "replicates", "interrupted", "_trained")}
+        return {"hparams": portable([self.hparams])[0], **kept}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state, states=state["_trained"].states, _test=None)

@@ -14,9 +14,10 @@ import numpy as np
 
 from jaxtune import plots, tables
 from jaxtune.axes import MISSING
-from jaxtune.checks import check_whole
+from jaxtune.checks import check_time_limit, check_whole
 from jaxtune.gap import Gap
 from jaxtune.history import History, rank_trials
+from jaxtune.host import Host, deadline
 from jaxtune.options import is_number, typed
 from jaxtune.refit import Refit
 from jaxtune.text import listing, short, with_error
@@ -35,7 +36,7 @@ class Result:
         seed: the seed of the search.
         interrupted: the search was stopped early (Ctrl-C or a callback).
         timing: seconds by part, such as "compile", "run" and "total".
-        winner: the trial that `rank_trials` puts first, with its weights; None where these are not at hand.
+        weights: trial -> its weights, of those that keep them.
         num_folds: of a cross-validation, else None.
         ended: nothing more will happen to this search.
         num_tests: how often an earlier search that this one continues has looked at the test split.
@@ -54,7 +55,7 @@ class Result:
         seed: int,
         interrupted: bool = False,
         timing: Mapping[str, float] | None = None,
-        winner: Any = None,
+        weights: Mapping[int, Any] | None = None,
         num_folds: int | None = None,
         ended: bool = False,
         num_tests: int = 0,
@@ -69,7 +70,7 @@ class Result:
         self.ended = ended
         self.num_tests = num_tests
         self.conditions = dict(conditions or {})
-        self.winner = winner
+        self.weights = dict(weights or {})
         self.num_folds = num_folds
         self._order = rank_trials(history, metric, mode)
         self._tested: dict[str, np.ndarray] | None = None
@@ -83,9 +84,8 @@ class Result:
     @cached_property
     def trials(self) -> Trials:
         """All trials, by id."""
-        best = self._order[0] if self._has_best else -1
-        known = {} if self.winner is None else {"states": self.winner.trained.states, "_trained": self.winner.trained}
-        return make_trials(self.history, self.interrupted or self.ended, best, known, self.num_folds)
+        trained = {trial: kept.trained for trial, kept in self.weights.items()}
+        return make_trials(self.history, self.interrupted or self.ended, trained, self.num_folds)
 
     @cached_property
     def ranking(self) -> Trials:
@@ -109,6 +109,11 @@ class Result:
             f"Every trial diverged, so there is no best one. Tried: {_ranges(self.history.hparams)}. "
             "Search lower learning rates, or clip the gradients."
         )
+
+    @property
+    def winner(self) -> Any:
+        """The weights of the best trial, with its search; None where these are not at hand."""
+        return self.weights.get(self._order[0])
 
     @cached_property
     def _has_best(self) -> bool:
@@ -161,7 +166,7 @@ class Result:
             values = np.array([trial.metrics[self.metric] for trial in self.trials])
         return values[np.isfinite(values)]
 
-    def refit(self, steps: int | None = None, replicates: int = 1) -> Refit:
+    def refit(self, steps: int | None = None, replicates: int = 1, time_limit: float | None = None) -> Refit:
         """Train the best configuration again, on training and validation data together.
 
         The programs are those of the search, so this compiles nothing as a rule. There are no validation data left to
@@ -170,22 +175,25 @@ class Result:
         Args:
             steps: how long; None for as long as the weights of the best trial were trained, on the same schedule.
             replicates: seeds, of initial weights and batch order.
+            time_limit: seconds after which the first seeds stop where they are, and all others at the same step.
 
         Returns:
-            The new weights.
+            The new weights; `Refit.interrupted` where time was up.
 
         Raises:
             ValueError: there is no best trial, its search is not at hand, or a number is below 1.
         """
         winner = self._searched("refit()")
         check_whole("replicates", replicates)
+        check_time_limit(time_limit)
         if steps is not None:
             check_whole("steps", steps)
         best, total = self.best, int(self.history.total_steps[self._order[0]])
         given = best.best_step if steps is None else steps
         course = best.course(given)
         told = total if steps is None else steps
-        trained = winner.retrained(winner.retrain(course, told, replicates), replicates, given, told)
+        states, reached = winner.retrain(course, told, replicates, Host(deadline(time_limit)))
+        trained = winner.retrained(states, replicates, reached, told)
 
         def test() -> dict[str, np.ndarray]:
             if winner.task.test is None:
@@ -193,7 +201,7 @@ class Result:
             self.num_tests += 1
             return winner.tested(trained)
 
-        return Refit(best.hparams, given, replicates, trained.states, trained, test)
+        return Refit(best.hparams, reached, replicates, reached < given, trained.states, trained, test)
 
     def with_task(self, task: Any, space: Any) -> Result:
         """This result with its task, which a pickle leaves behind: `test`, `gap`, `refit` and `predict` work again.
@@ -223,7 +231,7 @@ class Result:
         again = copy.copy(self)
         for name in ("trials", "ranking"):
             again.__dict__.pop(name, None)
-        again.winner = self.winner.bound(task, space, self)
+        again.weights = {trial: kept.bound(task, space, self) for trial, kept in self.weights.items()}
         return again
 
     def _searched(self, who: str) -> Any:

@@ -1,5 +1,6 @@
 """One run of `tune`: tables with an entry per trial on the host, populations on the devices."""
 
+import itertools
 import math
 import time
 import warnings
@@ -50,9 +51,19 @@ class Wishes(NamedTuple):
     replicates: int
     folds: Sequence[Fold] | None
     keeps_best: bool
+    keep_weights: int
     patience: int | None
     previous: Result | None
     placement: Placement
+
+
+class Stopped(NamedTuple):
+    """A trial that stopped early, whose weights are kept aside: the best few of each bracket."""
+
+    score: float  # lower is better
+    trial: int
+    bracket: int
+    state: Any = None
 
 
 class Study:
@@ -88,7 +99,7 @@ class Study:
         self.best_score, self.waiting = np.full(trials, np.inf), np.zeros(trials, int)
         self.weights_lost = False
         self.warned = warn_undefined(problem, task, wishes.folds)
-        self.saved: dict[int, tuple[float, int, Any]] = {}  # bracket -> score, id and state of its best stopped trial
+        self.saved: list[Stopped] = []
 
     def _propose(self) -> np.ndarray:
         previous, problem = self.wishes.previous, self.problem
@@ -162,7 +173,7 @@ class Study:
         self.view = view
         try:
             self._start()
-            if self.host.interrupted:
+            if self.host.pressed:
                 raise KeyboardInterrupt
             self._run_rows(view, callback)
         except Busy as error:
@@ -181,8 +192,8 @@ class Study:
         stopped = self.host.interrupted and self.record.step[-1] < self.plan.steps
         if stopped:
             view.message(
-                f"Interrupted at step {self.record.step[-1]} of {self.plan.steps}: "
-                "the result holds what is known by then."
+                f"{'Interrupted' if self.host.pressed else 'Time is up'} at step {self.record.step[-1]} of "
+                f"{self.plan.steps}: the result holds what is known by then."
             )
         return self._result(stopped, whole=True)
 
@@ -370,20 +381,28 @@ class Study:
         out = self.training & (self.waiting >= self.wishes.patience)
         scores = self._scores(self.values)
         for bracket in np.unique(self.bracket[out]):
-            candidates = np.flatnonzero(out & (self.bracket == bracket))
-            best = int(candidates[np.argmin(scores[candidates])])
-            # Ties go to the lower id, as in the ranking.
-            if bracket not in self.saved or (scores[best], best) < self.saved[bracket][:2]:
-                self.saved[bracket] = float(scores[best]), best, self._group_of(best).state(best)
+            members = np.flatnonzero(out & (self.bracket == bracket)).tolist()
+            self._save([Stopped(scores[t], t, bracket) for t in members])
         self.stopped[out] = stop
         self.training = self.training & ~out
         self._move(np.arange(self.plan.trials))
+
+    def _save(self, stopped: list[Stopped]) -> None:
+        """Keeps the weights of the best few trials of a bracket that stopped early."""
+        rivals = stopped + [one for one in self.saved if one.bracket == stopped[0].bracket]
+        best = sorted(rivals, key=lambda one: one[:2])[: self.wishes.keep_weights]  # ties: the lower id
+        others = [one for one in self.saved if one.bracket != stopped[0].bracket]
+        new = {one.trial for one in stopped}
+        self.saved = others + [self._with_state(one) if one.trial in new else one for one in best]
+
+    def _with_state(self, one: Stopped) -> Stopped:
+        return one._replace(state=self._group_of(one.trial).state(one.trial))
 
     def _decide(self, number: int, row: Row) -> None:
         competing, source, self.unit = self._decision(number, row, self.values, self.lost)
         self.pruned = np.where(self.competing & ~competing, row.stop, self.pruned)
         self.competing, self.training = competing, self.training & competing
-        self.saved = {bracket: one for bracket, one in self.saved.items() if competing[one[1]]}
+        self.saved = [one for one in self.saved if competing[one.trial]]
         self.record.source[-1] = source
         if self.plan.exploit is not None:
             self.hp = _decoded(self.unit, self.problem.space)
@@ -461,15 +480,10 @@ class Study:
     def _result(self, interrupted: bool, whole: bool) -> Result:
         """The result so far; with the best trial's weights if `whole`."""
         history, previous = self._history(), self.wishes.previous
-        first = 0 if previous is None else len(previous.trials)
         if previous is not None:
             history = joined(previous.history, history)
-        best = rank_trials(history, self.problem.metric, self.problem.mode)[0]
         timing = {"compile": self.host.waited, "total": time.monotonic() - self.begin}
         timing["run"] = timing["total"] - timing["compile"]
-        winner = None
-        if whole:
-            winner = self._winner(best - first) if best >= first else previous.winner  # type: ignore[union-attr]  # best < first: there is one
         return Result(
             history,
             metric=self.problem.metric,
@@ -478,23 +492,29 @@ class Study:
             interrupted=interrupted,
             timing=timing,
             num_folds=self._num_folds,
-            winner=winner,
+            weights=self._weights(history) if whole else {},
             ended=whole,
             num_tests=0 if previous is None else previous.num_tests,
             conditions=self.conditions,
         )
 
-    def _winner(self, trial: int) -> Winner | None:
+    def _weights(self, history: History) -> dict[int, Winner]:
+        """Trial -> its weights, of the best ones that still have some; `history` is that of the result."""
+        previous = self.wishes.previous
+        found = {} if previous is None else dict(previous.weights)
+        first = 0 if previous is None else len(previous.trials)
+        states: dict[int, Callable[[], Any]] = {}
+        if not self.weights_lost:
+            here = [(int(t), group) for group in self.groups for t in group.lanes[group.lanes < self.plan.trials]]
+            states = {t: partial(group.state, t) for t, group in here}
+            states |= {one.trial: partial(lambda state: state, one.state) for one in self.saved}
+        ranked = rank_trials(history, self.problem.metric, self.problem.mode)
+        best = (t for t in ranked if not history.failed[t] and (t in found or t - first in states))
+        kept = itertools.islice(best, self.wishes.keep_weights)
+        return {t: found[t] if t in found else self._winner(t - first, states[t - first]()) for t in kept}
+
+    def _winner(self, trial: int, states: Any) -> Winner:
         group = self._group_of(trial)
-        if self.weights_lost:
-            return None
-        if trial in group.lanes:
-            states = group.state(trial)
-        else:
-            saved = [state for _, number, state in self.saved.values() if number == trial]
-            if not saved:
-                return None
-            states = saved[0]
         return Winner(
             task=self.task,
             setting=self.setting,

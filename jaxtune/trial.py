@@ -65,7 +65,7 @@ class Trial:
         standard_error: name -> standard error of that mean; NaN for a single value.
         lineage: (first step, trial id) pairs, oldest first: where the weights were trained. `((0, id),)`
             unless PBT copied them from elsewhere.
-        states: for the best trial only, its state with a leading replicate axis.
+        states: of trials that keep their weights (see `tune`), their state with a leading replicate axis; else None.
     """
 
     id: int
@@ -93,17 +93,17 @@ class Trial:
 
     @cached_property
     def state(self) -> Any:
-        """The trained state of replicate 0; None unless this is the best trial."""
+        """The trained state of replicate 0; None unless this trial keeps its weights."""
         return self._of(0)
 
     @cached_property
     def variables(self) -> Any:
-        """The trained weights of replicate 0; None unless this is the best trial and its task names them."""
+        """The trained weights of replicate 0; None unless this trial keeps them and its task names them."""
         return None if self._trained is None else self._trained.variables
 
     @cached_property
     def model(self) -> Any:
-        """The model of replicate 0; None unless this is the best trial and has one.
+        """The model of replicate 0; None unless this trial keeps its weights and has one.
 
         It takes inputs as preprocessing leaves them, and has to be told of evaluation mode: `predict` sees to all that.
         """
@@ -124,7 +124,7 @@ class Trial:
             Pytree of numpy arrays [N, ...].
 
         Raises:
-            ValueError: This is not the best trial, the task is none of `supervised`, or inputs are not like those of
+            ValueError: This trial keeps no weights, the task is none of `supervised`, or inputs are not like those of
                 train.
             TypeError: Outputs that are no floats can't be averaged.
 
@@ -142,8 +142,8 @@ class Trial:
         """
         if self._trained is None:
             raise ValueError(
-                f"predict() needs trained weights, and trial {self.id} ({self.status}) has none here: only the best "
-                "trial of a search that ended keeps them."
+                f"predict() needs trained weights, and trial {self.id} ({self.status}) has none here: the best trial "
+                "of a search that ended keeps them, or the best k with tune(keep_weights=k)."
             )
         return self._trained.predict(inputs, replicate, combine)
 
@@ -216,7 +216,7 @@ class Trials(Sequence):
 
 
 def make_trials(
-    history: History, interrupted: bool, best: int, of_best: Mapping[str, Any], num_folds: int | None = None
+    history: History, interrupted: bool, weights: Mapping[int, Any], num_folds: int | None = None
 ) -> Trials:
     """All trials of a search, by id.
 
@@ -224,8 +224,7 @@ def make_trials(
         history: the record.
         num_folds: F of a cross-validation.
         interrupted: the search was stopped early.
-        best: id of the best trial, -1 if there is none.
-        of_best: fields that only the best trial gets.
+        weights: id -> a Trained, or what a pickle left of it.
     """
     kept = {name: history.at_kept(name) for name in history.metrics}  # [T, R]
     with np.errstate(invalid="ignore"):
@@ -249,7 +248,8 @@ def make_trials(
             standard_error={name: float(values[t]) for name, values in error.items()},
             lineage=_lineage(history, t) if history.moved[t] else ((0, t),),
             _explored=explored,
-            **(of_best if t == best else {}),
+            states=weights[t].states if t in weights else None,
+            _trained=weights.get(t),
         )
 
     return Trials(make, range(history.num_trials))

@@ -7,7 +7,7 @@ from jaxtune import checks
 from jaxtune.continuing import check_previous
 from jaxtune.data import smallest_fold
 from jaxtune.folds import make_folds
-from jaxtune.host import Busy, Host, interrupts
+from jaxtune.host import Busy, Host, deadline, interrupts
 from jaxtune.placement import Placement
 from jaxtune.progress import Progress
 from jaxtune.resolve import resolve
@@ -33,6 +33,8 @@ def tune(
     evaluate_every: int | None = None,
     patience: int | None = None,
     keep: str = "last",
+    keep_weights: int = 1,
+    time_limit: float | None = None,
     seed: int = 0,
     previous: Result | None = None,
     callback: Callable[[Result], Any] | None = None,
@@ -69,6 +71,10 @@ def tune(
             value it has. Rungs are the only evaluations without `evaluate_every`.
         keep: The weights and the value that count: "last", or "best", a checkpoint of each trial at its best
             evaluation, which doubles the memory of the states.
+        keep_weights: How many of the best trials keep their weights, on the host: `result.ranking[i].predict(x)` for
+            `i < keep_weights`. Those that were pruned have none.
+        time_limit: Seconds, compiling included, after which the search ends as by Ctrl-C, once the calls of programs
+            that are running then are done and evaluated. There is always a result.
         seed: Of everything random.
         previous: An earlier result to go on from, of the same metric, replicates and folds. Trial ids continue, the
             sampler sees its trials, and the result is about both.
@@ -77,7 +83,7 @@ def tune(
         placement: Devices, and lanes trained at once.
 
     Returns:
-        The result. After Ctrl-C, or when the callback ended the search, it holds what is known by then and
+        The result. After Ctrl-C, or when time or the callback ended the search, it holds what is known by then and
         `interrupted` is True; without weights where a device was still busy after some two seconds. An exception of
         the callback ends the search too, and has the result so far as its attribute `result`.
 
@@ -103,15 +109,16 @@ def tune(
         'finished'
     """
     checks.check_search(scheduler, sampler, metric, replicates)
+    checks.check_time_limit(time_limit)
+    host = Host(deadline(time_limit))
     checks.check_host(seed, evaluate_every, callback, placement)
-    checks.check_keeping(keep, patience, scheduler)
+    checks.check_keeping(keep, keep_weights, patience, scheduler)
     checks.check_task(task)
     made = None if folds is None else make_folds(task, folds, seed)
     problem = resolve(task if made is None else smallest_fold(task, made), Space.of(space), metric, mode, whole=task)
     check_previous(previous, problem, task, replicates, made)
     plan = scheduler.plan().with_curve(evaluate_every)
-    wishes = Wishes(sampler, seed, replicates, made, keep == "best", patience, previous, placement)
-    host = Host()
+    wishes = Wishes(sampler, seed, replicates, made, keep == "best", keep_weights, patience, previous, placement)
     with interrupts(host):
         try:
             study = Study(task, problem, plan, wishes, host)

@@ -9,7 +9,6 @@ import optax
 
 from jaxtune.settings import relaxed
 
-
 _OFFERED = "value", "grad", "value_fn", "obj_fn", "grad_fn"
 
 

@@ -118,7 +118,9 @@ class Winner:
         return {name: float(np.sqrt(factor * np.sum((x - x.mean()) ** 2))) for name, x in values.items()}
 
     @own_devices()
-    def retrain(self, course: Sequence[tuple[int, Mapping[str, Any]]], total_steps: int, replicates: int) -> Any:
+    def retrain(
+        self, course: Sequence[tuple[int, Mapping[str, Any]]], total_steps: int, replicates: int, host: Host
+    ) -> tuple[Any, int]:
         """States after training from new weights on training and validation data together.
 
         Takes the programs of the search wherever they fit.
@@ -127,9 +129,10 @@ class Winner:
             course: (stop, hyperparameters) pairs: traced ones, by name, that hold up to a step of the scheduler.
             total_steps: Steps that an optimizer's schedule is told.
             replicates: Seeds.
+            host: Tells when time is up: all seeds are trained as long as the first ones were by then.
 
         Returns:
-            Leaves [replicates, ...] on the host.
+            Leaves [replicates, ...] on the host, and the step count that they reached.
         """
         problem, runs = self.setting.problem, self.setting.runs
         if self.task.validation is not None and self.task.train is not None and not is_poolable(self.task):
@@ -142,7 +145,7 @@ class Winner:
         setting.check_memory([(self.indices, self.layouts[0])], data_bytes(self.task, self.folds, setting.mesh))
         data = on_devices(whole(self.task, self.folds), setting.mesh)
         one = np.zeros(1, int)
-        group = Group.of(setting, self.indices, data, one, Host(), num_trials=1, layouts=self.layouts)
+        group = Group.of(setting, self.indices, data, one, host, num_trials=1, layouts=self.layouts)
         dtypes = group.programs.hp
         stages = [
             (stop, {key: np.asarray([hp[name]], dtypes[name]) for name, key in group.keys.items()})
@@ -156,8 +159,10 @@ class Winner:
                 total_steps=jnp.int32(group.pace.updates(total_steps)),
             )
             programs = replace(group.programs, shared=jax.device_put(shared, group.layout.everywhere))
-            parts.append(replace(group, programs=programs).alone(stages))
-        return jax.tree.map(lambda *xs: _concatenated(xs)[:replicates], *parts)
+            states, reached = replace(group, programs=programs).alone(stages, host)
+            parts.append(states)
+            stages, host = [(min(stop, reached), hp) for stop, hp in stages], Host()
+        return jax.tree.map(lambda *xs: _concatenated(xs)[:replicates], *parts), reached
 
     def retrained(self, states: Any, replicates: int, step: int, total_steps: int) -> Trained:
         """States that were trained on all other data than those for testing."""

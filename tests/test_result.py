@@ -48,7 +48,7 @@ def test_all_diverged_says_which_learning_rates_were_tried():
     assert "2 diverged" in repr(result)
     assert len(result.ranking) == 2
     with pytest.raises(ValueError, match="Every trial diverged"):
-        make_result(history, winner=winner("data", {})).test()
+        make_result(history, weights={0: winner("data", {})}).test()
 
 
 def test_all_diverged_without_a_learning_rate_names_all_numbers():
@@ -63,11 +63,11 @@ def test_all_diverged_without_a_learning_rate_names_all_numbers():
 
 def test_test_means_errors_and_count():
     values = {"accuracy": np.array([0.8, 1.0]), "loss": np.array([1.0, 1.0])}
-    result = make_result(halving(), winner=winner("data", values))
+    result = make_result(halving(), weights={1: winner("data", values)})
     assert result.test() == {"accuracy": 0.9, "loss": 1.0, "accuracy_se": pytest.approx(0.1), "loss_se": 0.0}
     result.test()
     assert result.num_tests == 2
-    single = make_result(halving(), winner=winner("data", {"accuracy": np.array([0.8])}))
+    single = make_result(halving(), weights={1: winner("data", {"accuracy": np.array([0.8])})})
     assert single.test() == {"accuracy": 0.8}
 
 
@@ -85,7 +85,7 @@ def test_test_of_a_result_without_the_weights():
 
 
 def test_test_without_test_data():
-    result = make_result(halving(), winner=winner(None))
+    result = make_result(halving(), weights={1: winner(None)})
     with pytest.raises(ValueError, match="needs test data"):
         result.test()
     assert result.num_tests == 0

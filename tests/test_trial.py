@@ -86,7 +86,7 @@ def test_state_variables_and_model_belong_to_the_best():
     states = {"w": jnp.arange(6.0).reshape(2, 3)}
     first = states["w"][0]
     trained = SimpleNamespace(states=states, variables=first, model=lambda hparams: (hparams["lr"], first.sum()))
-    result = make_result(halving(), winner=SimpleNamespace(trained=trained))
+    result = make_result(halving(), weights={1: SimpleNamespace(trained=trained)})
     assert result.best is result.trials[1]
     assert result.best is result.ranking[0]
     np.testing.assert_array_equal(result.best.variables, [0, 1, 2])

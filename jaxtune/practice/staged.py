@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from jaxtune import checks
+from jaxtune.host import deadline, seconds_left
 from jaxtune.options import did_you_mean
 from jaxtune.placement import Placement
 from jaxtune.practice.fixing import check_task, fix, free_keys, middle
@@ -35,11 +36,13 @@ class Staged:
         stages: names searched in each stage.
         results: the search of each stage.
         start: hyperparameters before the first stage.
+        num_stages: how many were planned: more than there are if Ctrl-C or the time limit stopped them.
     """
 
     stages: tuple[tuple[str, ...], ...]
     results: tuple[Result, ...] = field(repr=False)
     start: dict[str, Any]
+    num_stages: int
 
     @property
     def best(self) -> Trial:
@@ -77,8 +80,10 @@ class Staged:
 
     def __repr__(self) -> str:
         metric, mode = self.results[-1].metric, self.results[-1].mode
-        cut = f", interrupted in stage {len(self.stages)}" if self.results[-1].interrupted else ""
-        lines = [f"Staged: {len(self.stages)} stages, {sum(self.lane_steps):,} lane-steps in all{cut}"]
+        count = len(self.stages)
+        cut = f" of {self.num_stages}" if count < self.num_stages else ""
+        cut += f", interrupted in stage {count}" if self.results[-1].interrupted else ""
+        lines = [f"Staged: {count} stages{cut}, {sum(self.lane_steps):,} lane-steps in all"]
         for row in self.table():
             found = ", ".join(f"{name}={short(value)}" for name, value in row["found"].items())
             value = with_error(row[metric], row["se"])
@@ -99,6 +104,7 @@ def staged(
     mode: str | None = None,
     replicates: int = 1,
     start: Mapping[str, Any] | None = None,
+    time_limit: float | None = None,
     seed: int = 0,
     placement: Placement = Placement(),  # noqa: B008 - a frozen value
     progress: bool = True,
@@ -136,6 +142,7 @@ def staged(
         mode: "min" or "max"; may be left out for the loss.
         replicates: Seeds per trial.
         start: name -> value of hyperparameters before their stage.
+        time_limit: Seconds for all stages, after which they stop as by Ctrl-C.
         seed: Of everything random, the same in every stage.
         placement: Devices, and lanes trained at once.
         progress: Whether to show a progress bar per stage.
@@ -173,8 +180,11 @@ def staged(
     for one in schedulers:
         checks.check_search(one, sampler, metric, replicates)
     hparams = first = _start(space, {} if start is None else start)
-    results = list[Result]()
+    checks.check_time_limit(time_limit)
+    end, results = deadline(time_limit), list[Result]()
     for number, (stage, one) in enumerate(zip(names, schedulers, strict=True), start=1):
+        if results and seconds_left(end) == 0:
+            break
         searched = fix(space, hparams, free_keys(space, stage))
         try:
             result = tune(
@@ -185,6 +195,7 @@ def staged(
                 metric=metric,
                 mode=mode,
                 replicates=replicates,
+                time_limit=seconds_left(end),
                 seed=seed,
                 placement=placement,
                 progress=progress,
@@ -200,7 +211,7 @@ def staged(
         results.append(result)
         if result.interrupted:
             break
-    return Staged(stages=names[: len(results)], results=tuple(results), start=first)
+    return Staged(stages=names[: len(results)], results=tuple(results), start=first, num_stages=len(names))
 
 
 # Stages.
