@@ -8,6 +8,7 @@ import jax
 import numpy as np
 
 from jaxtune import checks
+from jaxtune.entry import entry
 from jaxtune.folds import Fold, checked_indices, make_folds
 from jaxtune.host import deadline, seconds_left
 from jaxtune.options import is_number
@@ -60,7 +61,7 @@ class Nested:
         return f"Nested: interrupted after {count} of {self.num_splits} splits{theirs}"
 
 
-@own_devices()
+@entry(own_devices)
 def nested(
     task: Task,
     space: Space | Mapping[str, Any],

@@ -14,6 +14,7 @@ from jaxtune import checks, planner
 from jaxtune.configurations import decode, propose
 from jaxtune.costs import flops
 from jaxtune.data import data_bytes, smallest_fold, task_data
+from jaxtune.entry import entry
 from jaxtune.folds import make_folds
 from jaxtune.functions import Extras
 from jaxtune.group import Setting, fitting
@@ -117,7 +118,7 @@ class SearchPlan:
         return "\n".join(lines)
 
 
-@own_devices()
+@entry(own_devices)
 def plan(
     task: Task,
     space: Space | Mapping[str, Any],

@@ -13,6 +13,7 @@ from jax import lax
 from jaxtune import checks, planner, population as engine
 from jaxtune.configurations import EXPLORE, TRAIN, decode, sample, study_key
 from jaxtune.data import task_data
+from jaxtune.entry import entry
 from jaxtune.functions import Functions
 from jaxtune.group import Setting, fitting
 from jaxtune.placement import Placement
@@ -59,7 +60,7 @@ class _Carry(flax.struct.PyTreeNode):
     diverged: jax.Array  # [R, T] int32
 
 
-@own_settings()
+@entry(own_settings)
 def search(
     key: jax.Array,
     task: Task,

@@ -6,6 +6,7 @@ from typing import Any
 from jaxtune import checks
 from jaxtune.continuing import check_previous
 from jaxtune.data import smallest_fold
+from jaxtune.entry import entry
 from jaxtune.folds import make_folds
 from jaxtune.host import Busy, Host, deadline, interrupts
 from jaxtune.placement import Placement
@@ -19,7 +20,7 @@ from jaxtune.study import Study, Wishes
 from jaxtune.task import Task
 
 
-@own_devices()
+@entry(own_devices)
 def tune(
     task: Task,
     space: Space | Mapping[str, Any],

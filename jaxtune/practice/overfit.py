@@ -10,6 +10,7 @@ import numpy as np
 
 from jaxtune import checks
 from jaxtune.configurations import TRAIN, study_key
+from jaxtune.entry import entry
 from jaxtune.executables import Jitted
 from jaxtune.functions import call
 from jaxtune.placement import Placement
@@ -91,7 +92,7 @@ class OverfitCheck:
         return "\n".join(lines)
 
 
-@own_devices()
+@entry(own_devices)
 def overfit_check(
     task: Task,
     space: Space | Mapping[str, Any],

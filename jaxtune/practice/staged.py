@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from jaxtune import checks
+from jaxtune.entry import entry
 from jaxtune.host import deadline, seconds_left
 from jaxtune.options import did_you_mean
 from jaxtune.placement import Placement
@@ -92,7 +93,7 @@ class Staged:
         return "\n".join([*lines, f"  best ({mode}): {best}"])
 
 
-@own_devices()
+@entry(own_devices)
 def staged(
     task: Task,
     space: Space | Mapping[str, Any],
