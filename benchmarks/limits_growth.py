@@ -17,6 +17,7 @@ from limits_tasks import TINY_SPACE, many_groups, many_hyperparameters, one_shap
 from side_by_side import seconds
 
 import jaxtune as jt
+from jaxtune.executables import EXECUTABLES
 from jaxtune.resolve import resolve
 from jaxtune.space import Space
 
@@ -146,6 +147,7 @@ def groups(quick):
     for n in counts:
         task, space = many_groups(n)
         scheduler = jt.FullBudget(256, 20)
+        EXECUTABLES.clear()  # a network of the same width was searched before
         compiled = []
         jax.monitoring.register_event_duration_secs_listener(
             listener := lambda event, _, compiled=compiled, **__: compiled.append(event)
