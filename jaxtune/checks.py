@@ -9,6 +9,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxtune.arrays import check_dtype, fits_device
+
 _ARRAYS = (jax.Array, np.ndarray, np.generic, jax.ShapeDtypeStruct)
 _NUMBERS = (bool, int, float, complex)
 _DATA_ADVICE = "collect the examples of a loader or iterator with numpy.concatenate first"
@@ -36,13 +38,8 @@ def _kind(value: Any) -> str:
     return "a function" if inspect.isroutine(value) else f"a value of type {type(value).__name__}"
 
 
-def _fits_device(dtype: Any) -> bool:
-    """Whether JAX knows a dtype: numbers, booleans and keys, no strings or objects."""
-    return any(jnp.issubdtype(dtype, kind) for kind in (np.number, np.bool_, jax.dtypes.extended))
-
-
 def _is_array(leaf: Any) -> bool:
-    return isinstance(leaf, _NUMBERS) or (isinstance(leaf, _ARRAYS) and _fits_device(leaf.dtype))
+    return isinstance(leaf, _NUMBERS) or (isinstance(leaf, _ARRAYS) and fits_device(leaf.dtype))
 
 
 # What user functions return.
@@ -133,14 +130,8 @@ def num_examples(data: Any, name: str) -> int:
 
 def _check_data_leaf(path: str, leaf: Any) -> None:
     if isinstance(leaf, _ARRAYS):
-        if not _fits_device(leaf.dtype):
-            raise TypeError(f"{path} has dtype {leaf.dtype}, which no device can hold; encode it as numbers first.")
-        return
-    advice = _DATA_ADVICE
-    if hasattr(leaf, "to_numpy"):
-        advice = "pass its .to_numpy()"
-    elif isinstance(leaf, (*_NUMBERS, str)) or hasattr(leaf, "__array__"):
-        advice = "pass numpy.asarray(...)"
+        return check_dtype(path, leaf)
+    advice = "pass numpy.asarray(...)" if isinstance(leaf, (*_NUMBERS, str)) else _DATA_ADVICE
     raise TypeError(f"{path} must be an array that fits the device, got {_kind(leaf)}; {advice}.")
 
 
@@ -148,6 +139,8 @@ def check_pair(data: Any, name: str) -> None:
     """Raises TypeError unless `data` is a pair (inputs, targets)."""
     if not isinstance(data, (tuple, list)) or len(data) != 2:
         advice = "" if isinstance(data, (tuple, list, dict, *_ARRAYS)) else f"; {_DATA_ADVICE}"
+        if hasattr(data, "columns"):
+            advice = "; pick columns for each, as in (frame[[...]], frame['...'])"
         raise TypeError(f"{name} must be a pair (inputs, targets) of arrays, got {_kind(data)}{advice}.")
 
 

@@ -15,6 +15,7 @@ import numpy as np
 from jax.interpreters.partial_eval import dce_jaxpr
 
 from jaxtune import checks
+from jaxtune.arrays import as_arrays
 from jaxtune.executables import Jitted, own_devices
 from jaxtune.functions import Extras, seamed
 from jaxtune.lanes import EVALUATE, replicate_key
@@ -103,6 +104,7 @@ class Trained:
         return jax.tree.map(lambda *x: np.mean(np.stack(x), axis=0, dtype=_mean_dtype(x[0])), *results)
 
     def _checked_inputs(self, inputs: Any) -> Any:
+        inputs = as_arrays(inputs, "inputs")
         checks.num_examples(inputs, "inputs")
         checks.check_fits(inputs, "inputs")
         known = self.task.train[0]
