@@ -1,7 +1,6 @@
 """Sentences about values: data, functions, their results and arguments, checked before anything compiles."""
 
 import inspect
-import numbers
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
@@ -10,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxtune.arrays import check_dtype, fits_device
+from jaxtune.counts import check_whole, is_whole
 
 _ARRAYS = (jax.Array, np.ndarray, np.generic, jax.ShapeDtypeStruct)
 _NUMBERS = (bool, int, float, complex)
@@ -144,11 +144,12 @@ def check_pair(data: Any, name: str) -> None:
         raise TypeError(f"{name} must be a pair (inputs, targets) of arrays, got {_kind(data)}{advice}.")
 
 
-def check_batch_size(batch_size: Any, examples: int) -> None:
-    """Raises ValueError unless batches of this size can be drawn from so many examples."""
-    check_whole("batch_size", batch_size)
+def check_batch_size(batch_size: Any, examples: int) -> int:
+    """The size as an int; raises ValueError unless batches of it can be drawn from so many examples."""
+    batch_size = check_whole("batch_size", batch_size)
     if batch_size > examples:
         raise ValueError(f"batch_size={batch_size} is larger than the training data, {examples} examples.")
+    return batch_size
 
 
 def check_finite(data: Any, name: str) -> None:
@@ -227,17 +228,6 @@ def check_takes(role: str, function: Callable, arguments: Iterable[str]) -> None
         raise TypeError(f"{role} is called with ({', '.join(arguments)}), but takes {signature}.")
 
 
-def check_whole(name: str, value: Any, low: int = 1, high: int | None = None) -> None:
-    """Raises ValueError unless a value is a whole number in these bounds."""
-    if not _is_whole(value) or value < low or (high is not None and value > high):
-        upper = "" if high is None else f" and <= {high}"
-        raise ValueError(f"{name} must be a whole number >= {low}{upper}, got {value!r}.")
-
-
-def _is_whole(value: Any) -> bool:
-    return isinstance(value, numbers.Integral) and not isinstance(value, bool)
-
-
 def check_search(scheduler: Any, sampler: Any, metric: Any, replicates: Any) -> None:
     """Checks the arguments that every kind of search has, but for task, space and mode."""
     if isinstance(scheduler, type) or not hasattr(scheduler, "plan"):
@@ -252,15 +242,33 @@ def check_search(scheduler: Any, sampler: Any, metric: Any, replicates: Any) -> 
 
 def check_host(seed: Any, evaluate_every: Any, callback: Any, placement: Any) -> None:
     """Checks the arguments that only a search driven from the host has."""
-    if not _is_whole(seed):
-        raise TypeError(f"seed must be a whole number, got {seed!r}.")
-    check_whole("seed", seed, low=0, high=2**32 - 1)  # JAX would silently drop the higher bits
+    check_seed(seed)
     if evaluate_every is not None:
         check_whole("evaluate_every", evaluate_every)
-    if callback is not None and not callable(callback):
-        raise TypeError(f"callback must be a function of a result, got {_kind(callback)}.")
+    if callback is not None:
+        _check_callback(callback)
     if isinstance(placement, type) or not hasattr(placement, "mesh"):
         raise TypeError(f"placement must be a jt.Placement(...), got {_kind(placement)}.")
+
+
+def check_seed(seed: Any) -> None:
+    """Raises unless a seed is a whole number that JAX takes as it is."""
+    if not is_whole(seed):
+        raise TypeError(f"seed must be a whole number, got {seed!r}.")
+    check_whole("seed", seed, low=0, high=2**32 - 1)  # JAX would silently drop the higher bits
+
+
+def _check_callback(callback: Any) -> None:
+    if not callable(callback):
+        raise TypeError(f"callback must be a function of a result, got {_kind(callback)}.")
+    try:
+        signature = inspect.signature(callback)
+    except ValueError:  # some functions written in C have none
+        return
+    try:
+        signature.bind(None)
+    except TypeError:
+        raise TypeError(f"callback is called with (result), but takes {signature}.") from None
 
 
 def check_keeping(keep: Any, patience: Any, scheduler: Any) -> None:

@@ -8,6 +8,7 @@ import jax
 import numpy as np
 
 from jaxtune import checks
+from jaxtune.counts import is_whole
 from jaxtune.folds import Fold, checked_indices, make_folds
 from jaxtune.options import is_number
 from jaxtune.refit import Refit
@@ -116,6 +117,7 @@ def nested(
         raise ValueError(f"nested takes either validation={validation!r} or folds=, not both.")
     if refit is not None:
         checks.check_whole("refit", refit)
+    checks.check_seed(seed)
     outer = _outer(task, splits, seed)
     if validation is not None:
         _check_share(validation, len(outer[0].train))
@@ -145,7 +147,7 @@ def _tested(result: Result, refit: int | None) -> tuple[Result, Trial | Refit, d
 
 
 def _outer(task: Task, splits: Any, seed: int) -> Sequence[Fold]:
-    if isinstance(splits, int):
+    if is_whole(splits):
         made: Sequence[Fold] = make_folds(task.replace(batch_size=None), splits, seed)
     else:
         made = _pairs(splits, task.num_examples or 0)

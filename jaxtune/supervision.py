@@ -122,7 +122,7 @@ def supervised(
     if penalty is not None:
         checks.check_function("penalty", penalty, ("params", "hp"))
     splits = _checked_splits(train=train, validation=validation, test=test)
-    checks.check_batch_size(batch_size, checks.num_examples(splits["train"], "train"))
+    batch_size = checks.check_batch_size(batch_size, checks.num_examples(splits["train"], "train"))
     view = flax_model(model, flags)
     if compute_dtype is not None:
         view = InPrecision(view, checked_dtype(compute_dtype))

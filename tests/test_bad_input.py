@@ -1015,10 +1015,14 @@ test_arguments = refused(
             ValueError,
             "Placement needs different devices",
         ),
-        "Placement(lanes=0)": (lambda: jt.Placement(lanes=0), ValueError, "lanes to be a whole number >= 1, got 0."),
-        "Placement(lanes=1.5)": (lambda: jt.Placement(lanes=1.5), ValueError, "got 1.5."),
-        "Placement(max_programs=0)": (lambda: jt.Placement(max_programs=0), ValueError, "max_programs", "got 0."),
-        "Placement(max_programs=None)": (lambda: jt.Placement(max_programs=None), ValueError, "got None."),
+        "Placement(lanes=0)": (
+            lambda: jt.Placement(lanes=0),
+            ValueError,
+            "lanes to be a whole number >= 1, got lanes=0.",
+        ),
+        "Placement(lanes=1.5)": (lambda: jt.Placement(lanes=1.5), ValueError, "got lanes=1.5."),
+        "Placement(max_programs=0)": (lambda: jt.Placement(max_programs=0), ValueError, "got max_programs=0."),
+        "Placement(max_programs=None)": (lambda: jt.Placement(max_programs=None), ValueError, "got max_programs=None."),
     }
 )
 

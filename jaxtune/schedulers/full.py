@@ -2,7 +2,8 @@
 
 from dataclasses import dataclass
 
-from jaxtune.schedulers.plan import Plan, Row, check_positive_int
+from jaxtune.counts import set_counts
+from jaxtune.schedulers.plan import Plan, Row
 
 
 @dataclass(frozen=True)
@@ -28,7 +29,7 @@ class FullBudget:
     steps: int
 
     def __post_init__(self) -> None:
-        check_positive_int("FullBudget", trials=self.trials, steps=self.steps)
+        set_counts(self, "trials", "steps")
 
     def plan(self) -> Plan:
         """The table of evaluations."""
