@@ -1,6 +1,7 @@
 """The parts of a supervised task, and how they make a start and a training step."""
 
 import functools
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -9,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from jaxtune import checks
+from jaxtune import checks, mismatch
 from jaxtune.augment import Mixed
 from jaxtune.functions import call, structs
 from jaxtune.models import Model
@@ -118,8 +119,21 @@ class Recipe:
             check_awake(asleep)
 
     def losses(self, outputs: Any, targets: Any, hp: dict, **extras: Any) -> Any:
-        """What the loss function returns for some examples: an array of real numbers, or a number."""
-        value = compiled("loss", call, "loss", self.loss, outputs, targets, hp=hp, **extras)
+        """What the loss function returns for some examples: an array of real numbers, or a number.
+
+        Raises:
+            TypeError: It takes outputs or targets of another form.
+        """
+
+        def loss(outputs: Any, targets: Any) -> Any:
+            return compiled("loss", call, "loss", self.loss, outputs, targets, hp=hp, **extras)
+
+        try:
+            value = loss(outputs, targets)
+        except Exception as error:
+            if (explained := mismatch.explained(loss, outputs, targets, error)) is None:
+                raise
+            raise explained from error
         checks.check_real(value, "loss")
         return value
 
@@ -193,9 +207,22 @@ class Step:
         (total, (info, other)), grads = jax.value_and_grad(objective, has_aux=True)(state["params"])
         grads = jax.tree.map(jnp.conj, grads)  # of complex parameters JAX gives the conjugate of the steepest ascent
         optimizer = recipe.transformation(hp, **extras)
-        updates, opt_state = optimizer.update(grads, state["optimizer"], state["params"], value=total)
+        updates, opt_state = _update(optimizer, grads, state["optimizer"], state["params"], value=total)
         params = optax.apply_updates(state["params"], updates)
         return {"params": params, "other": other, "optimizer": opt_state}, info
+
+
+def _update(optimizer: optax.GradientTransformationExtraArgs, *args: Any, **known: Any) -> Any:
+    try:
+        return optimizer.update(*args, **known)
+    except TypeError as error:
+        if "required keyword-only argument" not in str(error):
+            raise
+        missing = ", ".join(re.findall(r"'(\w+)'", str(error)))
+        raise TypeError(
+            f"The optimizer's update needs {missing}, but a training step passes it nothing besides "
+            f"{', '.join(known)}, the loss: a line search, as in optax.lbfgs, can't be used here; take optax.adam, say."
+        ) from error
 
 
 def _batch_loss(recipe: Recipe, outputs: Any, batch: Any, hp: dict, extras: dict) -> jax.Array:

@@ -131,6 +131,11 @@ class Trained:
         for part in parts:
             args = self._key(run), state, part, dict(self.hp), self._extras(run)
             outputs.append(jax.device_get(self._predict(*args)))
+        if not all(map(np.ndim, jax.tree.leaves(outputs))):
+            raise TypeError(
+                "predict() got outputs without an axis of examples: squeeze(-1) takes the last axis away, squeeze() "
+                "every one of length 1."
+            )
         return jax.tree.map(lambda *x: np.concatenate(x), *outputs)
 
     @cached_property

@@ -16,7 +16,7 @@ LAYERS = [
     # values, words, and functions of arrays that know nothing of the rest
     {"arrays", "counts", "options"},
     {"cache", "checks", "weak", "task", "metrics", "schedules", "order", "progress", "schedulers"},
-    {"fingerprints", "host", "host_memory", "broadcasts", "stored"},
+    {"fingerprints", "host", "host_memory", "broadcasts", "labels", "mismatch", "stored"},
     {"costs", "augment", "losses", "penalties", "preprocess", "weights", "folds", "pace", "rewriting", "executables"},
     {"bits", "convolutions", "pooling", "bitcast", "constraints"},
     # hyperparameters, and user functions as the engine sees them
