@@ -10,6 +10,7 @@ import numpy as np
 from jaxtune import checks
 from jaxtune.counts import is_whole
 from jaxtune.folds import Fold, checked_indices, make_folds
+from jaxtune.habits import hinted
 from jaxtune.options import is_number
 from jaxtune.refit import Refit
 from jaxtune.result import Result
@@ -59,6 +60,7 @@ class Nested:
         return f"Nested: interrupted after {count} of {self.num_splits} splits{theirs}"
 
 
+@hinted
 def nested(
     task: Task,
     space: Space | Mapping[str, Any],

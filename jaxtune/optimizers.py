@@ -13,7 +13,7 @@ from jax.typing import ArrayLike
 
 from jaxtune.domains import Choice, LogUniform, Uniform
 from jaxtune.functions import call
-from jaxtune.options import did_you_mean
+from jaxtune.habits import did_you_mean
 from jaxtune.schedules.phases import known
 
 __all__ = ["OptimizerChoice", "accumulate", "kernels_only"]

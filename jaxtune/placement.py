@@ -12,12 +12,14 @@ from jax.sharding import AxisType, Mesh
 
 from jaxtune import host_memory
 from jaxtune.counts import set_counts
+from jaxtune.habits import hinted
 from jaxtune.population import AXIS
 
 _DEFAULT_L2 = 2**20  # bytes, where the system doesn't tell
 _DEFAULT_MEMORY = 2**33  # bytes of an accelerator that doesn't tell
 
 
+@hinted
 @dataclass(frozen=True)
 class Placement:
     """Which devices a search uses, and how many lanes they train at once.

@@ -18,6 +18,7 @@ from jaxtune.executables import own_devices
 from jaxtune.folds import make_folds
 from jaxtune.functions import Extras
 from jaxtune.group import Setting, fitting
+from jaxtune.habits import hinted
 from jaxtune.placement import Placement, available_memory
 from jaxtune.population import Layout
 from jaxtune.resolve import Problem, resolve
@@ -117,6 +118,7 @@ class SearchPlan:
         return "\n".join(lines)
 
 
+@hinted
 @own_devices()
 def plan(
     task: Task,

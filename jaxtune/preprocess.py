@@ -7,6 +7,8 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
+from jaxtune.habits import hinted
+
 __all__ = ["Preprocess", "standardize"]
 
 
@@ -66,6 +68,7 @@ class Preprocess:
                 raise TypeError(f"Preprocess needs a function as {name}, got {getattr(self, name)!r}.")
 
 
+@hinted
 def standardize(inputs: bool = True, targets: bool = False) -> Preprocess:
     """Mean 0 and standard deviation 1 over the training examples; for `supervised(preprocess=)`.
 

@@ -16,7 +16,8 @@ from jaxtune import checks
 from jaxtune.configurations import decode
 from jaxtune.explain import explain
 from jaxtune.functions import Functions, call, inputs_of, trace, trace_anew
-from jaxtune.options import did_you_mean
+from jaxtune.habits import did_you_mean
+from jaxtune.options import is_number
 from jaxtune.reads import check_all_read
 from jaxtune.space import Space
 from jaxtune.task import Task
@@ -286,12 +287,30 @@ def _check_concrete(task: Task, space: Space, indices: Mapping[str, int]) -> Non
     values = _values(space, indices)
     if isinstance(error, KeyError):
         _check_misspelt(task, values)
+    _check_ranges(task, space, indices, error)
     for counters in ({"total_steps": 100}, {"step": 0}, {"total_steps": 100, "step": 0}):
         if _failure(_trace_only, task, space, indices, (), counters) is None:
             name = next(iter(counters))
             raise explain(name, name, None, error) from error
     error.add_note(f"This happened with the hyperparameters {values}.")
     raise error
+
+
+def _check_ranges(task: Task, space: Space, indices: Mapping[str, int], error: Exception) -> None:
+    """Raises TypeError if a tuple of numbers is a constant where the task needs one of them: a range was meant."""
+    values = _values(space, indices)
+    tuples = {name: x for name, x in values.items() if isinstance(x, tuple) and x and all(map(is_number, x))}
+    numbers = {name: x[0] for name, x in tuples.items()}
+    if not tuples or _failure(trace_anew, task, values | numbers, tuple(values), inputs_of(task, {})) is not None:
+        return
+    name, given = next(iter(tuples.items()))
+    low, high = min(given), max(given)
+    instead = f"jt.Uniform({low}, {high}) or jt.LogUniform({low}, {high})" if len(given) == 2 and low < high else ""
+    choice = f"jt.Choice({list(given)})"
+    raise TypeError(
+        f"{name!r} is the tuple {given}, a constant, where the task needs a number: to search write "
+        f"{f'{instead}, or {choice} for these values alone' if instead else choice}."
+    ) from error
 
 
 class _Reads(dict):

@@ -16,6 +16,7 @@ from jaxtune import plots, tables
 from jaxtune.axes import MISSING
 from jaxtune.checks import check_whole
 from jaxtune.gap import Gap
+from jaxtune.habits import Answering
 from jaxtune.history import History, rank_trials
 from jaxtune.options import is_number, typed
 from jaxtune.refit import Refit
@@ -25,7 +26,7 @@ from jaxtune.trial import Trial, Trials, make_trials, statuses, with_errors
 from jaxtune.undefined import undefined_runs
 
 
-class Result:
+class Result(Answering):
     """What a search found. `result.best` is the winner; every other view is one method away.
 
     Args:

@@ -15,6 +15,7 @@ from jaxtune.configurations import EXPLORE, TRAIN, decode, sample, study_key
 from jaxtune.data import task_data
 from jaxtune.functions import Functions
 from jaxtune.group import Setting, fitting
+from jaxtune.habits import hinted
 from jaxtune.placement import Placement
 from jaxtune.population import HEALTHY, Layout, Population, Shared
 from jaxtune.resolve import Problem, resolve
@@ -58,6 +59,7 @@ class _Carry(flax.struct.PyTreeNode):
     diverged: jax.Array  # [R, T] int32
 
 
+@hinted
 def search(
     key: jax.Array,
     task: Task,

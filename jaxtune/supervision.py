@@ -10,6 +10,7 @@ import optax
 from jaxtune import checks, plateau
 from jaxtune.arrays import as_arrays
 from jaxtune.evaluation import Evaluate
+from jaxtune.habits import hinted
 from jaxtune.models import Model, flax_model
 from jaxtune.models.precision import InPrecision, checked_dtype
 from jaxtune.preprocess import Preprocess
@@ -18,6 +19,7 @@ from jaxtune.task import Task
 from jaxtune.weights import Weights
 
 
+@hinted
 def supervised(
     model: Any,
     *,

@@ -8,11 +8,13 @@ import jax
 import numpy as np
 
 from jaxtune.arrays import as_arrays
+from jaxtune.habits import hinted
 
 _DATA = ("train", "validation", "test")
 _STATIC = ("init", "step", "evaluate", "batch_size", "prepare", "observe", "healthy")
 
 
+@hinted
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Task:
     """One trial in general: how to start it, advance it by one step, and evaluate it.

@@ -8,6 +8,7 @@ from jaxtune.continuing import check_previous
 from jaxtune.data import smallest_fold
 from jaxtune.executables import own_devices
 from jaxtune.folds import make_folds
+from jaxtune.habits import hinted
 from jaxtune.host import Busy, Host, interrupts
 from jaxtune.placement import Placement
 from jaxtune.progress import Progress
@@ -19,6 +20,7 @@ from jaxtune.study import Study, Wishes
 from jaxtune.task import Task
 
 
+@hinted
 @own_devices()
 def tune(
     task: Task,

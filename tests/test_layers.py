@@ -14,7 +14,7 @@ ROOT = Path(jaxtune.__file__).parent
 
 LAYERS = [
     # values, words, and functions of arrays that know nothing of the rest
-    {"arrays", "counts", "options"},
+    {"arrays", "counts", "habits", "options"},
     {"cache", "checks", "weak", "task", "metrics", "schedules", "order", "progress", "schedulers"},
     {"fingerprints", "host", "host_memory", "broadcasts", "labels", "mismatch", "stored"},
     {"costs", "augment", "losses", "penalties", "preprocess", "weights", "folds", "pace", "rewriting", "executables"},

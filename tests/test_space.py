@@ -175,7 +175,7 @@ BAD = [
     (
         lambda: Space.of({"size": [64, 64]}),
         TypeError,
-        "The constant 'size' must be hashable: write (64, 64), not [64, 64]; to search over several values",
+        "'size' is the list [64, 64]: to search over its values write Choice([64, 64]); a constant is a tuple, (64, 64)",
     ),
     (
         lambda: Space.of({"w": jnp.ones(3)}),

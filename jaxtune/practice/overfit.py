@@ -12,6 +12,7 @@ from jaxtune import checks
 from jaxtune.configurations import TRAIN, study_key
 from jaxtune.executables import Jitted
 from jaxtune.functions import call
+from jaxtune.habits import hinted
 from jaxtune.placement import Placement
 from jaxtune.population import EVALUATE, INIT, replicate_key
 from jaxtune.practice.fixing import check_task, even_schedule, joined, num_trials, without
@@ -90,6 +91,7 @@ class OverfitCheck:
         return "\n".join(lines)
 
 
+@hinted
 def overfit_check(
     task: Task,
     space: Space | Mapping[str, Any],

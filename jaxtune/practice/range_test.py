@@ -11,6 +11,7 @@ import numpy as np
 from jaxtune import checks
 from jaxtune.domains import LogUniform
 from jaxtune.functions import call
+from jaxtune.habits import hinted
 from jaxtune.placement import Placement
 from jaxtune.practice.fixing import check_task, even_schedule, joined, num_trials, without
 from jaxtune.practice.plots import plot_range_test
@@ -101,6 +102,7 @@ class RangeTest:
         )
 
 
+@hinted
 def lr_range_test(
     task: Task,
     space: Space | Mapping[str, Any],

@@ -9,6 +9,7 @@ import numpy as np
 
 from jaxtune import checks
 from jaxtune.domains import Choice
+from jaxtune.habits import hinted
 from jaxtune.options import is_number, typed
 from jaxtune.placement import Placement
 from jaxtune.practice.fixing import check_task, fix, free_keys, joined, middle
@@ -188,6 +189,7 @@ def _with_interval(effect: Effect) -> str:
     return f"{short(effect.size)} [{short(effect.low)}, {short(effect.high)}]"
 
 
+@hinted
 def sensitivity(
     task: Task,
     baseline: Mapping[str, Any],

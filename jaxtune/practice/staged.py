@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from jaxtune import checks
-from jaxtune.options import did_you_mean
+from jaxtune.habits import did_you_mean, hinted
 from jaxtune.placement import Placement
 from jaxtune.practice.fixing import check_task, fix, free_keys, middle
 from jaxtune.result import Result
@@ -86,6 +86,7 @@ class Staged:
         return "\n".join([*lines, f"  best ({mode}): {best}"])
 
 
+@hinted
 def staged(
     task: Task,
     space: Space | Mapping[str, Any],

@@ -13,14 +13,15 @@ import numpy as np
 from jaxtune.counts import is_whole
 from jaxtune.domains import Choice
 from jaxtune.enumeration import combinations, num_combinations, num_values, searched
+from jaxtune.habits import did_you_mean, hinted
 from jaxtune.hyperparameters import Entry
 from jaxtune.observed import Observed
-from jaxtune.options import did_you_mean
 from jaxtune.space import Space
 
 _MAX_CHECKED = 2**20  # configurations that a constraint is asked about
 
 
+@hinted
 @dataclass(frozen=True)
 class Grid:
     """All combinations of evenly spaced levels, the last hyperparameter varying fastest.

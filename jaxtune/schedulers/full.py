@@ -3,9 +3,11 @@
 from dataclasses import dataclass
 
 from jaxtune.counts import set_counts
+from jaxtune.habits import hinted
 from jaxtune.schedulers.plan import Plan, Row
 
 
+@hinted
 @dataclass(frozen=True)
 class FullBudget:
     """Trains every trial for the same number of steps; nothing is pruned.

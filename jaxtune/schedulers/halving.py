@@ -3,9 +3,11 @@
 from dataclasses import dataclass
 
 from jaxtune.counts import set_counts
+from jaxtune.habits import hinted
 from jaxtune.schedulers.plan import Plan, Row, check_ladder, round_to, warn_of_rounding
 
 
+@hinted
 @dataclass(frozen=True)
 class SuccessiveHalving:
     """Starts many trials, and at each rung lets the best `1/eta` of them go on.

@@ -6,9 +6,11 @@ Li et al., 2018, "Hyperband: a novel bandit-based approach to hyperparameter opt
 import math
 from dataclasses import dataclass
 
+from jaxtune.habits import hinted
 from jaxtune.schedulers.plan import Plan, Row, check_ladder, round_to, warn_of_rounding
 
 
+@hinted
 @dataclass(frozen=True)
 class Hyperband:
     """Several successive halvings with different first rungs, hedging against curves that cross late.

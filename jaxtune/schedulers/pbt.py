@@ -3,9 +3,11 @@
 from dataclasses import dataclass
 
 from jaxtune.counts import set_counts
+from jaxtune.habits import hinted
 from jaxtune.schedulers.plan import Exploit, Plan, Row, warn_of_rounding
 
 
+@hinted
 @dataclass(frozen=True)
 class PopulationBasedTraining:
     """Trains a population; every `interval` steps the worst copy the best and vary their hyperparameters.

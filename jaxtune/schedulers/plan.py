@@ -137,7 +137,7 @@ def warn_of_rounding(scheduler: Any, name: str, multiple: str) -> None:
         warnings.warn(
             f"{type(scheduler).__name__} trains for {round_to(wanted, unit)} steps instead of {name}={wanted}: a "
             f"multiple of {multiple}={unit}.",
-            stacklevel=4,
+            stacklevel=5,
         )
 
 
