@@ -15,6 +15,7 @@ from jaxtune.broadcasts import check_not_broadcast
 from jaxtune.executables import Jitted
 from jaxtune.functions import asks_for
 from jaxtune.labels import check_range
+from jaxtune.metrics import mode_of
 from jaxtune.recipe import Recipe, Shapes, compiled, mean
 from jaxtune.task import Task
 
@@ -62,6 +63,10 @@ class Evaluate:
         total, view = _over_batches(batch_sums, data, self.recipe.batch_size)
         results = {name: value / _count(data) for name, value in total.items()}
         return results | {name: mean(self._values(name, view, hp, extras)) for name in whole}
+
+    def mode_of(self, name: str) -> str | None:
+        """Which way the loss or a metric is better, where that is known."""
+        return "min" if name == "loss" else mode_of(dict(self.recipe.metrics).get(name))
 
     @property
     def _names(self) -> tuple[str, ...]:

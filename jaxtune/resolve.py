@@ -101,7 +101,6 @@ def resolve(task: Task, space: Space, metric: str | None, mode: str | None, whol
         if role not in _OPTIONAL or getattr(task, role) is not None:
             checks.check_function(role, getattr(task, role), arguments)
     checks.check_task_data(task)
-    mode = _check_mode(metric, mode)
     if getattr(task.evaluate, "loss_takes_hp", False) and metric == "loss":
         raise ValueError(
             "The loss takes hp, so its validation value differs between trials for reasons other than the "
@@ -115,6 +114,7 @@ def resolve(task: Task, space: Space, metric: str | None, mode: str | None, whol
         hint = did_you_mean(metric, functions.metrics)
         known = ", ".join(functions.metrics) or "nothing"
         raise ValueError(f"metric={metric!r} is unknown{hint}; the task reports {known}.")
+    mode = _check_mode(task, metric, mode)
     for name in functions.info:
         if f"train_{name}" in functions.metrics:
             raise ValueError(
@@ -130,14 +130,17 @@ def resolve(task: Task, space: Space, metric: str | None, mode: str | None, whol
     return Problem(task, space, metric or "", mode, traces)
 
 
-def _check_mode(metric: str | None, mode: str | None) -> str:
+def _check_mode(task: Task, metric: str | None, mode: str | None) -> str:
     if mode in ("min", "max"):
         return mode
     if mode is not None:
         raise ValueError(f"mode must be 'min' or 'max', got {mode!r}.")
-    if metric != "loss":
-        raise ValueError(f"metric={metric!r} needs mode='min' or mode='max'; only the loss has a known direction.")
-    return "min"
+    mode_of = getattr(task.evaluate, "mode_of", lambda name: "min" if name == "loss" else None)
+    if (known := mode_of(metric)) is None:
+        raise ValueError(
+            f"metric={metric!r} needs mode='min' or mode='max'; only the loss and jt.metrics have a known direction."
+        )
+    return known
 
 
 def _traced_structs(space: Space, indices: Mapping[str, int]) -> dict[str, jax.ShapeDtypeStruct]:

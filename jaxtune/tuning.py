@@ -59,7 +59,7 @@ def tune(
         sampler: How trials are chosen: `Sobol`, `Random`, `Grid`, `Points`. No configuration is trained twice unless
             the space has fewer than there are trials; a warning says so.
         metric: A name that the task reports; decides at rungs and ranks the result.
-        mode: "min" or "max"; may be left out for the loss.
+        mode: "min" or "max"; may be left out for the loss and for metrics of `jt.metrics`.
         replicates: Seeds per trial, at least 1, trained as further lanes; trials are ranked by the mean.
         folds: Cross-validation on `train`, as further lanes, ranked by the mean: a number of folds (stratified where
             targets are labels: whole numbers, bools, one-hot) or pairs (train indices, validation indices). The task

@@ -341,7 +341,7 @@ test_metrics = refused(
             "metric='accuracy' is unknown; the task reports loss.",
         ),
         "misspelt": (
-            lambda: tune(supervised(metrics=ACCURATE), metric="acuracy", mode="max"),
+            lambda: tune(supervised(metrics=ACCURATE), metric="acuracy"),
             ValueError,
             "metric='acuracy' is unknown, did you mean 'accuracy'?; the task reports accuracy, loss.",
         ),
@@ -393,9 +393,9 @@ test_metrics = refused(
             "metrics has 'loss', which is the name of the loss itself",
         ),
         "missing mode": (
-            lambda: tune(supervised(metrics=ACCURATE), metric="accuracy"),
+            lambda: tune(supervised(metrics={"m": lambda o, t: o}), metric="m"),
             ValueError,
-            "metric='accuracy' needs mode='min' or mode='max'",
+            "metric='m' needs mode='min' or mode='max'; only the loss and jt.metrics have a known direction.",
         ),
         "misspelt mode": (
             lambda: tune(supervised(metrics=ACCURATE), metric="accuracy", mode="maximum"),
@@ -410,7 +410,7 @@ test_metrics = refused(
             "name a metric.",
         ),
         "missing mode in search": (
-            lambda: search(supervised(metrics=ACCURATE), metric="accuracy"),
+            lambda: search(supervised(metrics={"m": lambda o, t: o}), metric="m"),
             ValueError,
             "needs mode=",
         ),
@@ -1106,7 +1106,7 @@ test_preprocess = refused(
             lambda: supervised(train=(Y[:, None], Y), preprocess=jt.standardize()),
             TypeError,
             "standardize takes floats and uint8 images, but the inputs of train have dtype int32",
-            "write a jt.Preprocess",
+            "tokens or classes need no standardizing.",
         ),
         "classes": (
             lambda: supervised(preprocess=jt.standardize(targets=True)),

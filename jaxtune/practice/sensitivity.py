@@ -227,7 +227,7 @@ def sensitivity(
         points: Values per hyperparameter, at least 2, even in the unit cube, both bounds included; besides the
             baseline's own. Of a `Choice` all options. Those that violate a constraint of the space are left out.
         metric: A name that the task reports.
-        mode: "min" or "max"; may be left out for the loss.
+        mode: "min" or "max"; may be left out for the loss and for metrics of `jt.metrics`.
         confidence: Level of the intervals, between 0 and 1.
         seed: Of everything random.
         placement: Devices, and lanes trained at once.

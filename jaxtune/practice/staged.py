@@ -132,7 +132,7 @@ def staged(
             a few options, trains some twice and warns: give it a scheduler of its own.
         sampler: How trials are chosen.
         metric: A name that the task reports.
-        mode: "min" or "max"; may be left out for the loss.
+        mode: "min" or "max"; may be left out for the loss and for metrics of `jt.metrics`.
         replicates: Seeds per trial.
         start: name -> value of hyperparameters before their stage.
         seed: Of everything random, the same in every stage.
