@@ -4,7 +4,7 @@ What holds the numbers in another form is converted; what would have to be guess
 which unit for a time) is refused, with what to write.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -27,7 +27,7 @@ def as_arrays(data: Any, name: str) -> Any:
     """A pytree of data with arrays in place of frames, tensors and lists of numbers; what else is in it stays.
 
     Args:
-        data: Pytree. A list of numbers, or of such lists, is an array; tuples and dicts are structure.
+        data: Pytree. A list of numbers, or of rows of them, is an array; other lists, tuples and dicts are structure.
         name: What errors call it.
 
     Raises:
@@ -62,9 +62,9 @@ def _is_leaf(x: Any) -> bool:
     return isinstance(x, Iterator) or _is_sparse(x) or _is_numbers(x)
 
 
-def _is_numbers(x: Any) -> bool:
-    """Whether this is a list of numbers, or of lists of them."""
-    return isinstance(x, list) and bool(x) and all(isinstance(y, _NUMBERS) or _is_numbers(y) for y in x)
+def _is_numbers(x: Any, rows: Any = list) -> bool:
+    """Whether this is a list of numbers, or of lists or tuples of them."""
+    return isinstance(x, rows) and bool(x) and all(isinstance(y, _NUMBERS) or _is_numbers(y, (list, tuple)) for y in x)
 
 
 def _is_sparse(x: Any) -> bool:
@@ -79,7 +79,7 @@ def _as_array(path: str, x: Any) -> Any:
         return _on_one_device(path, x)
     if isinstance(x, np.ndarray):
         return _plain(path, x)
-    if isinstance(x, list) and _is_numbers(x):
+    if isinstance(x, range) or _is_numbers(x):
         return _stacked(path, x)
     if hasattr(x, "columns") and hasattr(x, "to_numpy"):
         return _plain(path, _of_frame(path, x))
@@ -102,7 +102,7 @@ def _plain(path: str, x: np.ndarray) -> np.ndarray:
     return x if x.dtype.isnative else x.astype(x.dtype.newbyteorder("="))
 
 
-def _stacked(path: str, x: list) -> np.ndarray:
+def _stacked(path: str, x: Sequence[Any]) -> np.ndarray:
     try:
         return _plain(path, np.asarray(x))
     except ValueError:

@@ -76,7 +76,7 @@ _ARGUMENTS = {  # names of arguments: the first of ours that a function has is m
     "patience": "earlystopping earlystoppingrounds",
     "previous": "resume resumefrom warmstart",
     "validation": "val valid valdata validationdata evaldata dev",
-    "train": "traindata trainingdata data trainset dataset xtrain",
+    "train": "traindata trainingdata data trainset dataset xtrain x y inputs targets labels",
     "test": "testdata testset",
     "optimizer": "opt tx optim learningrate lr",
     "loss": "lossfn lossfunction criterion",

@@ -143,7 +143,7 @@ class Trained:
         def outputs(key: Any, state: Any, inputs: Any, hp: dict, extras: Extras) -> Any:
             values = {**{name: weaken(x) for name, x in hp.items()}, **self.static}
             count = jax.tree.leaves(inputs)[0].shape[0]
-            targets = jax.tree.map(lambda x: jnp.zeros((count, *x.shape[1:]), x.dtype), self.task.train[1])
+            targets = jax.tree.map(partial(_zeros, count), self.task.train[1])
             alone = partial(
                 self.task.evaluate.outputs_of,  # type: ignore[attr-defined]  # asked for before
                 key,
@@ -210,6 +210,10 @@ def _check_apart(outputs: Callable, inputs: Any, targets: Any) -> None:
     used = dce_jaxpr(closed.jaxpr, [True] * len(closed.jaxpr.outvars))[1]
     if any(used[len(jax.tree.leaves(inputs)) :]):
         raise ValueError("predict() has no targets, but preprocess.apply makes the inputs from them too.")
+
+
+def _zeros(count: int, x: Any) -> jax.Array:
+    return jnp.zeros((count, *x.shape[1:]), jax.dtypes.canonicalize_dtype(x.dtype))
 
 
 def _example(x: Any) -> str:

@@ -74,6 +74,7 @@ CONVERTED = {
     "polars": Polars(),
     "tensor": Tensor(X),
     "list of lists": X.tolist(),
+    "list of rows": [tuple(row) for row in X.tolist()],
     "big-endian": X.astype(">f4"),
     "nothing masked": np.ma.masked_array(X, mask=False),
     "matrix": np.matrix(X),

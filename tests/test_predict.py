@@ -1,5 +1,7 @@
 """`predict`: raw inputs in, outputs in the unit of the targets out."""
 
+import warnings
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -58,6 +60,18 @@ def test_frames_and_lists_will_do(result):
     expected = result.best.predict(X[40:43])
     for inputs in (pd.DataFrame(X[40:43]), X[40:43].tolist(), X[40:43].astype(">f4")):
         np.testing.assert_array_equal(result.best.predict(inputs), expected)
+
+
+def test_labels_of_64_bits_warn_of_nothing():
+    labels = np.arange(60) % 3
+    task = jt.supervised(
+        nn.Dense(3), optimizer=lambda hp: optax.sgd(hp["lr"]), batch_size=16, train=(X, labels), validation=(X, labels),
+        loss=optax.softmax_cross_entropy_with_integer_labels,
+    )  # fmt: skip
+    best = tune(task, SPACE, scheduler=jt.FullBudget(2, 2)).best
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert best.predict(X[:5]).shape == (5, 3)
 
 
 def error(predicted):
