@@ -215,13 +215,13 @@ class Step:
 def _update(optimizer: optax.GradientTransformationExtraArgs, *args: Any, **known: Any) -> Any:
     try:
         return optimizer.update(*args, **known)
-    except TypeError as error:
-        if "required keyword-only argument" not in str(error):
+    except (TypeError, ValueError) as error:
+        if not re.search("keyword(-only)? argument|must be provided", str(error)):
             raise
-        missing = ", ".join(re.findall(r"'(\w+)'", str(error)))
         raise TypeError(
-            f"The optimizer's update needs {missing}, but a training step passes it nothing besides "
-            f"{', '.join(known)}, the loss: a line search, as in optax.lbfgs, can't be used here; take optax.adam, say."
+            "The optimizer's update can't be called with gradients, state, parameters and "
+            f"{', '.join(known)}=, the loss: {str(error).splitlines()[0].rstrip('.')}. What evaluates the loss itself, "
+            "a line search as in optax.lbfgs or another kind of gradient, has no place in a step; take optax.adam, say."
         ) from error
 
 

@@ -303,17 +303,23 @@ def _check_ranges(task: Task, space: Space, indices: Mapping[str, int], error: E
     """Raises TypeError if a tuple of numbers is a constant where the task needs one of them: a range was meant."""
     values = _values(space, indices)
     tuples = {name: x for name, x in values.items() if isinstance(x, tuple) and x and all(map(is_number, x))}
-    numbers = {name: x[0] for name, x in tuples.items()}
-    if not tuples or _failure(trace_anew, task, values | numbers, tuple(values), inputs_of(task, {})) is not None:
-        return
-    name, given = next(iter(tuples.items()))
-    low, high = min(given), max(given)
-    instead = f"jt.Uniform({low}, {high}) or jt.LogUniform({low}, {high})" if len(given) == 2 and low < high else ""
-    choice = f"jt.Choice({list(given)})"
-    raise TypeError(
+    for names in (*((name,) for name in tuples), tuple(tuples)):
+        changed = values | {name: tuples[name][0] for name in names}
+        if names and _failure(trace_anew, task, changed, tuple(values), inputs_of(task, {})) is None:
+            raise TypeError(_range_meant(names[0], tuples[names[0]])) from error
+
+
+def _range_meant(name: str, given: tuple) -> str:
+    """What to write instead of a tuple of numbers."""
+    ways = [f"jt.Choice({list(given)})"]
+    if len(given) == 2 and given[0] < given[1]:
+        floats = ("Uniform", "LogUniform") if given[0] > 0 else ("Uniform",)
+        kinds = ("Integer",) if all(isinstance(x, int) for x in given) else floats
+        ways = [*(f"jt.{kind}({given[0]}, {given[1]})" for kind in kinds), *ways]
+    return (
         f"{name!r} is the tuple {given}, a constant, where the task needs a number: to search write "
-        f"{f'{instead}, or {choice} for these values alone' if instead else choice}."
-    ) from error
+        f"{' or '.join(ways)}."
+    )
 
 
 class _Reads(dict):

@@ -214,9 +214,11 @@ def test_what_is_no_domain(value, words):
     [
         (
             (1e-4, 1e-2),
-            "jt.Uniform(0.0001, 0.01) or jt.LogUniform(0.0001, 0.01), or jt.Choice([0.0001, 0.01]) for these",
+            "jt.Uniform(0.0001, 0.01) or jt.LogUniform(0.0001, 0.01) or jt.Choice([0.0001, 0.01]).",
         ),
         ((1e-4, 1e-3, 1e-2), "jt.Choice([0.0001, 0.001, 0.01])."),
+        ((0.0, 0.01), "jt.Uniform(0.0, 0.01) or jt.Choice([0.0, 0.01])."),
+        ((1, 2), "jt.Integer(1, 2) or jt.Choice([1, 2])."),
     ],
 )
 def test_a_tuple_for_a_range(given, instead):
@@ -224,6 +226,14 @@ def test_a_tuple_for_a_range(given, instead):
     with pytest.raises(TypeError) as caught:
         resolve(DESCENT, Space.of({"lr": given}), "loss", None)
     assert words in str(caught.value)
+
+
+def test_a_tuple_for_a_range_beside_one_that_the_task_wants():
+    def step(key, state, batch, hp):
+        return DESCENT.step(key, state, batch, {"lr": hp["lr"] * sum(hp["betas"])})
+
+    with pytest.raises(TypeError, match="'lr' is the tuple"):
+        resolve(DESCENT.replace(step=step), Space.of({"betas": (0.9, 0.99), "lr": (0.1, 0.2)}), "loss", None)
 
 
 def test_a_tuple_that_the_task_wants():

@@ -5,6 +5,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+import optax.contrib
 import pytest
 from plain import CROSS_ENTROPY, sgd
 from toys import tune
@@ -146,12 +147,17 @@ def test_squeezing_where_no_batch_has_one_example():
         lambda hp: optax.lbfgs(hp["lr"]),
         lambda hp: optax.chain(optax.sgd(hp["lr"]), optax.scale_by_backtracking_linesearch(5)),
         lambda hp: optax.chain(optax.sgd(hp["lr"]), optax.scale_by_zoom_linesearch(5)),
+        lambda hp: optax.contrib.sam(optax.sgd(hp["lr"]), optax.sgd(0.05), opaque_mode=True),
+        lambda hp: optax.contrib.sophia(hp["lr"]),
     ],
-    ids=["lbfgs", "backtracking", "zoom"],
+    ids=["lbfgs", "backtracking", "zoom", "sam", "sophia"],
 )
-def test_line_searches(optimizer):
-    with pytest.raises(TypeError, match=r"The optimizer's update needs grad, value_fn, but .* take optax\.adam, say\."):
+def test_optimizers_that_evaluate_the_loss(optimizer):
+    with pytest.raises(TypeError) as caught:
         check(supervised(optimizer=optimizer))
+    start, _, cure = str(caught.value).partition(": ")
+    assert start == "The optimizer's update can't be called with gradients, state, parameters and value=, the loss"
+    assert "has no place in a step; take optax.adam, say." in cure
 
 
 # Labels beyond the outputs
