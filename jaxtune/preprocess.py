@@ -17,6 +17,7 @@ def _unchanged(stats: Any, outputs: Any) -> Any:
     return outputs
 
 
+@hinted
 @dataclass(frozen=True)
 class Preprocess:
     """Three functions between data as they are and data as a model sees them, for `supervised(preprocess=)`.

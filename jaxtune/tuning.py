@@ -65,8 +65,8 @@ def tune(
             targets are labels: whole numbers, bools, one-hot) or pairs (train indices, validation indices). The task
             then has no validation data. Where the number doesn't divide that of the examples, some validate in two
             folds, which have to be equally large.
-        evaluate_every: Evaluate every so many steps besides, for curves, `patience` and `keep`. Small or odd numbers
-            shorten the innermost loop of the program, which costs time.
+        evaluate_every: Evaluate every so many steps besides, for curves, `patience` and `keep`; no more than there
+            are. Small or odd numbers shorten the innermost loop of the program, which costs time.
         patience: A trial whose metric has not improved for so many evaluations stops training, and competes with the
             value it has. Rungs are the only evaluations without `evaluate_every`.
         keep: The weights and the value that count: "last", or "best", a checkpoint of each trial at its best

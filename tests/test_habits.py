@@ -111,6 +111,26 @@ def test_arguments_of_other_tuners(words):
     assert str(caught.value) == words
 
 
+# Made by jaxtune alone, of other libraries' classes, or with nothing to confuse.
+OTHERS = {
+    "Result",
+    "Trial",
+    "Outcome",
+    "Nested",
+    "SearchPlan",
+    "Space",
+    "rate",
+    "kernels_only",
+    "set_host_device_count",
+}
+
+
+@pytest.mark.parametrize("name", sorted({name for name in jt.__all__ if callable(getattr(jt, name))} - OTHERS))
+def test_everything_public_answers(name):
+    with pytest.raises(TypeError, match=rf"^{name}\(\) has no argument 'nonsense'"):
+        getattr(jt, name)(nonsense=1)
+
+
 def test_times_are_limits():
     for name in ("timeout", "time_budget_s"):
         with pytest.raises(TypeError, match=f"tune\\(\\) has no argument '{name}'.*time_limit"):
