@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxtune.arrays import check_dtype, fits_device
-from jaxtune.counts import check_whole, is_whole
+from jaxtune.counts import check_whole, is_whole, whole_or_none
 
 _ARRAYS = (jax.Array, np.ndarray, np.generic, jax.ShapeDtypeStruct)
 _NUMBERS = (bool, int, float, complex)
@@ -228,8 +228,8 @@ def check_takes(role: str, function: Callable, arguments: Iterable[str]) -> None
         raise TypeError(f"{role} is called with ({', '.join(arguments)}), but takes {signature}.")
 
 
-def check_search(scheduler: Any, sampler: Any, metric: Any, replicates: Any) -> None:
-    """Checks the arguments that every kind of search has, but for task, space and mode."""
+def check_search(scheduler: Any, sampler: Any, metric: Any, replicates: Any) -> int:
+    """Checks the arguments that every kind of search has, but for task, space and mode; gives replicates as an int."""
     if isinstance(scheduler, type) or not hasattr(scheduler, "plan"):
         raise TypeError(f"scheduler must be a scheduler such as jt.SuccessiveHalving(...), got {_kind(scheduler)}.")
     if isinstance(sampler, type) or not callable(sampler):
@@ -237,25 +237,23 @@ def check_search(scheduler: Any, sampler: Any, metric: Any, replicates: Any) -> 
     check_function("sampler", sampler, ("key", "space", "history", "num_points"))
     if not isinstance(metric, str):
         raise TypeError(f"metric must be the name of a metric, got {_kind(metric)}.")
-    check_whole("replicates", replicates)
+    return check_whole("replicates", replicates)
 
 
-def check_host(seed: Any, evaluate_every: Any, callback: Any, placement: Any) -> None:
-    """Checks the arguments that only a search driven from the host has."""
-    check_seed(seed)
-    if evaluate_every is not None:
-        check_whole("evaluate_every", evaluate_every)
+def check_host(seed: Any, evaluate_every: Any, callback: Any, placement: Any) -> tuple[int, int | None]:
+    """Checks the arguments that only a search driven from the host has; gives seed and `evaluate_every` as ints."""
     if callback is not None:
         _check_callback(callback)
     if isinstance(placement, type) or not hasattr(placement, "mesh"):
         raise TypeError(f"placement must be a jt.Placement(...), got {_kind(placement)}.")
+    return check_seed(seed), whole_or_none("evaluate_every", evaluate_every)
 
 
-def check_seed(seed: Any) -> None:
-    """Raises unless a seed is a whole number that JAX takes as it is."""
+def check_seed(seed: Any) -> int:
+    """A seed as an int; raises unless it is a whole number that JAX takes as it is."""
     if not is_whole(seed):
         raise TypeError(f"seed must be a whole number, got {seed!r}.")
-    check_whole("seed", seed, low=0, high=2**32 - 1)  # JAX would silently drop the higher bits
+    return check_whole("seed", seed, low=0, high=2**32 - 1)  # JAX would silently drop the higher bits
 
 
 def _check_callback(callback: Any) -> None:
@@ -271,18 +269,18 @@ def _check_callback(callback: Any) -> None:
         raise TypeError(f"callback is called with (result), but takes {signature}.") from None
 
 
-def check_keeping(keep: Any, patience: Any, scheduler: Any) -> None:
-    """Checks what `tune` is told about checkpoints and early stopping."""
+def check_keeping(keep: Any, patience: Any, scheduler: Any) -> int | None:
+    """Checks what `tune` is told about checkpoints and early stopping; gives patience as an int."""
     if keep not in ("last", "best"):
         raise ValueError(f"keep must be 'last' or 'best', got {keep!r}.")
-    if patience is not None:
-        check_whole("patience", patience)
+    patience = whole_or_none("patience", patience)
     if scheduler.plan().exploit is not None and (keep == "best" or patience is not None):
         given = "keep='best'" if keep == "best" else f"patience={patience}"
         raise ValueError(
             f"{type(scheduler).__name__} replaces the weights of trials that fall behind by those of better ones, "
             f"so it takes no {given}."
         )
+    return patience
 
 
 def check_task(task: Any) -> None:

@@ -36,6 +36,11 @@ def check_whole(name: str, value: Any, low: int = 1, high: int | None = None) ->
     raise ValueError(f"{name} must be a whole number >= {low}{f' and <= {most}' if shown else ''}, got {value!r}.")
 
 
+def whole_or_none(name: str, value: Any) -> int | None:
+    """None, or a whole number of at least 1; raises ValueError for anything else."""
+    return None if value is None else check_whole(name, value)
+
+
 def set_counts(owner: Any, *names: str) -> None:
     """Checks fields of a frozen dataclass, in its `__post_init__`, and makes them ints of at least 1.
 

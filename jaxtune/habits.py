@@ -99,11 +99,11 @@ _ARGUMENTS = {  # names of arguments: the first of ours that a function has is m
 _HOMES = {  # arguments of ours -> where they belong
     f"the scheduler has it, as in {_SCHEDULER}": "trials steps max_steps min_steps eta interval quantile perturbation",
     "tune(time_limit=seconds) ends a search": "time_limit",
-    "jt.tune takes it": (
+    "jt.tune takes {}": (
         "metric mode sampler scheduler replicates folds evaluate_every patience keep seed previous callback progress "
         "placement"
     ),
-    "jt.supervised takes it": (
+    "jt.supervised takes {}": (
         "train validation test optimizer loss metrics batch_size augment penalty preprocess variables compute_dtype"
     ),
     "LogUniform and Integer(..., log=True) are logarithmic": "log",
@@ -185,7 +185,7 @@ def _unknown(name: str, word: str, parameters: Iterable[str]) -> str:
     if meant is not None:
         return f"{name}() has no argument {word!r}, did you mean {meant!r}?"
     home = next((where for where, words in _HOMES.items() if ours[0] in words.split()), "")
-    hint = f": {home}." if home else did_you_mean(word, known) or f"; it takes {', '.join(known)}."
+    hint = f": {home.format(ours[0])}." if home else did_you_mean(word, known) or f"; it takes {', '.join(known)}."
     return f"{name}() has no argument {word!r}{hint}"
 
 

@@ -8,7 +8,7 @@ import jax
 import numpy as np
 
 from jaxtune import checks
-from jaxtune.counts import is_whole
+from jaxtune.counts import is_whole, whole_or_none
 from jaxtune.folds import Fold, checked_indices, make_folds
 from jaxtune.habits import hinted
 from jaxtune.options import is_number
@@ -117,9 +117,7 @@ def nested(
         validation = _DEFAULT_SHARE if validation is None else validation
     elif validation is not None:
         raise ValueError(f"nested takes either validation={validation!r} or folds=, not both.")
-    if refit is not None:
-        checks.check_whole("refit", refit)
-    checks.check_seed(seed)
+    refit, seed = whole_or_none("refit", refit), checks.check_seed(seed)
     outer = _outer(task, splits, seed)
     if validation is not None:
         _check_share(validation, len(outer[0].train))

@@ -169,8 +169,8 @@ def plan(
         >>> plan.lane_steps, [group.updates for group in plan.groups]
         (320, [180, 90])
     """
-    checks.check_search(scheduler, sampler, "loss", replicates)
-    checks.check_host(seed, evaluate_every, None, placement)
+    replicates = checks.check_search(scheduler, sampler, "loss", replicates)
+    seed, evaluate_every = checks.check_host(seed, evaluate_every, None, placement)
     checks.check_keeping(keep, None, scheduler)
     checks.check_task(task)
     made = None if folds is None else make_folds(task, folds, seed)

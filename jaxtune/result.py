@@ -14,7 +14,7 @@ import numpy as np
 
 from jaxtune import plots, tables
 from jaxtune.axes import MISSING
-from jaxtune.checks import check_whole
+from jaxtune.counts import check_whole, whole_or_none
 from jaxtune.gap import Gap
 from jaxtune.habits import Answering
 from jaxtune.history import History, rank_trials
@@ -179,9 +179,7 @@ class Result(Answering):
             ValueError: there is no best trial, its search is not at hand, or a number is below 1.
         """
         winner = self._searched("refit()")
-        check_whole("replicates", replicates)
-        if steps is not None:
-            check_whole("steps", steps)
+        replicates, steps = check_whole("replicates", replicates), whole_or_none("steps", steps)
         best, total = self.best, int(self.history.total_steps[self._order[0]])
         given = best.best_step if steps is None else steps
         course = best.course(given)

@@ -107,7 +107,7 @@ def search(
         >>> outcome.metrics["loss"].shape
         (9,)
     """
-    checks.check_search(scheduler, sampler, metric, replicates)
+    replicates = checks.check_search(scheduler, sampler, metric, replicates)
     key = checks.as_key(key)
     problem = resolve(task, Space.of(space), metric, mode)
     if problem.space.constraints:

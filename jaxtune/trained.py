@@ -120,7 +120,7 @@ class Trained:
     def _runs(self, replicate: int | None) -> list[int]:
         if replicate is None:
             return list(range(self.num_runs))
-        checks.check_whole("replicate", replicate, low=0, high=self.replicates - 1)
+        replicate = checks.check_whole("replicate", replicate, low=0, high=self.replicates - 1)
         return [replicate * self.num_folds + fold for fold in range(self.num_folds)]
 
     def _outputs(self, run: int, inputs: Any) -> Any:

@@ -104,9 +104,9 @@ def tune(
         >>> result.best.status
         'finished'
     """
-    checks.check_search(scheduler, sampler, metric, replicates)
-    checks.check_host(seed, evaluate_every, callback, placement)
-    checks.check_keeping(keep, patience, scheduler)
+    replicates = checks.check_search(scheduler, sampler, metric, replicates)
+    seed, evaluate_every = checks.check_host(seed, evaluate_every, callback, placement)
+    patience = checks.check_keeping(keep, patience, scheduler)
     checks.check_task(task)
     made = None if folds is None else make_folds(task, folds, seed)
     problem = resolve(task if made is None else smallest_fold(task, made), Space.of(space), metric, mode, whole=task)

@@ -56,6 +56,18 @@ def test_numbers_of_numpy_in_searches_and_splits():
         jt.nested(NET.replace(validation=None), NET_SPACE, splits=N(1), scheduler=FEW)
 
 
+def test_numbers_of_numpy_overflow_nothing():
+    """As ints of eight bits would."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        result = tune(
+            DESCENT, DESCENT_SPACE, scheduler=FEW, replicates=np.int8(2), evaluate_every=np.int8(2), seed=np.uint32(3)
+        )
+    assert type(result.seed) is int
+    assert type(result.refit(replicates=np.int8(1)).replicates) is int
+    assert result.trials[np.int64(1)].id == 1
+
+
 MOST = "to be a whole number >= 1 and <= 2147483647, got "
 TOO_LARGE = {
     "steps=2147483648": lambda: jt.FullBudget(4, 2**31),

@@ -75,9 +75,12 @@ ARGUMENTS = {
     "tune() has no argument 'random_state', did you mean 'seed'?": call(jt.tune, *T, scheduler=FEW, random_state=0),
     "tune() has no argument 'cv', did you mean 'folds'?": call(jt.tune, *T, scheduler=FEW, cv=5),
     "tune() has no argument 'n_jobs', did you mean 'placement'?": call(jt.tune, *T, scheduler=FEW, n_jobs=4),
-    "tune() has no argument 'batch_size': jt.supervised takes it.": call(jt.tune, *T, scheduler=FEW, batch_size=8),
+    "tune() has no argument 'batch_size': jt.supervised takes batch_size.": call(
+        jt.tune, *T, scheduler=FEW, batch_size=8
+    ),
     "tune() has no argument 'evaluate_evry', did you mean 'evaluate_every'?": call(jt.tune, *T, evaluate_evry=8),
     "tune() takes task, space by position, got 3 values: give the others by name.": call(jt.tune, *T, FEW),
+    "plan() has no argument 'direction': jt.tune takes mode.": call(jt.plan, *T, direction="max"),
     "plan() has no argument 'max_trials'" + SCHEDULER: call(jt.plan, *T, max_trials=3),
     "search() has no argument 'direction', did you mean 'mode'?": call(jt.search, 0, *T, direction="max"),
     "FullBudget() has no argument 'n_trials', did you mean 'trials'?": call(jt.FullBudget, n_trials=3, steps=3),
@@ -96,7 +99,7 @@ ARGUMENTS = {
     "Choice() takes one value, options, got 3: write Choice([...]) around them.": call(jt.Choice, 1, 2, 3),
     "Choice() has no argument 'probabilities', did you mean 'weights'?": call(jt.Choice, [1, 2], probabilities=[1, 2]),
     "supervised() has no argument 'loss_fn', did you mean 'loss'?": call(jt.supervised, None, loss_fn=None),
-    "supervised() has no argument 'metric': jt.tune takes it.": call(jt.supervised, None, metric="accuracy"),
+    "supervised() has no argument 'metric': jt.tune takes metric.": call(jt.supervised, None, metric="accuracy"),
     "supervised() has no argument 'epochs'" + SCHEDULER: call(jt.supervised, None, epochs=3),
     "Task() has no argument 'batchsize', did you mean 'batch_size'?": call(jt.Task, batchsize=3),
     "Grid() has no argument 'resolution', did you mean 'levels'?": call(jt.Grid, resolution=3),
@@ -122,6 +125,7 @@ OTHERS = {
     "rate",
     "kernels_only",
     "set_host_device_count",
+    "nested",  # hands them on to tune
 }
 
 

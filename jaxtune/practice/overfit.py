@@ -157,7 +157,7 @@ def overfit_check(
         'passes'
     """
     check_task(task)
-    checks.check_whole("steps", steps)
+    steps = checks.check_whole("steps", steps)
     few = _few(task, examples, seed)
     space = _with_batch_size(Space.of(space), few)
     scheduler, every = even_schedule(num_trials(space, trials), steps, _POINTS)
@@ -180,8 +180,8 @@ def _few(task: Task, examples: Any, seed: int) -> Task:
     if task.train is None:
         raise ValueError("overfit_check needs a task with training data, and this one has none.")
     num = checks.num_examples(task.train, "train")
-    checks.check_whole("examples", examples, high=num)
-    checks.check_host(seed, None, None, Placement())
+    examples = checks.check_whole("examples", examples, high=num)
+    seed = checks.check_seed(seed)
     chosen = np.random.default_rng(seed).choice(num, examples, replace=False)
     data = jax.tree.map(lambda x: x[chosen], task.train)
     size = None if task.batch_size is None else min(task.batch_size, examples)

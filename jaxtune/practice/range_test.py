@@ -173,7 +173,7 @@ def lr_range_test(
     """
     check_task(task)
     sweep = _sweep(name, low, high)
-    checks.check_whole("steps", steps, low=20)
+    steps = checks.check_whole("steps", steps, low=20)
     space = without(Space.of(space), name)
     scheduler, every = even_schedule(num_trials(space, trials), steps, _POINTS)
     swept = _swept(task, space, name, sweep)
