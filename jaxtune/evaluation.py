@@ -16,6 +16,7 @@ from jaxtune.executables import Jitted
 from jaxtune.functions import asks_for
 from jaxtune.labels import check_range
 from jaxtune.metrics import mode_of
+from jaxtune.mismatch import called
 from jaxtune.recipe import Recipe, Shapes, compiled, mean
 from jaxtune.task import Task
 
@@ -82,8 +83,9 @@ class Evaluate:
         """What the loss or a metric returns."""
         if name == "loss":
             return self.recipe.losses(view.outputs, view.seen, hp, **extras)
-        value = compiled(f"metric {name!r}", dict(self.recipe.metrics)[name], view.original, view.targets)
-        checks.check_real(value, f"metric {name!r}")
+        role, metric = f"metric {name!r}", dict(self.recipe.metrics)[name]
+        value = called(role, partial(compiled, role, metric), view.original, view.targets)
+        checks.check_real(value, role)
         return value
 
     def _whole_split(self, look: Callable, data: Any, hp: dict, extras: dict) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""Why a loss can't take outputs with targets: found by trying what would make it work.
+"""Why a loss or metric can't take outputs with targets: found by trying what would make it work.
 
 Labels of shape [N, 1], one-hot, bool or float labels, a model that returns a tuple: each fails somewhere inside Optax.
 """
@@ -12,37 +12,48 @@ import jax.numpy as jnp
 _Cure = tuple[str, Any]  # how it is written, and what it gives
 
 
-def explained(function: Callable[[Any, Any], Any], outputs: Any, targets: Any, error: Exception) -> TypeError | None:
-    """The error that tells what a loss that failed can take instead, or None if nothing that is tried helps.
+def called(role: str, function: Callable[[Any, Any], Any], outputs: Any, targets: Any) -> Any:
+    """What a loss or metric returns; if it fails, and would not with another form of what it gets, the error says so.
 
     Args:
-        function: From outputs and targets to the loss.
+        role: What the function is, for the error: "loss" or "metric 'accuracy'".
+        function: From outputs and targets.
         outputs: Arrays, traced or not.
         targets: Likewise.
-        error: What it raised.
+
+    Raises:
+        TypeError: It can't take these outputs and targets, but others made of them.
+        Exception: Any other error of the function, as it is.
 
     Example:
         >>> import jax.numpy as jnp, optax
-        >>> from jaxtune.mismatch import explained
-        >>> loss, outputs, targets = optax.softmax_cross_entropy_with_integer_labels, jnp.zeros([8, 3]), jnp.zeros([8])
-        >>> print(str(explained(loss, outputs, targets, TypeError("float32"))).partition(" (The error")[0])
+        >>> from jaxtune.mismatch import called
+        >>> try:
+        ...     called("loss", optax.softmax_cross_entropy_with_integer_labels, jnp.zeros([8, 3]), jnp.zeros([8]))
+        ... except TypeError as error:
+        ...     print(str(error).partition(" (The error")[0])
         loss can't take outputs float32[N, 3] with targets float32[N]; it can take targets.astype(int).
     """
+    try:
+        return function(outputs, targets)
+    except Exception as error:
+        if not (wanted := _wanted(function, outputs, targets)):
+            raise
+        cause = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise TypeError(
+            f"{role} can't take outputs {_text(outputs)} with targets {_text(targets)}; it can take {wanted}. "
+            f"(The error was: {cause})"
+        ) from error
+
+
+def _wanted(function: Callable[[Any, Any], Any], outputs: Any, targets: Any) -> str:
+    """What a function can take instead; nothing if none of what is tried helps."""
     for given, output in _outputs(outputs):
         for asked, target in _targets(output, targets):
             if _works(function, output, target):
-                wanted = " and ".join(text for text, plain in ((given, "outputs"), (asked, "targets")) if text != plain)
-                if wanted:
-                    return _error(outputs, targets, wanted, error)
-    return None
-
-
-def _error(outputs: Any, targets: Any, wanted: str, error: Exception) -> TypeError:
-    lines = str(error).strip().splitlines()
-    return TypeError(
-        f"loss can't take outputs {_text(outputs)} with targets {_text(targets)}; it can take {wanted}. "
-        f"(The error was: {lines[0] if lines else type(error).__name__})"
-    )
+                changed = (text for text, plain in ((given, "outputs"), (asked, "targets")) if text != plain)
+                return " and ".join(changed)
+    return ""
 
 
 def _outputs(outputs: Any) -> Iterator[_Cure]:

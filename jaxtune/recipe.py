@@ -10,9 +10,10 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from jaxtune import checks, mismatch
+from jaxtune import checks
 from jaxtune.augment import Mixed
 from jaxtune.functions import call, structs
+from jaxtune.mismatch import called
 from jaxtune.models import Model
 from jaxtune.models.common import check_awake
 from jaxtune.preprocess import Preprocess
@@ -128,12 +129,7 @@ class Recipe:
         def loss(outputs: Any, targets: Any) -> Any:
             return compiled("loss", call, "loss", self.loss, outputs, targets, hp=hp, **extras)
 
-        try:
-            value = loss(outputs, targets)
-        except Exception as error:
-            if (explained := mismatch.explained(loss, outputs, targets, error)) is None:
-                raise
-            raise explained from error
+        value = called("loss", loss, outputs, targets)
         checks.check_real(value, "loss")
         return value
 

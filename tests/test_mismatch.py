@@ -92,6 +92,22 @@ def test_losses_that_want_another_form():
     can_take(column, "float32[N, 1] with targets float32[N]", "outputs[..., 0]")
 
 
+@pytest.mark.parametrize(
+    ("targets", "model", "wanted"),
+    [(Y, Tuple(), "outputs[0]"), (ONE_HOT, None, "targets.argmax(-1)"), (Y[:, None], None, "targets[..., 0]")],
+)
+def test_metrics_likewise(targets, model, wanted):
+    task = supervised(targets, anything, model, metrics={"accuracy": jt.metrics.accuracy})
+    with pytest.raises(TypeError) as caught:
+        check(task)
+    assert str(caught.value).startswith("metric 'accuracy' can't take outputs ")
+    assert f"; it can take {wanted}. (The error was: " in str(caught.value)
+
+
+def anything(outputs, targets):
+    return sum(jnp.sum(x) for x in jax.tree.leaves(outputs))
+
+
 def test_errors_of_the_users_own_stay():
     def loss(outputs, targets):
         return outputs[:, 0] - {"a": 1}["b"] * targets
