@@ -1,6 +1,7 @@
 """The parts of a supervised task, and how they make a start and a training step."""
 
 import functools
+import inspect
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -209,8 +210,11 @@ class Step:
 
 
 def _update(optimizer: optax.GradientTransformationExtraArgs, *args: Any, **known: Any) -> Any:
+    """Calls the update with those of the extra arguments that it takes; one that needs others is reported."""
+    takes = inspect.signature(optimizer.update).parameters
+    takes_all = any(p.kind == p.VAR_KEYWORD for p in takes.values())
     try:
-        return optimizer.update(*args, **known)
+        return optimizer.update(*args, **{name: x for name, x in known.items() if takes_all or name in takes})
     except (TypeError, ValueError) as error:
         if not re.search("keyword(-only)? argument|must be provided", str(error)):
             raise

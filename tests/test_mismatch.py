@@ -176,6 +176,11 @@ def test_optimizers_that_evaluate_the_loss(optimizer):
     assert "has no place in a step; take optax.adam, say." in cure
 
 
+def test_optimizers_that_take_no_extra_arguments():
+    """Though they say that they do."""
+    check(supervised(optimizer=lambda hp: optax.contrib.sam(optax.sgd(hp["lr"]), optax.sgd(0.05))))
+
+
 # Labels beyond the outputs
 
 SEQUENCES = RNG.normal(size=(33, 5, 1)).astype(np.float32)
