@@ -4,7 +4,7 @@ What holds the numbers in another form is converted; what would have to be guess
 which unit for a time) is refused, with what to write.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -39,8 +39,10 @@ def as_arrays(data: Any, name: str) -> Any:
         >>> as_arrays({"x": [[1.0, 2.0], [3.0, 4.0]]}, "train")["x"].shape
         (2, 2)
     """
-    convert: Callable[[Any, Any], Any] = lambda path, x: _as_array(name + jax.tree_util.keystr(path), x)  # noqa: E731
-    return jax.tree_util.tree_map_with_path(convert, data, is_leaf=_is_leaf)
+    leaves, tree = jax.tree_util.tree_flatten_with_path(data, is_leaf=_is_leaf)
+    arrays = [_as_array(name + jax.tree_util.keystr(path), x) for path, x in leaves]
+    changed = any(array is not x for array, (_, x) in zip(arrays, leaves, strict=True))
+    return jax.tree.unflatten(tree, arrays) if changed else data
 
 
 def fits_device(dtype: Any) -> bool:

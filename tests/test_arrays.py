@@ -116,7 +116,9 @@ def test_the_data_of_any_task_are_converted():
 def test_arrays_stay_what_they_are():
     on_device = jnp.asarray(X)
     key = jax.random.split(jax.random.key(0), 24)
-    task = jt.Task(init=len, step=len, evaluate=len, train=(X, [on_device, key]))
+    data = (X, [on_device, key])
+    task = jt.Task(init=len, step=len, evaluate=len, train=data)
+    assert task.train is data
     assert task.train[0] is X
     assert task.train[1][0] is on_device
     assert task.train[1][1] is key
