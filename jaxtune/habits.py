@@ -179,7 +179,7 @@ def _too_many(name: str, by_position: list[str], args: tuple[Any, ...]) -> str:
 
 
 def _unknown(name: str, word: str, parameters: Iterable[str]) -> str:
-    known = [parameter for parameter in parameters if parameter != "self"]
+    known = list(parameters)
     ours = _lookup(_ARGUMENTS, word).split() or [word]
     meant = next((one for one in ours if one in known), None)
     if meant is not None:
@@ -189,10 +189,9 @@ def _unknown(name: str, word: str, parameters: Iterable[str]) -> str:
     return f"{name}() has no argument {word!r}{hint}"
 
 
-def public(name: str) -> str:
-    """The end of a sentence about a name that the package lacks."""
-    ours = _lookup(_PUBLIC, name)
-    return f": write {ours}" if ours else ""
+def public(name: str, known: Iterable[str]) -> str:
+    """The end of a sentence about a name that the package lacks; private ones are asked for by machines."""
+    return "" if name.startswith("_") else _hint(_PUBLIC, name, known)
 
 
 class Answering:
@@ -205,10 +204,14 @@ class Answering:
             kind = type(self)
             if hasattr(kind, name):  # a property that failed: it says again why
                 return object.__getattribute__(self, name)
-            tables = (_TRIAL, _FINDINGS) if kind.__name__ == "Trial" else (_FINDINGS,)
-            ours = "" if name.startswith("_") else next(filter(None, (_lookup(table, name) for table in tables)), "")
-            hint = f": write {ours}" if ours else did_you_mean(name, dir(kind))
+            ours = _TRIAL | _FINDINGS if kind.__name__ == "Trial" else _FINDINGS
+            hint = "" if name.startswith("_") else _hint(ours, name, dir(kind))
             raise AttributeError(f"{kind.__name__!r} object has no attribute {name!r}{hint}")
+
+
+def _hint(table: Mapping[str, str], name: str, known: Iterable[str]) -> str:
+    ours = _lookup(table, name)
+    return f": write {ours}" if ours else did_you_mean(name, (one for one in known if not one.startswith("_")))
 
 
 def _lookup(table: Mapping[str, str], word: str) -> str:
