@@ -118,7 +118,9 @@ if not TYPE_CHECKING:  # type checkers would take any name for one of ours
     def __getattr__(name: str) -> Any:
         """Imports a public name when it is first asked for: `import jaxtune` alone waits for neither Flax nor Optax."""
         if name not in _HOMES:
-            raise AttributeError(f"module 'jaxtune' has no attribute {name!r}")
+            from jaxtune.habits import public
+
+            raise AttributeError(f"module 'jaxtune' has no attribute {name!r}{public(name, _HOMES)}")
         home = importlib.import_module(f"jaxtune.{_HOMES[name]}")
         value = home if _HOMES[name] == name else getattr(home, name)
         globals()[name] = value

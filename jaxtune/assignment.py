@@ -6,8 +6,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from jaxtune.domains import Domain
+from jaxtune.habits import did_you_mean
 from jaxtune.hyperparameters import Entry, active_entries
-from jaxtune.options import did_you_mean, is_hashable, plain
+from jaxtune.options import is_hashable, plain
 
 
 def assigned(entries: Sequence[Entry], hparams: Mapping[str, Any]) -> list[Entry]:

@@ -10,6 +10,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxtune.arrays import check_dtype, fits_device
+from jaxtune.counts import check_whole, is_whole, whole_or_none
+
 _ARRAYS = (jax.Array, np.ndarray, np.generic, jax.ShapeDtypeStruct)
 _NUMBERS = (bool, int, float, complex)
 _DATA_ADVICE = "collect the examples of a loader or iterator with numpy.concatenate first"
@@ -37,13 +40,8 @@ def _kind(value: Any) -> str:
     return "a function" if inspect.isroutine(value) else f"a value of type {type(value).__name__}"
 
 
-def _fits_device(dtype: Any) -> bool:
-    """Whether JAX knows a dtype: numbers, booleans and keys, no strings or objects."""
-    return any(jnp.issubdtype(dtype, kind) for kind in (np.number, np.bool_, jax.dtypes.extended))
-
-
 def _is_array(leaf: Any) -> bool:
-    return isinstance(leaf, _NUMBERS) or (isinstance(leaf, _ARRAYS) and _fits_device(leaf.dtype))
+    return isinstance(leaf, _NUMBERS) or (isinstance(leaf, _ARRAYS) and fits_device(leaf.dtype))
 
 
 # What user functions return.
@@ -134,14 +132,8 @@ def num_examples(data: Any, name: str) -> int:
 
 def _check_data_leaf(path: str, leaf: Any) -> None:
     if isinstance(leaf, _ARRAYS):
-        if not _fits_device(leaf.dtype):
-            raise TypeError(f"{path} has dtype {leaf.dtype}, which no device can hold; encode it as numbers first.")
-        return
-    advice = _DATA_ADVICE
-    if hasattr(leaf, "to_numpy"):
-        advice = "pass its .to_numpy()"
-    elif isinstance(leaf, (*_NUMBERS, str)) or hasattr(leaf, "__array__"):
-        advice = "pass numpy.asarray(...)"
+        return check_dtype(path, leaf)
+    advice = "pass numpy.asarray(...)" if isinstance(leaf, (*_NUMBERS, str)) else _DATA_ADVICE
     raise TypeError(f"{path} must be an array that fits the device, got {_kind(leaf)}; {advice}.")
 
 
@@ -149,14 +141,17 @@ def check_pair(data: Any, name: str) -> None:
     """Raises TypeError unless `data` is a pair (inputs, targets)."""
     if not isinstance(data, (tuple, list)) or len(data) != 2:
         advice = "" if isinstance(data, (tuple, list, dict, *_ARRAYS)) else f"; {_DATA_ADVICE}"
+        if hasattr(data, "columns"):
+            advice = "; pick columns for each, as in (frame[[...]], frame['...'])"
         raise TypeError(f"{name} must be a pair (inputs, targets) of arrays, got {_kind(data)}{advice}.")
 
 
-def check_batch_size(batch_size: Any, examples: int) -> None:
-    """Raises ValueError unless batches of this size can be drawn from so many examples."""
-    check_whole("batch_size", batch_size)
+def check_batch_size(batch_size: Any, examples: int) -> int:
+    """The size as an int; raises ValueError unless batches of it can be drawn from so many examples."""
+    batch_size = check_whole("batch_size", batch_size)
     if batch_size > examples:
         raise ValueError(f"batch_size={batch_size} is larger than the training data, {examples} examples.")
+    return batch_size
 
 
 def check_finite(data: Any, name: str) -> None:
@@ -235,19 +230,8 @@ def check_takes(role: str, function: Callable, arguments: Iterable[str]) -> None
         raise TypeError(f"{role} is called with ({', '.join(arguments)}), but takes {signature}.")
 
 
-def check_whole(name: str, value: Any, low: int = 1, high: int | None = None) -> None:
-    """Raises ValueError unless a value is a whole number in these bounds."""
-    if not _is_whole(value) or value < low or (high is not None and value > high):
-        upper = "" if high is None else f" and <= {high}"
-        raise ValueError(f"{name} must be a whole number >= {low}{upper}, got {value!r}.")
-
-
-def _is_whole(value: Any) -> bool:
-    return isinstance(value, numbers.Integral) and not isinstance(value, bool)
-
-
-def check_search(scheduler: Any, sampler: Any, metric: Any, replicates: Any) -> None:
-    """Checks the arguments that every kind of search has, but for task, space and mode."""
+def check_search(scheduler: Any, sampler: Any, metric: Any, replicates: Any) -> int:
+    """Checks the arguments that every kind of search has, but for task, space and mode; gives replicates as an int."""
     if isinstance(scheduler, type) or not hasattr(scheduler, "plan"):
         raise TypeError(f"scheduler must be a scheduler such as jt.SuccessiveHalving(...), got {_kind(scheduler)}.")
     if isinstance(sampler, type) or not callable(sampler):
@@ -255,7 +239,7 @@ def check_search(scheduler: Any, sampler: Any, metric: Any, replicates: Any) -> 
     check_function("sampler", sampler, ("key", "space", "history", "num_points"))
     if not isinstance(metric, str):
         raise TypeError(f"metric must be the name of a metric, got {_kind(metric)}.")
-    check_whole("replicates", replicates)
+    return check_whole("replicates", replicates)
 
 
 def check_time_limit(time_limit: Any) -> None:
@@ -265,32 +249,47 @@ def check_time_limit(time_limit: Any) -> None:
         raise ValueError(f"time_limit must be a number of seconds, got {time_limit!r}.")
 
 
-def check_host(seed: Any, evaluate_every: Any, callback: Any, placement: Any) -> None:
-    """Checks the arguments that only a search driven from the host has."""
-    if not _is_whole(seed):
-        raise TypeError(f"seed must be a whole number, got {seed!r}.")
-    check_whole("seed", seed, low=0, high=2**32 - 1)  # JAX would silently drop the higher bits
-    if evaluate_every is not None:
-        check_whole("evaluate_every", evaluate_every)
-    if callback is not None and not callable(callback):
-        raise TypeError(f"callback must be a function of a result, got {_kind(callback)}.")
+def check_host(seed: Any, evaluate_every: Any, callback: Any, placement: Any) -> tuple[int, int | None]:
+    """Checks the arguments that only a search driven from the host has; gives seed and `evaluate_every` as ints."""
+    if callback is not None:
+        _check_callback(callback)
     if isinstance(placement, type) or not hasattr(placement, "mesh"):
         raise TypeError(f"placement must be a jt.Placement(...), got {_kind(placement)}.")
+    return check_seed(seed), whole_or_none("evaluate_every", evaluate_every)
 
 
-def check_keeping(keep: Any, keep_weights: Any, patience: Any, scheduler: Any) -> None:
-    """Checks what `tune` is told about checkpoints and early stopping."""
+def check_seed(seed: Any) -> int:
+    """A seed as an int; raises unless it is a whole number that JAX takes as it is."""
+    if not is_whole(seed):
+        raise TypeError(f"seed must be a whole number, got {seed!r}.")
+    return check_whole("seed", seed, low=0, high=2**32 - 1)  # JAX would silently drop the higher bits
+
+
+def _check_callback(callback: Any) -> None:
+    if not callable(callback):
+        raise TypeError(f"callback must be a function of a result, got {_kind(callback)}.")
+    try:
+        signature = inspect.signature(callback)
+    except ValueError:  # some functions written in C have none
+        return
+    try:
+        signature.bind(None)
+    except TypeError:
+        raise TypeError(f"callback is called with (result), but takes {signature}.") from None
+
+
+def check_keeping(keep: Any, keep_weights: Any, patience: Any, scheduler: Any) -> tuple[int, int | None]:
+    """Checks what `tune` is told about checkpoints and early stopping; gives `keep_weights` and patience as ints."""
     if keep not in ("last", "best"):
         raise ValueError(f"keep must be 'last' or 'best', got {keep!r}.")
-    check_whole("keep_weights", keep_weights)
-    if patience is not None:
-        check_whole("patience", patience)
+    keep_weights, patience = check_whole("keep_weights", keep_weights), whole_or_none("patience", patience)
     if scheduler.plan().exploit is not None and (keep == "best" or patience is not None):
         given = "keep='best'" if keep == "best" else f"patience={patience}"
         raise ValueError(
             f"{type(scheduler).__name__} replaces the weights of trials that fall behind by those of better ones, "
             f"so it takes no {given}."
         )
+    return keep_weights, patience
 
 
 def check_task(task: Any) -> None:

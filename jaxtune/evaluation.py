@@ -14,6 +14,9 @@ from jaxtune import checks
 from jaxtune.broadcasts import check_not_broadcast
 from jaxtune.executables import Jitted
 from jaxtune.functions import asks_for
+from jaxtune.labels import check_range
+from jaxtune.metrics import mode_of
+from jaxtune.mismatch import called
 from jaxtune.recipe import Recipe, Shapes, compiled, mean
 from jaxtune.task import Task
 
@@ -62,6 +65,10 @@ class Evaluate:
         results = {name: value / _count(data) for name, value in total.items()}
         return results | {name: mean(self._values(name, view, hp, extras)) for name in whole}
 
+    def mode_of(self, name: str) -> str | None:
+        """Which way the loss or a metric is better, where that is known."""
+        return "min" if name == "loss" else mode_of(dict(self.recipe.metrics).get(name))
+
     @property
     def _names(self) -> tuple[str, ...]:
         return "loss", *(name for name, _ in self.recipe.metrics)
@@ -76,8 +83,9 @@ class Evaluate:
         """What the loss or a metric returns."""
         if name == "loss":
             return self.recipe.losses(view.outputs, view.seen, hp, **extras)
-        value = compiled(f"metric {name!r}", dict(self.recipe.metrics)[name], view.original, view.targets)
-        checks.check_real(value, f"metric {name!r}")
+        role, metric = f"metric {name!r}", dict(self.recipe.metrics)[name]
+        value = called(role, partial(compiled, role, metric), view.original, view.targets)
+        checks.check_real(value, role)
         return value
 
     def _whole_split(self, look: Callable, data: Any, hp: dict, extras: dict) -> tuple[str, ...]:
@@ -88,6 +96,8 @@ class Evaluate:
         """
         sizes = [count * self.recipe.batch_size for count in _BATCHES]
         views = [jax.eval_shape(look, _resized(data, size)) for size in sizes]
+        if 1 in (self.recipe.batch_size, _count(data) % self.recipe.batch_size):
+            _check_one(jax.eval_shape(look, _resized(data, 1)), views[0], sizes[0])
         for name in self._names:
             sides = ("outputs", "seen") if name == "loss" else ("original", "targets")
 
@@ -175,15 +185,9 @@ class Evaluate:
         if not jnp.issubdtype(targets.dtype, jnp.integer):
             return
         values = tuple((name, type(value), value) for name, value in hp.items())
-        *examples, classes = _output_shape(self.recipe, values, inputs) or (1,)
-        low, high = int(targets.min()), int(targets.max())
-        if tuple(examples) != targets.shape[1:] or classes < 2:  # no classes
-            return
-        if low < 0 or high >= classes:
-            raise ValueError(
-                f"The targets of {name} lie in {low} ... {high}, but the model has {classes} outputs: "
-                f"labels must lie in 0 ... {classes - 1}; make them float if they are quantities."
-            )
+        shape = _output_shape(self.recipe, values, inputs)
+        loss = partial(self.recipe.mean_loss, hp=hp, step=0, total_steps=1)
+        check_range(name, targets, shape or (), loss)
 
     def _as_seen(self, train: Any, data: Any) -> tuple[Shapes, Any]:
         """Shapes of the inputs as the model sees them, and the targets, or None where preprocessing changes them."""
@@ -250,6 +254,16 @@ def _count(data: Any) -> int:
 
 def _resized(data: Any, size: int) -> Any:
     return jax.tree.map(lambda x: jax.ShapeDtypeStruct((size, *x.shape[1:]), x.dtype), data)
+
+
+def _check_one(one: Any, many: Any, size: int) -> None:
+    """Raises TypeError if outputs have an axis of examples, but not for a single one."""
+    for x, y in zip(jax.tree.leaves(one.outputs), jax.tree.leaves(many.outputs), strict=True):
+        if y.shape[:1] == (size,) and x.shape[:1] != (1,):
+            raise TypeError(
+                f"The model returns shape {x.shape} for a batch of one example, such as the last of a split, but "
+                f"{(size, *y.shape[1:])} for {size}: squeeze(-1) takes the last axis away, squeeze() any of length 1."
+            )
 
 
 def _is_per_example(name: str, sizes: Sequence[int], shapes: Sequence[tuple[int, ...]]) -> bool:

@@ -1,13 +1,12 @@
 """Cross-validation: which examples train and which validate, in each fold."""
 
-import numbers
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 
-from jaxtune import checks
+from jaxtune.counts import check_whole, is_whole
 from jaxtune.task import Task
 
 
@@ -42,9 +41,8 @@ def make_folds(task: Task, folds: Any, seed: int) -> tuple[Fold, ...]:
         raise ValueError("folds divides the training data, but the task has none: pass train=.")
     if task.validation is not None:
         raise ValueError("Pass folds= or validation data, not both: with folds each part of train validates once.")
-    if isinstance(folds, numbers.Integral) and not isinstance(folds, bool):
-        folds = int(folds)
-        checks.check_whole("folds", folds, low=2, high=num_examples)
+    if is_whole(folds):
+        folds = check_whole("folds", folds, low=2, high=num_examples)
         made = _dealt(_order(task, num_examples, seed), folds)
     else:
         made = _given(folds, num_examples)

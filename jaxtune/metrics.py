@@ -6,6 +6,9 @@ outputs give NaN, so that a diverged trial can't look like a poor but honest one
 and vmapped over trials.
 """
 
+import functools
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import optax
@@ -14,6 +17,22 @@ from jax.typing import ArrayLike
 from jaxtune.settings import relaxed
 
 __all__ = ["accuracy", "auc", "f1", "mae", "perplexity", "r2", "rmse"]
+
+_HIGH_IS_GOOD = ("accuracy", "auc", "f1", "r2")
+
+
+def mode_of(metric: Any) -> str | None:
+    """Which way a metric of this file is better, "min" or "max", with arguments bound or not; None for any other.
+
+    Example:
+        >>> from jaxtune import metrics
+        >>> metrics.mode_of(metrics.accuracy), metrics.mode_of(metrics.rmse), metrics.mode_of(max)
+        ('max', 'min', None)
+    """
+    while isinstance(metric, functools.partial):
+        metric = metric.func
+    name = next((name for name in __all__ if globals()[name] is metric), None)
+    return name and ("max" if name in _HIGH_IS_GOOD else "min")
 
 
 @relaxed()

@@ -8,8 +8,10 @@ import jax
 import numpy as np
 
 from jaxtune import checks
+from jaxtune.counts import is_whole, whole_or_none
 from jaxtune.entry import entry
 from jaxtune.folds import Fold, checked_indices, make_folds
+from jaxtune.habits import hinted
 from jaxtune.host import deadline, seconds_left
 from jaxtune.options import is_number
 from jaxtune.refit import Refit
@@ -61,6 +63,7 @@ class Nested:
         return f"Nested: interrupted after {count} of {self.num_splits} splits{theirs}"
 
 
+@hinted
 @entry(own_devices)
 def nested(
     task: Task,
@@ -120,8 +123,7 @@ def nested(
         validation = _DEFAULT_SHARE if validation is None else validation
     elif validation is not None:
         raise ValueError(f"nested takes either validation={validation!r} or folds=, not both.")
-    if refit is not None:
-        checks.check_whole("refit", refit)
+    refit, seed = whole_or_none("refit", refit), checks.check_seed(seed)
     outer = _outer(task, splits, seed)
     if validation is not None:
         _check_share(validation, len(outer[0].train))
@@ -157,7 +159,7 @@ def _tested(result: Result, refit: int | None, end: float) -> tuple[Result, Tria
 
 
 def _outer(task: Task, splits: Any, seed: int) -> Sequence[Fold]:
-    if isinstance(splits, int):
+    if is_whole(splits):
         made: Sequence[Fold] = make_folds(task.replace(batch_size=None), splits, seed)
     else:
         made = _pairs(splits, task.num_examples or 0)

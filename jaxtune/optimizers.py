@@ -13,7 +13,7 @@ from jax.typing import ArrayLike
 
 from jaxtune.domains import Choice, LogUniform, Uniform
 from jaxtune.functions import call
-from jaxtune.options import did_you_mean
+from jaxtune.habits import did_you_mean, hinted
 from jaxtune.schedules.phases import known
 
 __all__ = ["OptimizerChoice", "accumulate", "kernels_only"]
@@ -56,6 +56,7 @@ class _Option(NamedTuple):
     arguments: tuple[tuple[str, Any], ...]  # (argument of the factory, domain or constant)
 
 
+@hinted
 @dataclass(frozen=True, init=False)
 class OptimizerChoice:
     """A search over optimizers, each with its own constants; takes the place of the function `optimizer`.
@@ -183,6 +184,7 @@ def _check_arguments(option: _Option) -> None:
         ) from None
 
 
+@hinted
 def accumulate(optimizer: optax.GradientTransformation, every: ArrayLike) -> optax.GradientTransformationExtraArgs:
     """Updates parameters once in `every` steps, with the mean of the gradients since the last update.
 

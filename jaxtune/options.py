@@ -3,7 +3,6 @@
 For Python 1 == 1.0 == True; for a program they are three different things.
 """
 
-import difflib
 import math
 import pickle
 from collections import Counter
@@ -133,9 +132,3 @@ def _is_importable(value: Any) -> bool:
         return bool(pickle.loads(pickle.dumps(value)) == value)
     except Exception:  # pickle raises whatever comes up
         return False
-
-
-def did_you_mean(name: Any, known: Iterable[Any]) -> str:
-    """The end of an error sentence: the known name most like this one, if any is."""
-    close = difflib.get_close_matches(str(name), [k for k in known if isinstance(k, str)], n=1)
-    return f", did you mean {close[0]!r}?" if close else ""

@@ -11,12 +11,15 @@ import jax
 from jax.sharding import AxisType, Mesh
 
 from jaxtune import host_memory
+from jaxtune.counts import set_counts
+from jaxtune.habits import hinted
 from jaxtune.population import AXIS
 
 _DEFAULT_L2 = 2**20  # bytes, where the system doesn't tell
 _DEFAULT_MEMORY = 2**33  # bytes of an accelerator that doesn't tell
 
 
+@hinted
 @dataclass(frozen=True)
 class Placement:
     """Which devices a search uses, and how many lanes they train at once.
@@ -45,11 +48,8 @@ class Placement:
         if self.devices is not None:
             object.__setattr__(self, "devices", _checked_devices(self.devices))
         for name in ("lanes", "max_programs"):
-            value = getattr(self, name)
-            if name == "lanes" and value is None:
-                continue
-            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-                raise ValueError(f"Placement needs {name} to be a whole number >= 1, got {value!r}.")
+            if name != "lanes" or self.lanes is not None:
+                set_counts(self, name)
 
     def check_programs(self, combinations: Sequence[Mapping[str, int]], name_of: Callable[[str], str]) -> None:
         """Raises ValueError if there are too many combinations of static options, and names who is responsible.

@@ -18,6 +18,7 @@ from jaxtune.entry import entry
 from jaxtune.folds import make_folds
 from jaxtune.functions import Extras
 from jaxtune.group import Setting, fitting
+from jaxtune.habits import hinted
 from jaxtune.placement import Placement, available_memory
 from jaxtune.population import Layout
 from jaxtune.resolve import Problem, resolve
@@ -118,6 +119,7 @@ class SearchPlan:
         return "\n".join(lines)
 
 
+@hinted
 @entry(own_devices)
 def plan(
     task: Task,
@@ -168,8 +170,8 @@ def plan(
         >>> plan.lane_steps, [group.updates for group in plan.groups]
         (320, [180, 90])
     """
-    checks.check_search(scheduler, sampler, "loss", replicates)
-    checks.check_host(seed, evaluate_every, None, placement)
+    replicates = checks.check_search(scheduler, sampler, "loss", replicates)
+    seed, evaluate_every = checks.check_host(seed, evaluate_every, None, placement)
     checks.check_keeping(keep, 1, None, scheduler)
     checks.check_task(task)
     made = None if folds is None else make_folds(task, folds, seed)

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import optax
 from jax.typing import ArrayLike
 
+from jaxtune.habits import hinted
 from jaxtune.schedules.phases import known
 
 __all__ = ["ReduceOnPlateauState", "observe", "reduce_on_plateau"]
@@ -27,6 +28,7 @@ class ReduceOnPlateauState(NamedTuple):
     min_scale: jax.Array  # float
 
 
+@hinted
 def reduce_on_plateau(
     factor: ArrayLike = 0.1,
     patience: ArrayLike = 10,

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
+from jaxtune.habits import hinted
 from jaxtune.settings import relaxed
 
 __all__ = ["Preprocess", "standardize"]
@@ -17,6 +18,7 @@ def _unchanged(stats: Any, outputs: Any) -> Any:
     return outputs
 
 
+@hinted
 @dataclass(frozen=True)
 class Preprocess:
     """Three functions between data as they are and data as a model sees them, for `supervised(preprocess=)`.
@@ -68,23 +70,25 @@ class Preprocess:
                 raise TypeError(f"Preprocess needs a function as {name}, got {getattr(self, name)!r}.")
 
 
+@hinted
 def standardize(inputs: bool = True, targets: bool = False) -> Preprocess:
     """Mean 0 and standard deviation 1 over the training examples; for `supervised(preprocess=)`.
 
     Each feature along the last axis has statistics of its own, taken over all other axes: a column of a table, a
     channel of images `[N, H, W, C]`, a feature of sequences `[N, T, C]`. An array `[N]` is one feature. A feature
-    that never changes is only centred. Standardized targets make the loss dimensionless, while metrics such as
-    `jt.metrics.rmse` keep the unit of the data.
+    that never changes is only centred. Whole numbers and bools beside arrays of floats (tokens or classes for an
+    embedding, a mask) stay as they are: make them float if they are quantities. Standardized targets make the loss
+    dimensionless, while metrics such as `jt.metrics.rmse` keep the unit of the data.
 
     Args:
-        inputs: Standardize the inputs, each array of a pytree on its own.
+        inputs: Standardize the inputs, each array of floats or of uint8 in a pytree on its own.
         targets: Standardize the targets. The model's outputs must then be like them, in structure and in shape.
 
     Returns:
         A Preprocess, equal for equal arguments. Floats keep their dtype, uint8 (images) becomes float32.
 
     Raises:
-        TypeError: When fitted: an array is neither float nor uint8; integers are tokens or classes.
+        TypeError: When fitted: no array is float or uint8; integers are tokens or classes.
         ValueError: Neither inputs nor targets are to be standardized.
 
     Example:
@@ -121,24 +125,34 @@ class _Fit:
 
 
 def _fitted(name: str, part: Any) -> Any:
-    """The moments of each array."""
-    return jax.tree_util.tree_map_with_path(lambda path, x: _moments(name + jax.tree_util.keystr(path), x), part)
+    """The moments of each array of quantities; of others there are none, unless all are."""
+    leaves = jax.tree_util.tree_leaves_with_path(part)
+    if not any(_is_quantity(x) for _, x in leaves):
+        for path, x in leaves[:1]:
+            raise TypeError(
+                f"standardize takes floats and uint8 images, but the {name}{jax.tree_util.keystr(path)} of train have "
+                f"dtype {jnp.result_type(x)}: convert quantities to float; tokens or classes need no standardizing."
+            )
+    return jax.tree.map(lambda x: _moments(x) if _is_quantity(x) else _AS_IT_IS, part)
 
 
 class _Moments(NamedTuple):
-    """Of each feature, `[C]`, or `[]` of one without an axis for features."""
+    """Of each feature, `[C]`, or `[]` of one without an axis for features; None of what stays as it is."""
 
-    mean: jax.Array
-    std: jax.Array
+    mean: jax.Array | None
+    std: jax.Array | None
 
 
-def _moments(name: str, x: Any) -> _Moments:
+_AS_IT_IS = _Moments(None, None)
+
+
+def _is_quantity(x: Any) -> bool:
+    dtype = jnp.result_type(x)
+    return bool(jnp.issubdtype(dtype, jnp.floating) or dtype == jnp.uint8)
+
+
+def _moments(x: Any) -> _Moments:
     x = jnp.asarray(x)
-    if not jnp.issubdtype(x.dtype, jnp.floating) and x.dtype != jnp.uint8:
-        raise TypeError(
-            f"standardize takes floats and uint8 images, but the {name} of train have dtype {x.dtype}: "
-            "convert quantities to float; for tokens or classes among others write a jt.Preprocess."
-        )
     axes = tuple(range(max(1, x.ndim - 1)))
     constant = jnp.max(x, axes) == jnp.min(x, axes)  # rounding gives it a tiny deviation to divide by
     x = x.astype(jnp.promote_types(x.dtype, jnp.float32))
@@ -152,6 +166,8 @@ def _is_moments(x: Any) -> bool:
 @relaxed()
 def _apply(stats: dict[str, Any], pair: Any) -> tuple[Any, Any]:
     def standardized(moments: _Moments, x: Any) -> Any:
+        if moments.mean is None:
+            return x
         x, shape = jnp.asarray(x), moments.mean.shape
         if shape and x.shape[-1:] != shape:  # a single feature would be broadcast
             raise ValueError(f"standardize was fitted on {shape[0]} features, got an array of shape {x.shape}.")
@@ -179,6 +195,8 @@ def _invert(stats: dict[str, Any], outputs: Any) -> Any:
         )
 
     def inverted(moments: _Moments, x: Any) -> Any:
+        if moments.mean is None:
+            return x
         shape = jnp.shape(moments.mean)
         if (shape and x.shape[-1:] != shape) or (not shape and x.ndim > 1 and x.shape[1:] != (1,)):
             wanted = f"[N, ..., {shape[0]}]" if shape else "[N]"

@@ -12,6 +12,7 @@ import optax
 from jaxtune import checks, updating
 from jaxtune.augment import Mixed
 from jaxtune.functions import call, structs
+from jaxtune.mismatch import called
 from jaxtune.models import Model
 from jaxtune.models.common import check_awake
 from jaxtune.preprocess import Preprocess
@@ -120,8 +121,16 @@ class Recipe:
             check_awake(asleep)
 
     def losses(self, outputs: Any, targets: Any, hp: dict, **extras: Any) -> Any:
-        """What the loss function returns for some examples: an array of real numbers, or a number."""
-        value = compiled("loss", call, "loss", self.loss, outputs, targets, hp=hp, **extras)
+        """What the loss function returns for some examples: an array of real numbers, or a number.
+
+        Raises:
+            TypeError: It takes outputs or targets of another form.
+        """
+
+        def loss(outputs: Any, targets: Any) -> Any:
+            return compiled("loss", call, "loss", self.loss, outputs, targets, hp=hp, **extras)
+
+        value = called("loss", loss, outputs, targets)
         checks.check_real(value, "loss")
         return value
 

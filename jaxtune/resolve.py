@@ -16,7 +16,8 @@ from jaxtune import checks
 from jaxtune.configurations import decode
 from jaxtune.explain import explain
 from jaxtune.functions import Functions, call, inputs_of, trace, trace_anew
-from jaxtune.options import did_you_mean
+from jaxtune.habits import did_you_mean
+from jaxtune.options import is_number
 from jaxtune.reads import check_all_read
 from jaxtune.space import Space
 from jaxtune.task import Task
@@ -100,7 +101,6 @@ def resolve(task: Task, space: Space, metric: str | None, mode: str | None, whol
         if role not in _OPTIONAL or getattr(task, role) is not None:
             checks.check_function(role, getattr(task, role), arguments)
     checks.check_task_data(task)
-    mode = _check_mode(metric, mode)
     if getattr(task.evaluate, "loss_takes_hp", False) and metric == "loss":
         raise ValueError(
             "The loss takes hp, so its validation value differs between trials for reasons other than the "
@@ -114,6 +114,7 @@ def resolve(task: Task, space: Space, metric: str | None, mode: str | None, whol
         hint = did_you_mean(metric, functions.metrics)
         known = ", ".join(functions.metrics) or "nothing"
         raise ValueError(f"metric={metric!r} is unknown{hint}; the task reports {known}.")
+    mode = _check_mode(task, metric, mode)
     for name in functions.info:
         if f"train_{name}" in functions.metrics:
             raise ValueError(
@@ -129,14 +130,17 @@ def resolve(task: Task, space: Space, metric: str | None, mode: str | None, whol
     return Problem(task, space, metric or "", mode, traces)
 
 
-def _check_mode(metric: str | None, mode: str | None) -> str:
+def _check_mode(task: Task, metric: str | None, mode: str | None) -> str:
     if mode in ("min", "max"):
         return mode
     if mode is not None:
         raise ValueError(f"mode must be 'min' or 'max', got {mode!r}.")
-    if metric != "loss":
-        raise ValueError(f"metric={metric!r} needs mode='min' or mode='max'; only the loss has a known direction.")
-    return "min"
+    mode_of = getattr(task.evaluate, "mode_of", lambda name: "min" if name == "loss" else None)
+    if (known := mode_of(metric)) is None:
+        raise ValueError(
+            f"metric={metric!r} needs mode='min' or mode='max'; only the loss and jt.metrics have a known direction."
+        )
+    return known
 
 
 def _traced_structs(space: Space, indices: Mapping[str, int]) -> dict[str, jax.ShapeDtypeStruct]:
@@ -286,12 +290,36 @@ def _check_concrete(task: Task, space: Space, indices: Mapping[str, int]) -> Non
     values = _values(space, indices)
     if isinstance(error, KeyError):
         _check_misspelt(task, values)
+    _check_ranges(task, space, indices, error)
     for counters in ({"total_steps": 100}, {"step": 0}, {"total_steps": 100, "step": 0}):
         if _failure(_trace_only, task, space, indices, (), counters) is None:
             name = next(iter(counters))
             raise explain(name, name, None, error) from error
     error.add_note(f"This happened with the hyperparameters {values}.")
     raise error
+
+
+def _check_ranges(task: Task, space: Space, indices: Mapping[str, int], error: Exception) -> None:
+    """Raises TypeError if a tuple of numbers is a constant where the task needs one of them: a range was meant."""
+    values = _values(space, indices)
+    tuples = {name: x for name, x in values.items() if isinstance(x, tuple) and x and all(map(is_number, x))}
+    for names in (*((name,) for name in tuples), tuple(tuples)):
+        changed = values | {name: tuples[name][0] for name in names}
+        if names and _failure(trace_anew, task, changed, tuple(values), inputs_of(task, {})) is None:
+            raise TypeError(_range_meant(names[0], tuples[names[0]])) from error
+
+
+def _range_meant(name: str, given: tuple) -> str:
+    """What to write instead of a tuple of numbers."""
+    ways = [f"jt.Choice({list(given)})"]
+    if len(given) == 2 and given[0] < given[1]:
+        floats = ("Uniform", "LogUniform") if given[0] > 0 else ("Uniform",)
+        kinds = ("Integer",) if all(isinstance(x, int) for x in given) else floats
+        ways = [*(f"jt.{kind}({given[0]}, {given[1]})" for kind in kinds), *ways]
+    return (
+        f"{name!r} is the tuple {given}, a constant, where the task needs a number: to search write "
+        f"{' or '.join(ways)}."
+    )
 
 
 class _Reads(dict):

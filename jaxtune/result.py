@@ -14,8 +14,10 @@ import numpy as np
 
 from jaxtune import plots, tables
 from jaxtune.axes import MISSING
-from jaxtune.checks import check_time_limit, check_whole
+from jaxtune.checks import check_time_limit
+from jaxtune.counts import check_whole, whole_or_none
 from jaxtune.gap import Gap
+from jaxtune.habits import Answering
 from jaxtune.history import History, rank_trials
 from jaxtune.host import Host, deadline
 from jaxtune.options import is_number, typed
@@ -26,7 +28,7 @@ from jaxtune.trial import Trial, Trials, make_trials, statuses, with_errors
 from jaxtune.undefined import undefined_runs
 
 
-class Result:
+class Result(Answering):
     """What a search found. `result.best` is the winner; every other view is one method away.
 
     Args:
@@ -184,10 +186,8 @@ class Result:
             ValueError: there is no best trial, its search is not at hand, or a number is below 1.
         """
         winner = self._searched("refit()")
-        check_whole("replicates", replicates)
+        replicates, steps = check_whole("replicates", replicates), whole_or_none("steps", steps)
         check_time_limit(time_limit)
-        if steps is not None:
-            check_whole("steps", steps)
         best, total = self.best, int(self.history.total_steps[self._order[0]])
         given = best.best_step if steps is None else steps
         course = best.course(given)

@@ -16,6 +16,7 @@ from jaxtune.data import task_data
 from jaxtune.entry import entry
 from jaxtune.functions import Functions
 from jaxtune.group import Setting, fitting
+from jaxtune.habits import hinted
 from jaxtune.placement import Placement
 from jaxtune.population import HEALTHY, Layout, Population, Shared
 from jaxtune.resolve import Problem, resolve
@@ -60,6 +61,7 @@ class _Carry(flax.struct.PyTreeNode):
     diverged: jax.Array  # [R, T] int32
 
 
+@hinted
 @entry(own_settings)
 def search(
     key: jax.Array,
@@ -108,7 +110,7 @@ def search(
         >>> outcome.metrics["loss"].shape
         (9,)
     """
-    checks.check_search(scheduler, sampler, metric, replicates)
+    replicates = checks.check_search(scheduler, sampler, metric, replicates)
     key = checks.as_key(key)
     problem = resolve(task, Space.of(space), metric, mode)
     if problem.space.constraints:

@@ -22,6 +22,7 @@ import numpy as np
 from jaxtune.assignment import assigned, check_known, encode_value
 from jaxtune.constraints import check_constraint, fulfils
 from jaxtune.domains import Domain
+from jaxtune.habits import hinted
 from jaxtune.hyperparameters import Entry, active_entries, check_distinct, pinned, read_entries, static_combinations
 
 
@@ -358,6 +359,7 @@ class Space:
         return all(fulfils(constraint, hparams) for constraint in self.constraints)
 
 
+@hinted
 def constrain(space: Space | Mapping[str, Any], predicate: Callable[[dict[str, Any]], bool]) -> Space:
     """Restricts a space to the configurations that fulfil a condition.
 

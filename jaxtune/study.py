@@ -162,7 +162,7 @@ class Study:
             warnings.warn(
                 f"Population-based training leaves {', '.join(map(repr, dict.fromkeys(dead.values())))} as it is: only "
                 "init reads it, so that a new value would change nothing in a training that goes on.",
-                stacklevel=5,
+                stacklevel=6,
             )
         return tuple(sorted(dead))
 
@@ -180,7 +180,7 @@ class Study:
             if not self.record.step:
                 raise KeyboardInterrupt(f"Ctrl-C before the first evaluation: {error}.") from None
             self.weights_lost = error.device
-            warnings.warn(f"After Ctrl-C {error}; the result holds what was known before.", stacklevel=4)
+            warnings.warn(f"After Ctrl-C {error}; the result holds what was known before.", stacklevel=5)
         except OutOfMemory as error:
             if not self.record.step:
                 raise
@@ -345,7 +345,7 @@ class Study:
             warnings.warn(
                 f"The metric {self.problem.metric!r} is undefined (NaN) {where}, though losses are finite: such trials "
                 "are ranked last.",
-                stacklevel=7,
+                stacklevel=8,
             )
 
     def _named(self) -> dict[str, np.ndarray]:

@@ -8,7 +8,9 @@ import jax.numpy as jnp
 import optax
 
 from jaxtune import checks, plateau
+from jaxtune.arrays import as_arrays
 from jaxtune.evaluation import Evaluate
+from jaxtune.habits import hinted
 from jaxtune.models import Model, flax_model
 from jaxtune.models.precision import InPrecision, checked_dtype
 from jaxtune.preprocess import Preprocess
@@ -17,6 +19,7 @@ from jaxtune.task import Task
 from jaxtune.weights import Weights
 
 
+@hinted
 def supervised(
     model: Any,
     *,
@@ -52,7 +55,8 @@ def supervised(
             comes from the scheduler. `update` also gets `value=`, the loss with its penalty.
         loss: `(outputs, targets[, hp, step, total_steps])` -> array or scalar; its mean is minimised. If it
             asks for `hp`, its value can't be the metric of a search.
-        train: (inputs, targets), pytrees of arrays whose leading axis counts examples.
+        train: (inputs, targets), pytrees of arrays whose leading axis counts examples. Frames, series and tensors of
+            other libraries and lists of numbers become arrays.
         validation: Likewise; what trials are selected on.
         test: Likewise; read by `Result.test()` alone.
         batch_size: Examples in a training step, and in a batch of evaluation.
@@ -89,8 +93,9 @@ def supervised(
         without what is frozen.
 
     Raises:
-        TypeError: The model is a linen class or an nnx instance, the data are no arrays, a function does not take
-            its arguments, or `compute_dtype` is no floating-point type.
+        TypeError: The model is a linen class or an nnx instance, the data are nothing that arrays can be made of
+            (sparse, masked, text, times), a function does not take its arguments, or `compute_dtype` is no
+            floating-point type.
         ValueError: Lengths differ, there is no example, the batch size doesn't fit, nothing is given to freeze, or
             `divergence` is neither of the two.
 
@@ -119,7 +124,7 @@ def supervised(
     if penalty is not None:
         checks.check_function("penalty", penalty, ("params", "hp"))
     splits = _checked_splits(train=train, validation=validation, test=test)
-    checks.check_batch_size(batch_size, checks.num_examples(splits["train"], "train"))
+    batch_size = checks.check_batch_size(batch_size, checks.num_examples(splits["train"], "train"))
     view = flax_model(model, flags)
     if compute_dtype is not None:
         view = InPrecision(view, checked_dtype(compute_dtype))
@@ -181,11 +186,13 @@ def _check_optimizer(optimizer: Any) -> None:
 
 
 def _checked_splits(**splits: Any) -> dict[str, Any]:
+    pairs = dict.fromkeys(splits)
     for name, data in splits.items():
         if name == "train" or data is not None:
             checks.check_pair(data, name)
-            checks.num_examples(tuple(data), name)
-    return {name: None if data is None else tuple(data) for name, data in splits.items()}
+            pairs[name] = as_arrays(tuple(data), name)
+            checks.num_examples(pairs[name], name)
+    return pairs
 
 
 def _checked_weights(model: Model, variables: Any, trainable: Callable | None, moving: bool) -> Weights:

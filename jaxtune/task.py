@@ -1,16 +1,20 @@
 """What one trial is: pure functions and data. The engine adds the trial axis."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
 import jax
 import numpy as np
 
+from jaxtune.arrays import as_arrays
+from jaxtune.habits import hinted
+
 _DATA = ("train", "validation", "test")
 _STATIC = ("init", "step", "evaluate", "batch_size", "prepare", "observe", "healthy")
 
 
+@hinted
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Task:
     """One trial in general: how to start it, advance it by one step, and evaluate it.
@@ -26,7 +30,8 @@ class Task:
             `info["loss"]`, where given, marks divergence, the rest is logged. Keeps shapes and dtypes of the state.
         evaluate: `(key, state, data, hp) -> {name: scalar}`, on the validation or test data, always with the same
             key. One of the names is the metric of the search.
-        train: Pytree of arrays whose leading axis counts examples, or None.
+        train: Pytree of arrays whose leading axis counts examples, or None. Frames, tensors and lists of numbers in
+            it become arrays.
         validation: Likewise; what trials are selected on.
         test: Likewise; read by `Result.test()` alone.
         batch_size: Examples of `train` in a step: shuffled anew each epoch, without replacement, none lost. None:
@@ -62,6 +67,10 @@ class Task:
     prepare: Callable[..., Any] | None = None
     observe: Callable[..., Any] | None = None
     healthy: Callable[..., Any] | None = None
+
+    def __post_init__(self) -> None:
+        for name in _DATA:
+            object.__setattr__(self, name, as_arrays(getattr(self, name), name))
 
     @property
     def functions(self) -> "Task":
@@ -111,4 +120,17 @@ class Task:
         return hash(tuple(getattr(self, name) for name in _STATIC))
 
 
-jax.tree_util.register_dataclass(Task, data_fields=list(_DATA), meta_fields=list(_STATIC))
+def _flatten(task: Task) -> tuple[tuple[tuple[Any, Any], ...], tuple[Any, ...]]:
+    data = tuple((jax.tree_util.GetAttrKey(name), getattr(task, name)) for name in _DATA)
+    return data, tuple(getattr(task, name) for name in _STATIC)
+
+
+def _unflatten(static: tuple[Any, ...], data: Iterable[Any]) -> Task:
+    """A task with whatever JAX puts in place of arrays."""
+    task = object.__new__(Task)
+    for name, value in zip((*_DATA, *_STATIC), (*data, *static), strict=True):
+        object.__setattr__(task, name, value)
+    return task
+
+
+jax.tree_util.register_pytree_with_keys(Task, _flatten, _unflatten)

@@ -15,6 +15,7 @@ import numpy as np
 from jax.interpreters.partial_eval import dce_jaxpr
 
 from jaxtune import checks
+from jaxtune.arrays import as_arrays
 from jaxtune.executables import Jitted
 from jaxtune.functions import Extras, seamed
 from jaxtune.lanes import EVALUATE, replicate_key
@@ -104,6 +105,7 @@ class Trained:
         return jax.tree.map(lambda *x: np.mean(np.stack(x), axis=0, dtype=_mean_dtype(x[0])), *results)
 
     def _checked_inputs(self, inputs: Any) -> Any:
+        inputs = as_arrays(inputs, "inputs")
         checks.num_examples(inputs, "inputs")
         checks.check_fits(inputs, "inputs")
         known = self.task.train[0]
@@ -119,7 +121,7 @@ class Trained:
     def _runs(self, replicate: int | None) -> list[int]:
         if replicate is None:
             return list(range(self.num_runs))
-        checks.check_whole("replicate", replicate, low=0, high=self.replicates - 1)
+        replicate = checks.check_whole("replicate", replicate, low=0, high=self.replicates - 1)
         return [replicate * self.num_folds + fold for fold in range(self.num_folds)]
 
     def _outputs(self, run: int, inputs: Any) -> Any:
@@ -130,6 +132,11 @@ class Trained:
         for part in parts:
             args = self._key(run), state, part, dict(self.hp), self._extras(run)
             outputs.append(jax.device_get(self._predict(*args)))
+        if not all(map(np.ndim, jax.tree.leaves(outputs))):
+            raise TypeError(
+                "predict() got outputs without an axis of examples: squeeze(-1) takes the last axis away, squeeze() "
+                "every one of length 1."
+            )
         return jax.tree.map(lambda *x: np.concatenate(x), *outputs)
 
     @cached_property
@@ -137,7 +144,7 @@ class Trained:
         def outputs(key: Any, state: Any, inputs: Any, hp: dict, extras: Extras) -> Any:
             values = {**{name: weaken(x) for name, x in hp.items()}, **self.static}
             count = jax.tree.leaves(inputs)[0].shape[0]
-            targets = jax.tree.map(lambda x: jnp.zeros((count, *x.shape[1:]), x.dtype), self.task.train[1])
+            targets = jax.tree.map(partial(_zeros, count), self.task.train[1])
             alone = partial(
                 self.task.evaluate.outputs_of,  # type: ignore[attr-defined]  # asked for before
                 key,
@@ -204,6 +211,10 @@ def _check_apart(outputs: Callable, inputs: Any, targets: Any) -> None:
     used = dce_jaxpr(closed.jaxpr, [True] * len(closed.jaxpr.outvars))[1]
     if any(used[len(jax.tree.leaves(inputs)) :]):
         raise ValueError("predict() has no targets, but preprocess.apply makes the inputs from them too.")
+
+
+def _zeros(count: int, x: Any) -> jax.Array:
+    return jnp.zeros((count, *x.shape[1:]), jax.dtypes.canonicalize_dtype(x.dtype))
 
 
 def _example(x: Any) -> str:

@@ -14,6 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxtune.habits import Answering
 from jaxtune.history import History
 from jaxtune.options import is_number, portable
 from jaxtune.text import listing
@@ -49,7 +50,7 @@ class PiecewiseConstant:
 
 
 @dataclass(frozen=True, eq=False)
-class Trial:
+class Trial(Answering):
     """One configuration and what became of it.
 
     Attributes:

@@ -8,6 +8,7 @@ from jaxtune.continuing import check_previous
 from jaxtune.data import smallest_fold
 from jaxtune.entry import entry
 from jaxtune.folds import make_folds
+from jaxtune.habits import hinted
 from jaxtune.host import Busy, Host, deadline, interrupts
 from jaxtune.placement import Placement
 from jaxtune.progress import Progress
@@ -20,6 +21,7 @@ from jaxtune.study import Study, Wishes
 from jaxtune.task import Task
 
 
+@hinted
 @entry(own_devices)
 def tune(
     task: Task,
@@ -60,14 +62,14 @@ def tune(
         sampler: How trials are chosen: `Sobol`, `Random`, `Grid`, `Points`. No configuration is trained twice unless
             the space has fewer than there are trials; a warning says so.
         metric: A name that the task reports; decides at rungs and ranks the result.
-        mode: "min" or "max"; may be left out for the loss.
+        mode: "min" or "max"; may be left out for the loss and for metrics of `jt.metrics`.
         replicates: Seeds per trial, at least 1, trained as further lanes; trials are ranked by the mean.
         folds: Cross-validation on `train`, as further lanes, ranked by the mean: a number of folds (stratified where
             targets are labels: whole numbers, bools, one-hot) or pairs (train indices, validation indices). The task
             then has no validation data. Where the number doesn't divide that of the examples, some validate in two
             folds, which have to be equally large.
-        evaluate_every: Evaluate every so many steps besides, for curves, `patience` and `keep`. Small or odd numbers
-            shorten the innermost loop of the program, which costs time.
+        evaluate_every: Evaluate every so many steps besides, for curves, `patience` and `keep`; no more than there
+            are. Small or odd numbers shorten the innermost loop of the program, which costs time.
         patience: A trial whose metric has not improved for so many evaluations stops training, and competes with the
             value it has. Rungs are the only evaluations without `evaluate_every`.
         keep: The weights and the value that count: "last", or "best", a checkpoint of each trial at its best
@@ -109,11 +111,11 @@ def tune(
         >>> result.best.status
         'finished'
     """
-    checks.check_search(scheduler, sampler, metric, replicates)
+    replicates = checks.check_search(scheduler, sampler, metric, replicates)
     checks.check_time_limit(time_limit)
     host = Host(deadline(time_limit))
-    checks.check_host(seed, evaluate_every, callback, placement)
-    checks.check_keeping(keep, keep_weights, patience, scheduler)
+    seed, evaluate_every = checks.check_host(seed, evaluate_every, callback, placement)
+    keep_weights, patience = checks.check_keeping(keep, keep_weights, patience, scheduler)
     checks.check_task(task)
     made = None if folds is None else make_folds(task, folds, seed)
     problem = resolve(task if made is None else smallest_fold(task, made), Space.of(space), metric, mode, whole=task)

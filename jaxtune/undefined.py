@@ -39,7 +39,7 @@ def warn_undefined(problem: Problem, task: Task, folds: Sequence[Fold] | None) -
         warnings.warn(
             f"The metric {metric!r} is undefined (NaN) in {' and '.join(where)}, whatever the model{ranks}: are all "
             "classes there?",
-            stacklevel=5,
+            stacklevel=6,
         )
     return problem.metric in found
 

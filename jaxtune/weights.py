@@ -12,7 +12,7 @@ import numpy as np
 from flax.core import FrozenDict
 from flax.traverse_util import flatten_dict, unflatten_dict
 
-from jaxtune.options import did_you_mean
+from jaxtune.habits import did_you_mean
 
 Flat = dict[tuple[Any, ...], Any]  # path of names -> array
 

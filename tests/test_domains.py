@@ -370,7 +370,11 @@ BAD = [
     (lambda: Choice((1, 2), weights=(1, 1e-9)), ValueError, "at least a millionth of their sum, got (1, 1e-09)."),
     (lambda: Choice({"a": 3}), TypeError, "The sub-space of 'a' is a dict from names to domains or constants, got 3."),
     (lambda: Choice({"a": {1: 2}}), TypeError, "The sub-space of 'a' needs strings as names, got 1."),
-    (lambda: Choice({"a": {"b": [1]}}), TypeError, "The constant 'b' must be hashable: write (1,), not [1]"),
+    (
+        lambda: Choice({"a": {"b": [1]}}),
+        TypeError,
+        "'b' is the list [1]: to search over its values write Choice([1]); a constant is a tuple, (1,)",
+    ),
     (lambda: Choice({"a": {"b": {"c": 1}}}), TypeError, "The constant 'b' is a dict, {'c': 1}: to search over"),
     (lambda: Choice({"a": {"b": Uniform}}), TypeError, "'b' is the class Uniform itself: write Uniform(...)."),
     (lambda: Choice({}), ValueError, "Choice needs at least one option, got none."),

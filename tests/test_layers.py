@@ -14,8 +14,9 @@ ROOT = Path(jaxtune.__file__).parent
 
 LAYERS = [
     # values, words, and functions of arrays that know nothing of the rest
-    {"cache", "options", "checks", "weak", "task", "metrics", "schedules", "order", "progress", "schedulers"},
-    {"fingerprints", "host", "host_memory", "broadcasts", "stored"},
+    {"arrays", "counts", "habits", "options"},
+    {"cache", "checks", "weak", "task", "metrics", "schedules", "order", "progress", "schedulers"},
+    {"fingerprints", "host", "host_memory", "broadcasts", "labels", "mismatch", "stored"},
     {"costs", "augment", "losses", "penalties", "preprocess", "weights", "folds", "pace", "rewriting", "executables"},
     {"bits", "convolutions", "pooling", "bitcast", "constraints"},
     # hyperparameters, and user functions as the engine sees them

@@ -1,12 +1,18 @@
 """Metrics equal scikit-learn's, with outputs first; at a prime N, so that no batching divides it."""
 
+import functools
+
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
 
+import jaxtune as jt
 from jaxtune import metrics
+from jaxtune.resolve import resolve
+from jaxtune.space import Space
 
 sklearn_metrics = pytest.importorskip("sklearn.metrics")
 
@@ -200,3 +206,41 @@ def test_auc_refuses_misfitting_shapes():
         metrics.auc(normal(0, N, 3), labels(1, 2, N))
     with pytest.raises(ValueError, match="one target per score"):
         metrics.auc(normal(0, N), labels(1, 2, N + 1))
+
+
+# Which way they are better
+
+
+@pytest.mark.parametrize(
+    ("metric", "mode"),
+    [
+        (metrics.accuracy, "max"),
+        (metrics.auc, "max"),
+        (metrics.f1, "max"),
+        (metrics.r2, "max"),
+        (metrics.mae, "min"),
+        (metrics.rmse, "min"),
+        (metrics.perplexity, "min"),
+        (functools.partial(functools.partial(metrics.f1), axis=0), "max"),
+        (lambda outputs, targets: metrics.accuracy(outputs, targets), None),
+        (None, None),
+    ],
+)
+def test_direction(metric, mode):
+    assert metrics.mode_of(metric) == mode
+
+
+def test_every_metric_has_a_direction():
+    assert {name for name in metrics.__all__ if metrics.mode_of(getattr(metrics, name))} == set(metrics.__all__)
+
+
+def test_a_search_takes_it_from_the_metric():
+    def resolved(mode):
+        x, y = np.zeros((8, 2), np.float32), np.zeros(8, int)
+        task = jt.supervised(
+            nn.Dense(2), optimizer=lambda hp: optax.sgd(hp["lr"]), batch_size=4, train=(x, y), validation=(x, y),
+            loss=optax.softmax_cross_entropy_with_integer_labels, metrics={"hits": metrics.accuracy},
+        )  # fmt: skip
+        return resolve(task, Space.of({"lr": jt.LogUniform(0.1, 1.0)}), "hits", mode).mode
+
+    assert [resolved(mode) for mode in (None, "min", "max")] == ["max", "min", "max"]

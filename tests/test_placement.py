@@ -162,7 +162,7 @@ def test_memory_of_a_cpu_is_what_the_system_has_left():
 @pytest.mark.parametrize("value", [0, -1, 1.0, True, "8"])
 @pytest.mark.parametrize("name", ["lanes", "max_programs"])
 def test_needs_whole_numbers(name, value):
-    with pytest.raises(ValueError, match=f"Placement needs {name} to be a whole number >= 1, got {value!r}"):
+    with pytest.raises(ValueError, match=f"Placement needs {name} to be a whole number >= 1, got {name}={value!r}"):
         Placement(**{name: value})
 
 

@@ -1,10 +1,13 @@
 """`predict`: raw inputs in, outputs in the unit of the targets out."""
 
+import warnings
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+import pandas as pd
 import pytest
 from flax import nnx
 from toys import DESCENT, DESCENT_SPACE, tune
@@ -51,6 +54,24 @@ def task_of(model, **changes):
 @pytest.fixture(scope="module", params=[Linen(), Nnx], ids=["linen", "nnx"])
 def result(request):
     return tune(task_of(request.param), SPACE, scheduler=SHORT, replicates=2)
+
+
+def test_frames_and_lists_will_do(result):
+    expected = result.best.predict(X[40:43])
+    for inputs in (pd.DataFrame(X[40:43]), X[40:43].tolist(), X[40:43].astype(">f4")):
+        np.testing.assert_array_equal(result.best.predict(inputs), expected)
+
+
+def test_labels_of_64_bits_warn_of_nothing():
+    labels = np.arange(60) % 3
+    task = jt.supervised(
+        nn.Dense(3), optimizer=lambda hp: optax.sgd(hp["lr"]), batch_size=16, train=(X, labels), validation=(X, labels),
+        loss=optax.softmax_cross_entropy_with_integer_labels,
+    )  # fmt: skip
+    best = tune(task, SPACE, scheduler=jt.FullBudget(2, 2)).best
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert best.predict(X[:5]).shape == (5, 3)
 
 
 def error(predicted):
@@ -181,7 +202,7 @@ def test_standardize_works_on_unlabelled_data():
         (lambda best: best.predict(X[0]), ValueError, r"raw inputs like those of train, \[N, 4\], got \[N\]"),
         (lambda best: best.predict({"x": X}), ValueError, "raw inputs like those of train"),
         (lambda best: best.predict(X[:0]), ValueError, "inputs is empty"),
-        (lambda best: best.predict(X.tolist()), TypeError, "must be an array .* pass numpy.asarray"),
+        (lambda best: best.predict([["a"]]), TypeError, "must be an array .* pass numpy.asarray"),
         (lambda best: best.predict("x"), TypeError, "must be an array"),
         (lambda best: best.predict(X, replicate=2), ValueError, "replicate must be a whole number >= 0 and <= 1"),
         (lambda best: best.predict(np.full((3, 4), 1e300)), ValueError, "values that don't fit"),

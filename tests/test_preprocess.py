@@ -105,6 +105,37 @@ def test_tokens_and_classes_are_refused(dtype):
         fitted(TABLE[:4], np.ones(4, dtype))
 
 
+@pytest.mark.parametrize("ids", [np.arange(50, dtype=np.int32), np.arange(50) % 2 == 0, np.ones((50, 4), np.int8)])
+def test_whole_numbers_beside_floats_stay(ids):
+    _, stats, (x, y) = fitted({"numbers": TABLE, "id": ids}, (TABLE[:, 0], ids))
+    close(x["numbers"], fitted(TABLE)[2][0])
+    assert x["id"] is ids
+    assert y[1] is ids
+    logits = np.ones((50, 3), np.float32)  # of classes
+    inverted = jt.standardize(targets=True).invert(stats, (y[0], logits))
+    close(inverted[0], TABLE[:, 0], atol=1e-3)
+    assert inverted[1] is logits
+
+
+class OfTable(nn.Module):
+    """Numbers beside a category."""
+
+    @nn.compact
+    def __call__(self, x):
+        return nn.Dense(1)(jnp.concatenate([x["numbers"], nn.Embed(5, 2)(x["id"])], axis=1))
+
+
+def test_a_search_on_numbers_and_categories():
+    inputs = {"numbers": TABLE, "id": np.arange(50) % 5}
+    task = jt.supervised(
+        OfTable(), optimizer=sgd, loss=optax.squared_error, preprocess=jt.standardize(targets=True), batch_size=16,
+        train=(inputs, TABLE[:, :1]), validation=(inputs, TABLE[:, :1]), metrics={"mae": jt.metrics.mae},
+    )  # fmt: skip
+    result = tune(task, {"lr": jt.LogUniform(0.01, 0.1)}, scheduler=jt.FullBudget(2, 50), metric="mae")
+    assert result.best.metrics["mae"] < 0.5 * TABLE[:, 0].std()
+    assert np.abs(result.best.predict(inputs) - TABLE[:, :1]).mean() < 0.5 * TABLE[:, 0].std()
+
+
 @pytest.mark.parametrize(
     ("targets", "outputs"),
     [

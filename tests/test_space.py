@@ -175,12 +175,12 @@ BAD = [
     (
         lambda: Space.of({"size": [64, 64]}),
         TypeError,
-        "The constant 'size' must be hashable: write (64, 64), not [64, 64]; to search over several values",
+        "'size' is the list [64, 64]: to search over its values write Choice([64, 64]); a constant is a tuple",
     ),
     (
         lambda: Space.of({"w": jnp.ones(3)}),
         TypeError,
-        "The constant 'w' is an array of shape (3,): write a number",
+        "The constant 'w' is an array of shape (3,): to search over its values write",
     ),
 ]
 

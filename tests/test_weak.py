@@ -158,8 +158,8 @@ FACTORIES = {
 }
 
 EXCLUDED = {
-    "lbfgs": "its line search needs the loss function itself (value_fn=), which supervised doesn't pass",
-    "sophia": "its Hessian estimate needs the loss function itself (obj_fn=)",
+    "lbfgs": "needs the loss function itself: see test_updating",
+    "sophia": "likewise",
     "dpsgd": "wants one gradient per example",
     "galore": "rank and update_proj_gap are shapes and counts; its base optimizer takes the hyperparameters",
     "optimistic_adam": "deprecated by Optax for optimistic_adam_v2",

@@ -15,11 +15,13 @@ import numpy as np
 from jaxtune.domains.domain import Domain
 from jaxtune.domains.entries import as_entries
 from jaxtune.domains.numeric import as_float, cell, check_flags, number, same_float32, set_fields
-from jaxtune.options import as_options, did_you_mean, fits_array, is_number, plain, typed
+from jaxtune.habits import did_you_mean, hinted
+from jaxtune.options import as_options, fits_array, is_number, plain, typed
 
 _SMALLEST_SHARE = 1e-6  # of [0, 1] that float32 still divides well
 
 
+@hinted
 @dataclass(frozen=True, repr=False)
 class Choice(Domain):
     """One of several values, each with a cell of [0, 1] of its own.

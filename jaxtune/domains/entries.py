@@ -11,6 +11,8 @@ import numpy as np
 from jaxtune.domains.domain import Domain
 from jaxtune.options import hashable_hint, is_hashable, plain
 
+_TUNERS = ("ray", "optuna", "hyperopt", "keras_tuner", "kerastuner", "scipy", "skopt", "ConfigSpace", "nevergrad")
+
 
 def as_entries(space: Any, owner: str) -> tuple[tuple[str, Any], ...]:
     """Checks a user's dict and returns it as (name, domain or plain constant) pairs, in its order.
@@ -36,18 +38,41 @@ def _check_entry(owner: str, name: Any, value: Any) -> None:
         return
     if isinstance(value, type) and issubclass(value, Domain):
         raise TypeError(f"{name!r} is the class {value.__name__} itself: write {value.__name__}(...).")
-    if isinstance(value, np.ndarray | jax.Array):
+    if (library := _library(value)) in _TUNERS:
         raise TypeError(
-            f"The constant {name!r} is an array of shape {value.shape}: write a number or a tuple, "
+            f"{name!r} is a {type(value).__name__} of {library}: write a domain of jaxtune, as Uniform(low, high), "
+            "LogUniform(low, high), Integer(low, high) or Choice([...])."
+        )
+    if isinstance(value, np.ndarray | jax.Array):
+        search = "to search over its values write Choice(array.tolist()); for a constant " if value.ndim == 1 else ""
+        raise TypeError(
+            f"The constant {name!r} is an array of shape {value.shape}: {search}write a number or a tuple, "
             "or keep the array in the task's data or in a closure."
         )
     if isinstance(value, Mapping):
         raise TypeError(
-            f"The constant {name!r} is a dict, {value!r}: to search over sub-spaces, one for each option, write "
-            "Choice({...})."
+            f"The constant {name!r} is a dict, {value!r}: {_searched(value)}to search over sub-spaces, one for each "
+            "option, write Choice({...})."
+        )
+    if isinstance(value, list) and all(map(is_hashable, value)):
+        raise TypeError(
+            f"{name!r} is the list {value}: to search over its values write Choice({value}); a constant is a tuple, "
+            f"{tuple(value)}."
         )
     if not is_hashable(value):
         raise TypeError(
             f"The constant {name!r} must be hashable: {hashable_hint(value)}; to search over "
             "several values write Choice((...))."
         )
+
+
+def _library(value: Any) -> str:
+    return type(value).__module__.partition(".")[0]
+
+
+def _searched(value: Mapping) -> str:
+    """What to write for a domain in the words of a sweep's configuration."""
+    if "values" in value:
+        return f"to search over values write Choice({value['values']}); "
+    ends = [next((value[word] for word in words if word in value), None) for words in (("min", "low"), ("max", "high"))]
+    return "" if None in ends else f"for numbers between two bounds write Uniform({ends[0]}, {ends[1]}) or LogUniform; "

@@ -12,9 +12,11 @@ import numpy as np
 
 from jaxtune.domains.domain import Domain
 from jaxtune.domains.numeric import MAX_CELLS, as_float, bounds, cell, check_flags, even, member, number, set_fields
+from jaxtune.habits import hinted
 from jaxtune.options import INT32
 
 
+@hinted
 @dataclass(frozen=True, repr=False)
 class Integer(Domain):
     """Whole numbers from low to high, both included, each with a cell of [0, 1] of its own.

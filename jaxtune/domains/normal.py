@@ -12,6 +12,7 @@ import numpy as np
 
 from jaxtune.domains.domain import Continuous
 from jaxtune.domains.numeric import as_float, between, member, number, set_fields
+from jaxtune.habits import hinted
 from jaxtune.options import FLOAT32_MAX, FLOAT32_TINY
 
 _CUT = 4.0  # standard deviations; in the tails beyond, float32 units are too coarse to tell values apart
@@ -26,6 +27,7 @@ _WIDTH = 2 * _CUT / _PARTS
 _SLOPE = (_WIDTH / np.diff(_PROBABILITY.astype(np.float64))).astype(np.float32)
 
 
+@hinted
 @dataclass(frozen=True, repr=False)
 class Normal(Continuous):
     """Normally distributed numbers, for a guess with an uncertainty.
@@ -79,6 +81,7 @@ class Normal(Continuous):
         return _middles(self.grid_size(levels))
 
 
+@hinted
 @dataclass(frozen=True, repr=False)
 class LogNormal(Continuous):
     """Positive numbers whose natural logarithm is normally distributed, for a guess with an uncertain factor.

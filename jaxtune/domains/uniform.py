@@ -24,9 +24,11 @@ from jaxtune.domains.numeric import (
     same_float32,
     set_fields,
 )
+from jaxtune.habits import hinted
 from jaxtune.options import FLOAT32_TINY
 
 
+@hinted
 @dataclass(frozen=True, repr=False)
 class Uniform(Continuous):
     """Numbers spread evenly over [low, high], both bounds included; with a step only some of them.
@@ -130,6 +132,7 @@ class Uniform(Continuous):
         return round((value - self.low) / (self.high - self.low) * ((self.num_options or 1) - 1))
 
 
+@hinted
 @dataclass(frozen=True, repr=False)
 class LogUniform(Continuous):
     """Positive numbers spread evenly in their logarithm over [low, high], both bounds included.

@@ -25,9 +25,9 @@ def check_task(task: Any) -> None:
 
 def num_trials(space: Space, trials: Any) -> int:
     """So many trials, or as many as there are configurations if those are fewer: one if nothing is searched."""
-    checks.check_whole("trials", trials)
+    trials = checks.check_whole("trials", trials)
     configurations = num_configurations(space)
-    return int(trials if configurations is None else min(trials, configurations))
+    return trials if configurations is None else min(trials, configurations)
 
 
 def without(space: Space, name: str) -> Space:

@@ -13,6 +13,7 @@ from jaxtune.configurations import TRAIN, study_key
 from jaxtune.entry import entry
 from jaxtune.executables import Jitted
 from jaxtune.functions import call
+from jaxtune.habits import hinted
 from jaxtune.placement import Placement
 from jaxtune.population import EVALUATE, INIT, replicate_key
 from jaxtune.practice.fixing import check_task, even_schedule, joined, num_trials, without
@@ -92,6 +93,7 @@ class OverfitCheck:
         return "\n".join(lines)
 
 
+@hinted
 @entry(own_devices)
 def overfit_check(
     task: Task,
@@ -158,7 +160,7 @@ def overfit_check(
         'passes'
     """
     check_task(task)
-    checks.check_whole("steps", steps)
+    steps = checks.check_whole("steps", steps)
     few = _few(task, examples, seed)
     space = _with_batch_size(Space.of(space), few)
     scheduler, every = even_schedule(num_trials(space, trials), steps, _POINTS)
@@ -181,8 +183,8 @@ def _few(task: Task, examples: Any, seed: int) -> Task:
     if task.train is None:
         raise ValueError("overfit_check needs a task with training data, and this one has none.")
     num = checks.num_examples(task.train, "train")
-    checks.check_whole("examples", examples, high=num)
-    checks.check_host(seed, None, None, Placement())
+    examples = checks.check_whole("examples", examples, high=num)
+    seed = checks.check_seed(seed)
     chosen = np.random.default_rng(seed).choice(num, examples, replace=False)
     data = jax.tree.map(lambda x: x[chosen], task.train)
     size = None if task.batch_size is None else min(task.batch_size, examples)

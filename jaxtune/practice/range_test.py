@@ -12,6 +12,7 @@ from jaxtune import checks
 from jaxtune.domains import LogUniform
 from jaxtune.entry import entry
 from jaxtune.functions import call
+from jaxtune.habits import hinted
 from jaxtune.placement import Placement
 from jaxtune.practice.fixing import check_task, even_schedule, joined, num_trials, without
 from jaxtune.practice.plots import plot_range_test
@@ -103,6 +104,7 @@ class RangeTest:
         )
 
 
+@hinted
 @entry(own_devices)
 def lr_range_test(
     task: Task,
@@ -174,7 +176,7 @@ def lr_range_test(
     """
     check_task(task)
     sweep = _sweep(name, low, high)
-    checks.check_whole("steps", steps, low=20)
+    steps = checks.check_whole("steps", steps, low=20)
     space = without(Space.of(space), name)
     scheduler, every = even_schedule(num_trials(space, trials), steps, _POINTS)
     swept = _swept(task, space, name, sweep)

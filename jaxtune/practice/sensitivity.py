@@ -10,6 +10,7 @@ import numpy as np
 from jaxtune import checks
 from jaxtune.domains import Choice
 from jaxtune.entry import entry
+from jaxtune.habits import hinted
 from jaxtune.options import is_number, typed
 from jaxtune.placement import Placement
 from jaxtune.practice.fixing import check_task, fix, free_keys, joined, middle
@@ -190,6 +191,7 @@ def _with_interval(effect: Effect) -> str:
     return f"{short(effect.size)} [{short(effect.low)}, {short(effect.high)}]"
 
 
+@hinted
 @entry(own_devices)
 def sensitivity(
     task: Task,
@@ -228,7 +230,7 @@ def sensitivity(
         points: Values per hyperparameter, at least 2, even in the unit cube, both bounds included; besides the
             baseline's own. Of a `Choice` all options. Those that violate a constraint of the space are left out.
         metric: A name that the task reports.
-        mode: "min" or "max"; may be left out for the loss.
+        mode: "min" or "max"; may be left out for the loss and for metrics of `jt.metrics`.
         confidence: Level of the intervals, between 0 and 1.
         seed: Of everything random.
         placement: Devices, and lanes trained at once.

@@ -6,8 +6,8 @@ from typing import Any
 
 from jaxtune import checks
 from jaxtune.entry import entry
+from jaxtune.habits import did_you_mean, hinted
 from jaxtune.host import deadline, seconds_left
-from jaxtune.options import did_you_mean
 from jaxtune.placement import Placement
 from jaxtune.practice.fixing import check_task, fix, free_keys, middle
 from jaxtune.result import Result
@@ -93,6 +93,7 @@ class Staged:
         return "\n".join([*lines, f"  best ({mode}): {best}"])
 
 
+@hinted
 @entry(own_devices)
 def staged(
     task: Task,
@@ -140,7 +141,7 @@ def staged(
             a few options, trains some twice and warns: give it a scheduler of its own.
         sampler: How trials are chosen.
         metric: A name that the task reports.
-        mode: "min" or "max"; may be left out for the loss.
+        mode: "min" or "max"; may be left out for the loss and for metrics of `jt.metrics`.
         replicates: Seeds per trial.
         start: name -> value of hyperparameters before their stage.
         time_limit: Seconds for all stages, after which they stop as by Ctrl-C.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import numbers
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -11,16 +10,18 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxtune.counts import is_whole
 from jaxtune.domains import Choice
 from jaxtune.enumeration import combinations, num_combinations, num_values, searched
+from jaxtune.habits import did_you_mean, hinted
 from jaxtune.hyperparameters import Entry
 from jaxtune.observed import Observed
-from jaxtune.options import did_you_mean
 from jaxtune.space import Space
 
 _MAX_CHECKED = 2**20  # configurations that a constraint is asked about
 
 
+@hinted
 @dataclass(frozen=True)
 class Grid:
     """All combinations of evenly spaced levels, the last hyperparameter varying fastest.
@@ -131,7 +132,7 @@ def _named(levels: Any) -> dict[str, Any] | None:
 
 def _check_levels(name: str, levels: Any) -> None:
     where = f" for {name!r}" if name else ""
-    if isinstance(levels, bool) or not isinstance(levels, numbers.Integral):
+    if not is_whole(levels):
         raise TypeError(f"Grid needs a whole number of levels{where}, got {levels!r}.")
     if levels < 1:
         raise ValueError(f"Grid needs at least 1 level{where}, got {levels}.")

@@ -10,12 +10,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxtune.habits import hinted
 from jaxtune.observed import Observed
 from jaxtune.options import hashable_hint, is_hashable, plain, typed
 from jaxtune.samplers.sobol import Sobol
 from jaxtune.space import Space
 
 
+@hinted
 @dataclass(frozen=True)
 class Points:
     """Tries given configurations, in their order, then those of another sampler.

@@ -7,10 +7,12 @@ from dataclasses import dataclass
 import jax
 
 from jaxtune.domains.numeric import draw_units
+from jaxtune.habits import hinted
 from jaxtune.observed import Observed, num_observed
 from jaxtune.space import Space
 
 
+@hinted
 @dataclass(frozen=True)
 class Random:
     """Draws every coordinate of every point independently and uniformly.

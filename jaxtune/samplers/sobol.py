@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxtune.habits import hinted
 from jaxtune.observed import Observed, num_observed
 from jaxtune.space import Space
 
@@ -18,6 +19,7 @@ _MATRIX_SEED = 0
 _MAX_DIMS = 21201  # the direction numbers that scipy ships
 
 
+@hinted
 @dataclass(frozen=True)
 class Sobol:
     """Scrambled Sobol points: any 2^k of them put one point into each of 2^k equal cells of every axis.

@@ -2,9 +2,12 @@
 
 from dataclasses import dataclass
 
-from jaxtune.schedulers.plan import Plan, Row, check_positive_int
+from jaxtune.counts import set_counts
+from jaxtune.habits import hinted
+from jaxtune.schedulers.plan import Plan, Row
 
 
+@hinted
 @dataclass(frozen=True)
 class FullBudget:
     """Trains every trial for the same number of steps; nothing is pruned.
@@ -28,7 +31,7 @@ class FullBudget:
     steps: int
 
     def __post_init__(self) -> None:
-        check_positive_int("FullBudget", trials=self.trials, steps=self.steps)
+        set_counts(self, "trials", "steps")
 
     def plan(self) -> Plan:
         """The table of evaluations."""

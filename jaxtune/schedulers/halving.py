@@ -2,9 +2,12 @@
 
 from dataclasses import dataclass
 
-from jaxtune.schedulers.plan import Plan, Row, check_ladder, check_positive_int, round_to
+from jaxtune.counts import set_counts
+from jaxtune.habits import hinted
+from jaxtune.schedulers.plan import Plan, Row, check_ladder, round_to, warn_of_rounding
 
 
+@hinted
 @dataclass(frozen=True)
 class SuccessiveHalving:
     """Starts many trials, and at each rung lets the best `1/eta` of them go on.
@@ -16,7 +19,8 @@ class SuccessiveHalving:
     Args:
         trials: Number of configurations at the start, at least 1.
         min_steps: Steps before the first decision, at least 1.
-        max_steps: Steps that the last survivors get in all, at least `min_steps`.
+        max_steps: Steps that the last survivors get in all, at least `min_steps`; a warning tells what becomes of a
+            number that is no multiple of it.
         eta: Reduction factor, at least 2.
 
     Raises:
@@ -33,8 +37,9 @@ class SuccessiveHalving:
     eta: float = 3
 
     def __post_init__(self) -> None:
-        check_positive_int("SuccessiveHalving", trials=self.trials)
-        check_ladder("SuccessiveHalving", self.min_steps, self.max_steps, self.eta)
+        set_counts(self, "trials")
+        check_ladder(self)
+        warn_of_rounding(self, "max_steps", "min_steps")
 
     def plan(self) -> Plan:
         """The table of evaluations and decisions."""

@@ -6,9 +6,11 @@ Li et al., 2018, "Hyperband: a novel bandit-based approach to hyperparameter opt
 import math
 from dataclasses import dataclass
 
-from jaxtune.schedulers.plan import Plan, Row, check_ladder, round_to
+from jaxtune.habits import hinted
+from jaxtune.schedulers.plan import Plan, Row, check_ladder, round_to, warn_of_rounding
 
 
+@hinted
 @dataclass(frozen=True)
 class Hyperband:
     """Several successive halvings with different first rungs, hedging against curves that cross late.
@@ -35,7 +37,8 @@ class Hyperband:
     eta: float = 3
 
     def __post_init__(self) -> None:
-        check_ladder("Hyperband", self.min_steps, self.max_steps, self.eta)
+        check_ladder(self)
+        warn_of_rounding(self, "max_steps", "min_steps")
 
     def plan(self) -> Plan:
         """The table of evaluations and decisions of all brackets."""

@@ -2,9 +2,12 @@
 
 from dataclasses import dataclass
 
-from jaxtune.schedulers.plan import Exploit, Plan, Row, check_positive_int
+from jaxtune.counts import set_counts
+from jaxtune.habits import hinted
+from jaxtune.schedulers.plan import Exploit, Plan, Row, warn_of_rounding
 
 
+@hinted
 @dataclass(frozen=True)
 class PopulationBasedTraining:
     """Trains a population; every `interval` steps the worst copy the best and vary their hyperparameters.
@@ -40,7 +43,7 @@ class PopulationBasedTraining:
 
     def __post_init__(self) -> None:
         owner = "PopulationBasedTraining"
-        check_positive_int(owner, trials=self.trials, steps=self.steps, interval=self.interval)
+        set_counts(self, "trials", "steps", "interval")
         if self.trials < 2:
             raise ValueError(f"{owner} needs trials >= 2, got trials={self.trials}.")
         if self.interval > self.steps:
@@ -50,6 +53,7 @@ class PopulationBasedTraining:
                 raise ValueError(f"{owner} needs 0 < {name} <= 0.5, got {name}={value!r}.")
         if not 0 <= self.resample_probability <= 1:
             raise ValueError(f"{owner} needs 0 <= resample_probability <= 1, got {self.resample_probability!r}.")
+        warn_of_rounding(self, "steps", "interval")
 
     def plan(self) -> Plan:
         """The table of evaluations; every row but the last is followed by exploit and explore."""

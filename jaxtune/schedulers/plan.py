@@ -4,8 +4,13 @@ Plans are plain Python values. The engine reads them row by row; it knows no sch
 """
 
 import math
+import numbers
+import warnings
 from dataclasses import dataclass, replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
+
+from jaxtune.counts import set_counts
+from jaxtune.options import plain
 
 
 class Row(NamedTuple):
@@ -86,6 +91,11 @@ class Plan:
         """The same decisions with further evaluations at every multiple of `evaluate_every` steps."""
         if evaluate_every is None:
             return self
+        if evaluate_every > self.steps:
+            raise ValueError(
+                f"evaluate_every={evaluate_every} lies beyond the end of the search, step {self.steps}: take less, or "
+                "leave it out for the scheduler's own evaluations."
+            )
         rungs = {row.stop: row for row in self.rows}
         stops = sorted({*rungs, *range(evaluate_every, self.steps, evaluate_every)})
         rows = tuple(rungs.get(stop, Row(stop)) for stop in stops)
@@ -108,20 +118,27 @@ def shortened(unit: int, most: float) -> int:
     return max(d for d in range(1, unit + 1) if unit % d == 0 and (d <= most or d == 1))
 
 
-def check_positive_int(owner: str, **values: int) -> None:
-    """Raises unless every value is a whole number of at least 1."""
-    for name, value in values.items():
-        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-            raise ValueError(f"{owner} needs {name} to be a whole number >= 1, got {name}={value!r}.")
-
-
-def check_ladder(owner: str, min_steps: int, max_steps: int, eta: float) -> None:
-    """Raises unless rungs from `min_steps` to `max_steps` by factors of `eta` make sense."""
-    check_positive_int(owner, min_steps=min_steps, max_steps=max_steps)
-    if min_steps > max_steps:
-        raise ValueError(f"{owner} needs min_steps <= max_steps, got min_steps={min_steps}, max_steps={max_steps}.")
-    if isinstance(eta, bool) or not isinstance(eta, (int, float)) or not eta >= 2 or math.isinf(eta):
+def check_ladder(scheduler: Any) -> None:
+    """Checks `min_steps`, `max_steps` and `eta` of a scheduler, in its `__post_init__`."""
+    owner = type(scheduler).__name__
+    set_counts(scheduler, "min_steps", "max_steps")
+    low, high, eta = scheduler.min_steps, scheduler.max_steps, scheduler.eta
+    if low > high:
+        raise ValueError(f"{owner} needs min_steps <= max_steps, got min_steps={low}, max_steps={high}.")
+    if isinstance(eta, bool) or not isinstance(eta, numbers.Real) or not 2 <= float(eta) < math.inf:
         raise ValueError(f"{owner} needs eta >= 2, got eta={eta!r}.")
+    object.__setattr__(scheduler, "eta", plain(eta))
+
+
+def warn_of_rounding(scheduler: Any, name: str, multiple: str) -> None:
+    """Says that trials are trained for another number of steps than was asked for, in a `__post_init__`."""
+    wanted, unit = getattr(scheduler, name), getattr(scheduler, multiple)
+    if wanted % unit:
+        warnings.warn(
+            f"{type(scheduler).__name__} trains for {round_to(wanted, unit)} steps instead of {name}={wanted}: a "
+            f"multiple of {multiple}={unit}.",
+            stacklevel=5,
+        )
 
 
 def round_to(steps: float, multiple: int) -> int:

@@ -23,11 +23,13 @@ def test_numbers_of_survivors_are_rounded_down():
     assert table(100, 1, 27) == [(100, 1, 33), (33, 3, 11), (11, 9, 3), (3, 27, 3)]
 
 
+@pytest.mark.filterwarnings("ignore:.* steps instead of")
 def test_rungs_are_multiples_of_min_steps():
     assert table(20, 10, 100, eta=2.5) == [(20, 10, 8), (8, 20, 3), (3, 60, 1), (1, 100, 1)]  # 25, 62.5
     assert table(9, 7, 100, eta=3) == [(9, 7, 3), (3, 21, 1), (1, 63, 1), (1, 98, 1)]
 
 
+@pytest.mark.filterwarnings("ignore:.* steps instead of")
 def test_the_last_rung_before_the_end_is_left_out_when_rounding_meets_it():
     assert table(9, 10, 94, eta=3) == [(9, 10, 3), (3, 30, 1), (1, 90, 1)]
 

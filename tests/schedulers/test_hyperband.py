@@ -54,6 +54,7 @@ def test_rungs_are_multiples_of_min_steps():
     assert [(row.stop, row.keep) for row in plan.rows] == [(10, (3, 5, 3)), (30, (1, 1, 3)), (100, (1, 1, 3))]
 
 
+@pytest.mark.filterwarnings("ignore:.* steps instead of")
 def test_rungs_that_meet_are_merged():
     plan = Hyperband(min_steps=3, max_steps=13, eta=2).plan()  # 3.25 and 6.5 are both nearest to multiples of 3
     assert [row.stop for row in plan.rows] == [3, 6, 12]

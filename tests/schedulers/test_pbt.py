@@ -13,6 +13,7 @@ def test_table():
     assert plan.trial_steps == 120
 
 
+@pytest.mark.filterwarnings("ignore:.* steps instead of")
 @pytest.mark.parametrize(("steps", "stops"), [(14, [10]), (16, [10, 20]), (39, [10, 20, 30, 40])])
 def test_steps_are_rounded_to_multiples_of_the_interval(steps, stops):
     assert [row.stop for row in PopulationBasedTraining(2, steps, 10).plan().rows] == stops
