@@ -10,6 +10,7 @@ import numpy as np
 from jaxtune import checks
 from jaxtune.folds import Fold, checked_indices, make_folds
 from jaxtune.options import is_number
+from jaxtune.progress import part_of
 from jaxtune.refit import Refit
 from jaxtune.result import Result
 from jaxtune.space import Space
@@ -122,7 +123,8 @@ def nested(
     whole, cut = list[tuple[Result, Trial | Refit, dict[str, float]]](), None
     try:
         for number, fold in enumerate(outer):
-            cut = tune(_task_of(task, fold, validation, seed + number), space, seed=seed, **search)
+            with part_of(f"split {number + 1} of {len(outer)}"):
+                cut = tune(_task_of(task, fold, validation, seed + number), space, seed=seed, **search)
             if cut.interrupted:
                 break
             whole.append(_tested(cut, refit))

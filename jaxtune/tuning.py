@@ -117,5 +117,6 @@ def tune(
             study = Study(task, problem, plan, wishes, host)
         except Busy as error:  # widths were being timed
             raise KeyboardInterrupt(f"Ctrl-C before the first evaluation: {error}.") from None
-        with Progress(plan.trial_steps * study.runs, progress) as view:
+        total = plan.trial_steps * study.runs
+        with Progress(total, plan.steps, progress, compiling=lambda: host.compiling) as view:
             return study.run(view, callback)

@@ -8,6 +8,7 @@ from jaxtune import checks
 from jaxtune.options import did_you_mean
 from jaxtune.placement import Placement
 from jaxtune.practice.fixing import check_task, fix, free_keys, middle
+from jaxtune.progress import part_of
 from jaxtune.result import Result
 from jaxtune.samplers import Points, Sobol
 from jaxtune.space import Space
@@ -175,18 +176,19 @@ def staged(
     for number, (stage, one) in enumerate(zip(names, schedulers, strict=True), start=1):
         searched = fix(space, hparams, free_keys(space, stage))
         try:
-            result = tune(
-                task,
-                searched,
-                scheduler=one,
-                sampler=Points((hparams,), then=sampler),
-                metric=metric,
-                mode=mode,
-                replicates=replicates,
-                seed=seed,
-                placement=placement,
-                progress=progress,
-            )
+            with part_of(f"stage {number} of {len(names)} ({listing(stage)})"):
+                result = tune(
+                    task,
+                    searched,
+                    scheduler=one,
+                    sampler=Points((hparams,), then=sampler),
+                    metric=metric,
+                    mode=mode,
+                    replicates=replicates,
+                    seed=seed,
+                    placement=placement,
+                    progress=progress,
+                )
         except KeyboardInterrupt:  # before its first evaluation
             if not results:
                 raise
