@@ -86,7 +86,9 @@ def supervised(
 
     Returns:
         A task whose state is a dict of `params`, `other` (variables that are no parameters) and `optimizer`,
-        without what is frozen.
+        without what is frozen. Of its steps the record has `train_loss`, and `train_penalty` where there is one: means
+        over the batches since the evaluation before, with dropout and augmentation, of weights that were changing
+        meanwhile; so they are no losses of a split, and may lie above the validation loss.
 
     Raises:
         TypeError: The model is a linen class or an nnx instance, the data are no arrays, a function does not take
