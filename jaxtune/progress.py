@@ -1,4 +1,4 @@
-"""What a running search shows: a bar on a terminal or in a notebook, one line per rung in a log, nothing if disabled."""
+"""What a running search shows: a bar on a terminal or in a notebook, one line per rung in a log, or nothing."""
 
 from __future__ import annotations
 
@@ -29,7 +29,8 @@ class _Part(NamedTuple):
     has_best: bool = True
 
 
-_PART: ContextVar[_Part] = ContextVar("part", default=_Part())
+_WHOLE = _Part()
+_PART: ContextVar[_Part] = ContextVar("part", default=_WHOLE)
 
 
 @contextmanager

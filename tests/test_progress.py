@@ -232,12 +232,13 @@ with Progress(10, 10) as progress:
 
 def test_a_notebook_has_a_bar_without_widgets():
     nbformat = pytest.importorskip("nbformat")
-    client = pytest.importorskip("nbclient").NotebookClient(nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(CELL)]))
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(CELL)])
+    client = pytest.importorskip("nbclient").NotebookClient(notebook)
     drawn = []
     process = client.process_message
     client.process_message = lambda msg, *rest: drawn.append(msg["header"]["msg_type"]) or process(msg, *rest)
     client.execute()
-    bar, message = client.nb.cells[0].outputs
+    bar, message = notebook.cells[0].outputs
     assert drawn.count("update_display_data") >= 3  # a thread draws, and what comes last
     assert "rung 2/2 2 trials, step 10 of 10 loss 0.05" in bar["data"]["text/plain"]
     assert bar["data"]["text/html"].startswith("<pre")
