@@ -7,15 +7,16 @@ from typing import Any
 import jax
 import numpy as np
 
-from jaxtune import checks
+from jaxtune import checks, tables
 from jaxtune.folds import Fold, checked_indices, make_folds
+from jaxtune.latex import tabular
 from jaxtune.options import is_number
 from jaxtune.progress import part_of
 from jaxtune.refit import Refit
 from jaxtune.result import Result
 from jaxtune.space import Space
 from jaxtune.task import Task
-from jaxtune.text import with_error
+from jaxtune.text import short, with_error
 from jaxtune.trial import Trial, standard_error
 from jaxtune.tuning import tune
 
@@ -24,7 +25,10 @@ _DEFAULT_SHARE = 0.2
 
 @dataclass(frozen=True, eq=False)
 class Nested:
-    """What `nested` returns: a table of test metrics, as in papers.
+    r"""What `nested` returns: a table of test metrics, as in papers.
+
+    `str` is one line for the text of a paper, `to_latex()` its table (`\usepackage{booktabs}`), `to_dataframe()` has
+    the winner of each split and its test metrics.
 
     Attributes:
         scores: name -> float [S], test metrics of each split's winner (of its refits, where these were asked for).
@@ -49,6 +53,24 @@ class Nested:
         object.__setattr__(self, "mean", {name: float(np.mean(x)) for name, x in self.scores.items()})
         errors = {name: float(standard_error(x)) for name, x in self.scores.items()}
         object.__setattr__(self, "standard_error", errors)
+
+    def records(self) -> list[dict[str, Any]]:
+        """One plain dict per split: its number (from 1), the winner's hyperparameters, and the test metrics."""
+        return tables.splits([winner.hparams for winner in self.winners], self.scores)
+
+    def to_dataframe(self) -> Any:
+        """The `records` as a pandas DataFrame.
+
+        Raises:
+            ImportError: pandas is not installed.
+        """
+        return tables.dataframe(self.records(), "Nested.to_dataframe()", "Nested.records() gives plain dicts")
+
+    def to_latex(self) -> str:
+        r"""The test metrics of each split, and mean ± standard error below, as a LaTeX `tabular` in booktabs' style."""
+        rows = [[str(n + 1), *(short(float(x[n]), 4) for x in self.scores.values())] for n in range(len(self.winners))]
+        means = [with_error(self.mean[name], self.standard_error[name]) for name in self.scores]
+        return tabular(["split", *self.scores], rows, ["mean", *means])
 
     def __str__(self) -> str:
         each = ", ".join(f"{name} {with_error(self.mean[name], self.standard_error[name])}" for name in self.mean)

@@ -17,7 +17,6 @@ from jaxtune.axes import MISSING
 from jaxtune.checks import check_whole
 from jaxtune.gap import Gap
 from jaxtune.history import History, rank_trials
-from jaxtune.options import is_number, typed
 from jaxtune.refit import Refit
 from jaxtune.text import listing, short, with_error
 from jaxtune.trained import without_task
@@ -106,7 +105,7 @@ class Result:
             what = f"it is undefined (NaN) {where}, though losses are finite" if where else "none reports one"
             raise ValueError(f"There is no best trial, for none has a finite {self.metric!r}: {what}.")
         raise ValueError(
-            f"Every trial diverged, so there is no best one. Tried: {_ranges(self.history.hparams)}. "
+            f"Every trial diverged, so there is no best one. Tried: {tables.ranges(self.history.hparams)}. "
             "Search lower learning rates, or clip the gradients."
         )
 
@@ -260,14 +259,7 @@ class Result:
         Raises:
             ImportError: pandas is not installed.
         """
-        try:
-            import pandas
-        except ImportError as error:
-            raise ImportError(
-                'result.to_dataframe() needs pandas: pip install "jaxtune[pandas]". '
-                "Without it, result.records() gives plain dicts."
-            ) from error
-        return pandas.DataFrame(self.records())
+        return tables.dataframe(self.records(), "result.to_dataframe()", "result.records() gives plain dicts")
 
     def to_csv(self, path: str | os.PathLike[str]) -> None:
         """Write the `records` as a CSV file.
@@ -298,6 +290,21 @@ class Result:
             raise ValueError(f"There is no metric {metric!r}; there are {listing(self.history.metrics)}.")
         names = self.history.metrics if metric is None else (metric,)
         return {name: self.history.mean(name).T for name in names} | {"steps": self.history.step}
+
+    def curves_dataframe(self) -> Any:
+        """Every evaluation of every trial as a pandas DataFrame in long format, as seaborn and `groupby` take it.
+
+        One row per evaluation of a trial that was in training, with the columns `trial`, `replicate` (where there are
+        several), `fold` (of a cross-validation), `step`, and one per metric; NaN once the trial has diverged. So
+        `seaborn.lineplot(frame, x="step", y="loss", hue="trial")` shows the mean and spread over replicates, and
+        `frame.join(result.to_dataframe().set_index("id")["lr"], on="trial")` adds a hyperparameter. A metric that is
+        named like another column gets `metric_`.
+
+        Raises:
+            ImportError: pandas is not installed.
+        """
+        table = tables.curves(self.history, self.num_folds)
+        return tables.dataframe(table, "result.curves_dataframe()", "result.curves() gives arrays")
 
     def progress(self) -> tuple[np.ndarray, np.ndarray]:
         """What the search had found for what it had spent: lane-steps int [E], best value so far float [E].
@@ -360,7 +367,7 @@ class Result:
         return plots.plot_space(
             {
                 n: [trial.hparams.get(n, MISSING) for trial in self.trials]
-                for n in names or _varying(self.trials, known)
+                for n in names or tables.varying(self.trials, known)
             },
             np.array([trial.metrics[name] for trial in self.trials]),
             np.array([trial.steps for trial in self.trials]),
@@ -411,18 +418,3 @@ class Result:
         kinds = [one.split(" at ")[0] for one in status]
         order = ("finished", "stopped early", "pruned", "diverged", "in training", "interrupted")
         return ", ".join(f"{kinds.count(kind)} {kind}" for kind in order if kind in kinds)
-
-
-def _varying(trials: Sequence[Trial], names: Sequence[str]) -> list[str]:
-    """Names whose value differs between trials; all names when none does."""
-    varying = [name for name in names if len({typed(trial.hparams.get(name, MISSING)) for trial in trials}) > 1]
-    return varying or list(names)
-
-
-def _ranges(hparams: Sequence[Mapping[str, Any]]) -> str:
-    """The ranges of the learning rates tried or, where none is named so, of all numbers."""
-    values = {name: [hp[name] for hp in hparams if name in hp] for name in tables.hparam_names(hparams)}
-    numeric = {name: v for name, v in values.items() if all(is_number(x) for x in v)}
-    rates = {n: v for n, v in numeric.items() if "lr" in n.lower() or "learning_rate" in n.lower()}
-    chosen = rates or numeric
-    return ", ".join(f"{n} from {short(min(v))} to {short(max(v))}" for n, v in chosen.items()) or "no numbers"
