@@ -15,6 +15,7 @@ if TYPE_CHECKING:  # what editors and type checkers see
         scaling as scaling,
         schedules as schedules,
     )
+    from jaxtune.cores import set_host_device_count as set_host_device_count
     from jaxtune.domains import (
         Choice as Choice,
         Integer as Integer,
@@ -29,7 +30,7 @@ if TYPE_CHECKING:  # what editors and type checkers see
         accumulate as accumulate,
         kernels_only as kernels_only,
     )
-    from jaxtune.placement import Placement as Placement, set_host_device_count as set_host_device_count
+    from jaxtune.placement import Placement as Placement
     from jaxtune.planning import SearchPlan as SearchPlan, plan as plan
     from jaxtune.plateau import reduce_on_plateau as reduce_on_plateau
     from jaxtune.practice import lr_range_test as lr_range_test, overfit_check as overfit_check
@@ -107,7 +108,7 @@ _HOMES = {  # public name -> the file or folder that has it, or that it is
     "FullBudget": "schedulers",
     # where it runs
     "Placement": "placement",
-    "set_host_device_count": "placement",
+    "set_host_device_count": "cores",
 }
 
 __all__ = [*_HOMES]

@@ -109,7 +109,8 @@ def _demo(options: argparse.Namespace) -> int:
     import jaxtune as jt  # from here on it takes seconds
 
     with contextlib.suppress(RuntimeError):  # main() was called by a program in which JAX runs already
-        jt.set_host_device_count()
+        if "JAXTUNE_HOST_DEVICES" not in os.environ:
+            jt.set_host_device_count()
         _keep_programs()
 
     from jaxtune.demos import digits

@@ -17,6 +17,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from jaxtune.cores import read_environment
 from jaxtune.fingerprints import fingerprint
 
 COMPILERS = ThreadPoolExecutor(os.cpu_count() or 1, thread_name_prefix="jaxtune-compile")
@@ -116,7 +117,11 @@ def settings() -> Hashable:
 
 @contextmanager
 def own_devices() -> Iterator[None]:
-    """A context in which no mesh of the user's holds: the engine has one of its own, and JAX refuses to mix them."""
+    """The context of every public call that uses devices: it finds those that the environment asks for.
+
+    No mesh of the user's holds in it: the engine has one of its own, and JAX refuses to mix them.
+    """
+    read_environment()
     with jax.set_mesh(jax.sharding.Mesh(np.empty((), object), ())):
         yield
 

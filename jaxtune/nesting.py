@@ -8,6 +8,7 @@ import jax
 import numpy as np
 
 from jaxtune import checks, tables
+from jaxtune.executables import own_devices
 from jaxtune.folds import Fold, checked_indices, make_folds
 from jaxtune.latex import tabular
 from jaxtune.options import is_number
@@ -81,6 +82,7 @@ class Nested:
         return f"Nested: interrupted after {count} of {self.num_splits} splits{theirs}"
 
 
+@own_devices()
 def nested(
     task: Task,
     space: Space | Mapping[str, Any],

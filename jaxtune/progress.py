@@ -21,6 +21,9 @@ from rich.text import Text
 
 from jaxtune.notebook import NotebookBar
 
+LONG = 60.0  # seconds after which a search could do with a hint
+_GIVEN: set[str] = set()  # hints, in this process
+
 
 class _Part(NamedTuple):
     """What a search is a part of, see `part_of`."""
@@ -69,6 +72,7 @@ class Progress:
         *,
         console: Console | None = None,
         compiling: Callable[[], bool] = bool,
+        hint: str = "",
     ):
         """Nothing is shown before the `with` block is entered.
 
@@ -78,11 +82,13 @@ class Progress:
             enabled: False shows nothing at all.
             console: rich Console to draw on; None for stderr.
             compiling: whether compilers are what the search is waiting for just now; asked whenever the bar is drawn.
+            hint: said after a minute, once in a process.
         """
         self._total, self._steps = total, steps
         self._enabled = enabled
         self._console = console
         self._compiling = compiling
+        self._hint, self._begin = hint, time.monotonic()
         self._part = _PART.get()
         self._bar: rich.Progress | None = None
         self._task = rich.TaskID(0)
@@ -121,15 +127,14 @@ class Progress:
             if self._enabled:
                 where = f"{survivors:,} trial{'s' * (survivors != 1)}, step {step:,} of {self._steps:,}"
                 self._show(done, rung, where, f"{metric} {best:.4g}" if known else "")
+                self._give_hint()
 
     def message(self, text: str) -> None:
         """Print a line above the bar; a line of its own in a log and in notebooks."""
         with self._guarded():
-            if self._bar is not None and not isinstance(self._bar, NotebookBar):
-                self._bar.console.print(text, markup=False, highlight=False)
-            elif self._enabled:
+            if self._enabled:
                 self._flush()
-                self._write(text)
+                self._say(text)
 
     @contextmanager
     def _guarded(self) -> Iterator[None]:
@@ -211,6 +216,17 @@ class Progress:
         parts = (self._part.title, f"rung {rung}", where, best and f"best {best}", spent)
         self._rung = rung
         self._line = ", ".join(part for part in parts if part)
+
+    def _give_hint(self) -> None:
+        if time.monotonic() - self._begin > LONG and self._hint and self._hint not in _GIVEN:
+            _GIVEN.add(self._hint)
+            self._say(self._hint)
+
+    def _say(self, text: str) -> None:
+        if self._bar is not None and not isinstance(self._bar, NotebookBar):
+            self._bar.console.print(text, markup=False, highlight=False)
+        else:
+            self._write(text)
 
     def _flush(self) -> None:
         if self._line is not None:

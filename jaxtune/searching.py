@@ -12,6 +12,7 @@ from jax import lax
 
 from jaxtune import checks, planner, population as engine
 from jaxtune.configurations import EXPLORE, TRAIN, decode, sample, study_key
+from jaxtune.cores import read_environment
 from jaxtune.data import task_data
 from jaxtune.functions import Functions
 from jaxtune.group import Setting, fitting
@@ -105,6 +106,7 @@ def search(
         >>> outcome.metrics["loss"].shape
         (9,)
     """
+    read_environment()
     checks.check_search(scheduler, sampler, metric, replicates)
     key = checks.as_key(key)
     problem = resolve(task, Space.of(space), metric, mode)

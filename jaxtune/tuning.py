@@ -5,6 +5,7 @@ from typing import Any
 
 from jaxtune import checks
 from jaxtune.continuing import check_previous
+from jaxtune.cores import hint
 from jaxtune.data import smallest_fold
 from jaxtune.executables import own_devices
 from jaxtune.folds import make_folds
@@ -118,5 +119,6 @@ def tune(
         except Busy as error:  # widths were being timed
             raise KeyboardInterrupt(f"Ctrl-C before the first evaluation: {error}.") from None
         total = plan.trial_steps * study.runs
-        with Progress(total, plan.steps, progress, compiling=lambda: host.compiling) as view:
+        advice = hint(list(study.setting.mesh.devices.flat))
+        with Progress(total, plan.steps, progress, compiling=lambda: host.compiling, hint=advice) as view:
             return study.run(view, callback)

@@ -10,7 +10,7 @@ import numpy as np
 
 from jaxtune import checks
 from jaxtune.configurations import TRAIN, study_key
-from jaxtune.executables import Jitted
+from jaxtune.executables import Jitted, own_devices
 from jaxtune.functions import call
 from jaxtune.placement import Placement
 from jaxtune.population import EVALUATE, INIT, replicate_key
@@ -90,6 +90,7 @@ class OverfitCheck:
         return "\n".join(lines)
 
 
+@own_devices()
 def overfit_check(
     task: Task,
     space: Space | Mapping[str, Any],

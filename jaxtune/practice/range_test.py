@@ -10,6 +10,7 @@ import numpy as np
 
 from jaxtune import checks
 from jaxtune.domains import LogUniform
+from jaxtune.executables import own_devices
 from jaxtune.functions import call
 from jaxtune.placement import Placement
 from jaxtune.practice.fixing import check_task, even_schedule, joined, num_trials, without
@@ -102,6 +103,7 @@ class RangeTest:
         )
 
 
+@own_devices()
 def lr_range_test(
     task: Task,
     space: Space | Mapping[str, Any],

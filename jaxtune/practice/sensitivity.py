@@ -8,6 +8,7 @@ import numpy as np
 
 from jaxtune import checks
 from jaxtune.domains import Choice
+from jaxtune.executables import own_devices
 from jaxtune.options import is_number, typed
 from jaxtune.placement import Placement
 from jaxtune.practice.effects import Effect, Point, Sensitivity
@@ -22,6 +23,7 @@ from jaxtune.trial import Trial
 from jaxtune.tuning import tune
 
 
+@own_devices()
 def sensitivity(
     task: Task,
     baseline: Mapping[str, Any],

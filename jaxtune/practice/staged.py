@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from jaxtune import checks
+from jaxtune.executables import own_devices
 from jaxtune.options import did_you_mean
 from jaxtune.placement import Placement
 from jaxtune.practice.fixing import check_task, fix, free_keys, middle
@@ -87,6 +88,7 @@ class Staged:
         return "\n".join([*lines, f"  best ({mode}): {best}"])
 
 
+@own_devices()
 def staged(
     task: Task,
     space: Space | Mapping[str, Any],
