@@ -15,6 +15,7 @@ from jaxtune.options import is_number
 from jaxtune.progress import part_of
 from jaxtune.refit import Refit
 from jaxtune.result import Result
+from jaxtune.signatures import given_back
 from jaxtune.space import Space
 from jaxtune.task import Task
 from jaxtune.text import short, with_error
@@ -24,6 +25,7 @@ from jaxtune.tuning import tune
 _DEFAULT_SHARE = 0.2
 
 
+@given_back
 @dataclass(frozen=True, eq=False)
 class Nested:
     r"""What `nested` returns: a table of test metrics, as in papers.

@@ -32,7 +32,8 @@ class Placement:
         TypeError: These are no JAX devices.
 
     Example:
-        >>> Placement(lanes=16).lanes
+        >>> import jaxtune as jt
+        >>> jt.Placement(lanes=16).lanes
         16
     """
 

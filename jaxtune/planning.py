@@ -23,6 +23,7 @@ from jaxtune.population import Layout
 from jaxtune.resolve import Problem, resolve
 from jaxtune.samplers import Sobol
 from jaxtune.schedulers.plan import Plan
+from jaxtune.signatures import given_back
 from jaxtune.space import Space
 from jaxtune.task import Task
 
@@ -30,6 +31,7 @@ _REPEATS = 5
 _SECONDS_PER_PROGRAM = 2.5  # a compiler's time for one program of a small network, cores shared
 
 
+@given_back
 class GroupPlan(NamedTuple):
     """One group of trials that share their static hyperparameters.
 
@@ -58,6 +60,7 @@ class GroupPlan(NamedTuple):
     scratch_bytes: int
 
 
+@given_back
 @dataclass(frozen=True, eq=False)
 class SearchPlan:
     """What a search is going to take; prints as a table.

@@ -18,30 +18,41 @@ from jaxtune.checks import check_whole
 from jaxtune.gap import Gap
 from jaxtune.history import History, rank_trials
 from jaxtune.refit import Refit
+from jaxtune.signatures import given_back
 from jaxtune.text import listing, short, with_error
 from jaxtune.trained import without_task
 from jaxtune.trial import Trial, Trials, make_trials, statuses, with_errors
 from jaxtune.undefined import undefined_runs
 
 
+@given_back
 class Result:
     """What a search found. `result.best` is the winner; every other view is one method away.
 
-    Args:
-        history: the record, as arrays.
-        metric: name of the metric that ranked the trials.
-        mode: "min" or "max".
-        seed: the seed of the search.
-        interrupted: the search was stopped early (Ctrl-C or a callback).
-        timing: seconds by part, such as "compile", "run" and "total".
-        winner: the trial that `rank_trials` puts first, with its weights; None where these are not at hand.
-        num_folds: of a cross-validation, else None.
-        ended: nothing more will happen to this search.
-        num_tests: how often an earlier search that this one continues has looked at the test split.
-        conditions: what another search has to share in order to be comparable.
+    The winner: `best` (a Trial, with `hparams`, `metrics`, `predict`, `variables`, `model`), `test()` on data that
+    nothing was selected by, `gap()` between validation and test, `refit()` on all data.
+
+    The others: `trials` by id, `ranking` best first; in text and notebooks the object itself and `table()`.
+
+    As data: `to_dataframe()`, `records()`, `to_csv()` have a row per trial, `curves_dataframe()`, `curves()` the
+    metrics over steps, `progress()` the best value so far over what was spent; `history` is all of it as arrays.
+
+    As pictures: `plot_curves()`, `plot_space()`.
+
+    For later: `pickle` keeps all but the task, which `with_task()` gives back; `tune(..., previous=result)` goes on.
 
     Attributes:
-        num_tests: how often `test()` has looked at the test split.
+        metric: name of the metric that ranked the trials.
+        mode: "min" or "max", which way it is better.
+        seed: the seed of the search.
+        interrupted: the search was stopped early (Ctrl-C or a callback).
+        ended: nothing more will happen to this search; False for the results that a callback sees.
+        timing: seconds by part: "compile", "run" and "total".
+        num_tests: how often `test()` has looked at the test split, in an earlier search that this one continues too.
+        num_folds: of a cross-validation, else None.
+        history: the record, as arrays.
+        conditions: what another search has to share in order to be comparable.
+        winner: the trial that `rank_trials` puts first, with its weights; None where these are not at hand.
     """
 
     def __init__(

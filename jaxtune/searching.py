@@ -22,10 +22,12 @@ from jaxtune.resolve import Problem, resolve
 from jaxtune.samplers import Sobol
 from jaxtune.schedulers.plan import Plan
 from jaxtune.selection import decide, safe_scores, survivors
+from jaxtune.signatures import given_back
 from jaxtune.space import Space
 from jaxtune.task import Task
 
 
+@given_back
 @flax.struct.dataclass
 class Outcome:
     """What a search found, as arrays.

@@ -16,6 +16,7 @@ import numpy as np
 
 from jaxtune.history import History
 from jaxtune.options import is_number, portable
+from jaxtune.signatures import given_back
 from jaxtune.text import listing
 
 
@@ -48,6 +49,7 @@ class PiecewiseConstant:
         return self.values[sum(boundary <= step for boundary in self.boundaries)]
 
 
+@given_back
 @dataclass(frozen=True, eq=False)
 class Trial:
     """One configuration and what became of it.
@@ -182,6 +184,7 @@ class Trial:
         return PiecewiseConstant((), (self.hparams[name],))
 
 
+@given_back
 class Trials(Sequence):
     """Trials in some order, each made when it is first asked for: few ever are.
 

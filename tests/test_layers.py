@@ -14,20 +14,8 @@ ROOT = Path(jaxtune.__file__).parent
 
 LAYERS = [
     # values, words, and functions of arrays that know nothing of the rest
-    {
-        "cache",
-        "options",
-        "checks",
-        "weak",
-        "task",
-        "metrics",
-        "schedules",
-        "order",
-        "notebook",
-        "latex",
-        "cores",
-        "schedulers",
-    },
+    {"cache", "options", "checks", "weak", "task", "metrics", "schedules", "order", "schedulers"},
+    {"notebook", "latex", "cores", "signatures"},
     {"fingerprints", "host", "host_memory", "broadcasts", "stored", "progress"},
     {"costs", "augment", "losses", "penalties", "preprocess", "weights", "folds", "pace", "rewriting", "executables"},
     {"bits", "convolutions", "pooling", "bitcast", "constraints"},

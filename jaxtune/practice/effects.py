@@ -7,10 +7,12 @@ import numpy as np
 
 from jaxtune.practice.plots import plot_sensitivity
 from jaxtune.result import Result
+from jaxtune.signatures import given_back
 from jaxtune.text import short
 from jaxtune.trial import Trial
 
 
+@given_back
 @dataclass(frozen=True, eq=False)
 class Point:
     """The baseline with another value of one hyperparameter.
@@ -37,6 +39,7 @@ class Point:
         return not np.isfinite(self.mean)
 
 
+@given_back
 @dataclass(frozen=True, eq=False)
 class Effect:
     """What one hyperparameter does to the metric.
@@ -63,6 +66,7 @@ class Effect:
         return tuple(point.value for point in self.points if point.diverged)
 
 
+@given_back
 @dataclass(frozen=True, eq=False)
 class Sensitivity:
     """Effects of single hyperparameters around a baseline.

@@ -18,6 +18,7 @@ from jaxtune.practice.fixing import check_task, even_schedule, joined, num_trial
 from jaxtune.practice.plots import plot_overfit
 from jaxtune.resolve import BATCH_SIZE
 from jaxtune.result import Result
+from jaxtune.signatures import given_back
 from jaxtune.space import Space
 from jaxtune.task import Task
 from jaxtune.text import short
@@ -29,6 +30,7 @@ _MOVED = 1e-6  # change, relative to the initial loss, that is more than roundin
 _POINTS = 50
 
 
+@given_back
 @dataclass(frozen=True, eq=False)
 class OverfitCheck:
     """What an overfitting check found.

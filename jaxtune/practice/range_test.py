@@ -18,6 +18,7 @@ from jaxtune.practice.plots import plot_range_test
 from jaxtune.progress import part_of
 from jaxtune.resolve import resolve
 from jaxtune.result import Result
+from jaxtune.signatures import given_back
 from jaxtune.space import Space
 from jaxtune.task import Task
 from jaxtune.text import short
@@ -31,6 +32,7 @@ _NOISE = 4.0  # a descent is this many times larger than the noise,
 _SMALLEST = 1e-3  # and than this share of the initial loss
 
 
+@given_back
 @dataclass(frozen=True, eq=False)
 class RangeTest:
     """What a learning-rate range test found.

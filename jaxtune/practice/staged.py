@@ -12,6 +12,7 @@ from jaxtune.practice.fixing import check_task, fix, free_keys, middle
 from jaxtune.progress import part_of
 from jaxtune.result import Result
 from jaxtune.samplers import Points, Sobol
+from jaxtune.signatures import given_back
 from jaxtune.space import Space
 from jaxtune.task import Task
 from jaxtune.text import listing, short, with_error
@@ -28,6 +29,7 @@ ORDER = {
 REST = "the rest"
 
 
+@given_back
 @dataclass(frozen=True, eq=False)
 class Staged:
     """What a staged search found.
