@@ -315,13 +315,13 @@ class _Doing(rich.ProgressColumn):
         return Text("compiling" if self._compiling() or not rung else rung, style="bold")
 
 
-def _one_line() -> Column:
-    return Column(no_wrap=True)
+def _one_line(longest: int | None = None) -> Column:
+    return Column(no_wrap=True, max_width=longest)
 
 
-def _text(name: str, style: str = "none") -> rich.TextColumn:
+def _text(name: str, style: str = "none", longest: int | None = None) -> rich.TextColumn:
     # No markup: a metric's name is the user's and may hold brackets.
-    return rich.TextColumn(f"{{task.fields[{name}]}}", style=style, markup=False, table_column=_one_line())
+    return rich.TextColumn(f"{{task.fields[{name}]}}", style=style, markup=False, table_column=_one_line(longest))
 
 
 def _close(bar: rich.Progress) -> None:
@@ -339,7 +339,7 @@ def _bar(console: Console, compiling: Callable[[], bool]) -> rich.Progress:
     wide = console.width >= 130
     spent = (rich.TextColumn("{task.completed:,.0f}/{task.total:,.0f} lane-steps", table_column=_one_line()),)
     columns = (
-        _text("part", "bold"),
+        _text("part", "bold", longest=None if wide else 16),
         rich.BarColumn(bar_width=12 if wide else 8),
         _Doing(compiling),
         _text("where"),

@@ -130,11 +130,12 @@ def test_terminal_shows_a_bar():
 
 
 def test_bar_fits_one_line_of_a_narrow_terminal():
-    console = terminal(width=88)
-    with Progress(83_200, 3200, console=console) as progress:
+    console = terminal(width=104)
+    title = "stage 3 of 4 (weight_decay, dropout, label_smoothing)"
+    with part_of(title), Progress(83_200, 3200, console=console) as progress:
         progress.update(25_600, 200, "3/4", 128, 0.98765, "accuracy")
     last = console.file.getvalue().splitlines()[-2]  # the last one shows the cursor again
-    for text in ("rung 3/4", "128 trials, step 200 of 3,200", "accuracy 0.9877"):
+    for text in ("stage 3 of 4", "rung 3/4", "128 trials, step 200 of 3,200", "accuracy 0.9877", "0:00:00"):
         assert text in last
 
 
