@@ -1,9 +1,54 @@
 """Tunes the hyperparameters of Flax models by training many configurations as one compiled program.
 
-`tune = task x space x sampler x scheduler`; see `jaxtune.tune` for the whole of it.
+A search is `jt.tune(task, space, sampler=..., scheduler=...)`, with `import jaxtune as jt`; each name has a help of its
+own, with an example.
+
+Search:
+    tune                      trains all configurations side by side and gives back a Result
+    plan                      says beforehand what a search will take: programs, memory, time
+    nested                    one search per outer split of the data, for published tables
+    search                    the whole search as a pure function, to be jitted and vmapped
+
+Tasks, what one trial is:
+    supervised                from a Flax module, an Optax optimizer, a loss and arrays
+    Task                      from three functions of your own
+    standardize, Preprocess   preprocessing that is fitted on the training part
+    metrics, losses, penalties, augment, schedules, scaling, rate, reduce_on_plateau, accumulate, kernels_only
+                              building blocks whose arguments may be hyperparameters
+
+Spaces, dicts from names to domains or constants:
+    Uniform, LogUniform       numbers, evenly or in their logarithm
+    Normal, LogNormal         numbers around a guess
+    Integer                   whole numbers
+    Choice                    one of several values, or of several sub-spaces
+    OptimizerChoice           one of several optimizers
+    constrain                 a space with a condition
+
+Schedulers, who is trained for how long:
+    SuccessiveHalving         many start, the best of each rung go on
+    Hyperband                 several halvings with different first rungs
+    PopulationBasedTraining   the worst copy the best and explore, so that hyperparameters become schedules
+    FullBudget                everybody to the end
+
+Samplers, which configurations:
+    Sobol                     evenly spread, the default
+    Random                    drawn independently
+    Grid                      all combinations of levels
+    Points                    those that you know
+
+Practice:
+    lr_range_test             which learning rates?
+    overfit_check             can the model learn at all?
+    sensitivity               what matters around a configuration?
+    staged                    a few hyperparameters at a time
+
+Where it runs:
+    set_host_device_count     makes every core of a CPU a device
+    Placement                 devices, and lanes trained at once
 """
 
 import importlib
+import sys
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:  # what editors and type checkers see
@@ -15,6 +60,7 @@ if TYPE_CHECKING:  # what editors and type checkers see
         scaling as scaling,
         schedules as schedules,
     )
+    from jaxtune.cores import set_host_device_count as set_host_device_count
     from jaxtune.domains import (
         Choice as Choice,
         Integer as Integer,
@@ -29,7 +75,7 @@ if TYPE_CHECKING:  # what editors and type checkers see
         accumulate as accumulate,
         kernels_only as kernels_only,
     )
-    from jaxtune.placement import Placement as Placement, set_host_device_count as set_host_device_count
+    from jaxtune.placement import Placement as Placement
     from jaxtune.planning import SearchPlan as SearchPlan, plan as plan
     from jaxtune.plateau import reduce_on_plateau as reduce_on_plateau
     from jaxtune.practice import lr_range_test as lr_range_test, overfit_check as overfit_check
@@ -107,7 +153,7 @@ _HOMES = {  # public name -> the file or folder that has it, or that it is
     "FullBudget": "schedulers",
     # where it runs
     "Placement": "placement",
-    "set_host_device_count": "placement",
+    "set_host_device_count": "cores",
 }
 
 __all__ = [*_HOMES]
@@ -123,6 +169,9 @@ if not TYPE_CHECKING:  # type checkers would take any name for one of ours
             raise AttributeError(f"module 'jaxtune' has no attribute {name!r}{public(name, _HOMES)}")
         home = importlib.import_module(f"jaxtune.{_HOMES[name]}")
         value = home if _HOMES[name] == name else getattr(home, name)
+        modules = (sys.modules.get(f"jaxtune.{name}") for name, home in _HOMES.items() if name == home)
+        for shown in (value, *modules):  # which others may have imported
+            importlib.import_module("jaxtune.signatures").make_readable(shown)
         globals()[name] = value
         return value
 

@@ -21,12 +21,12 @@ MISSING: Any = object()
 
 
 def scale_steps(ax: Any, steps: np.ndarray, rungs: Sequence[int] | np.ndarray) -> None:
-    """Scale the x axis; label it at the rungs where those are few enough to read."""
+    """Scale the x axis, linearly where rungs are equally far apart; label it at the rungs if one can read them."""
     if len(steps) == 0:
         return
     low, high = steps.min(), steps.max()
     positive = steps[steps > 0]
-    if len(positive) == 0 or high <= 10 * positive.min():
+    if len(positive) == 0 or high <= 10 * positive.min() or _are_even(rungs):
         margin = 0.04 * (high - low) or 0.05 * high or 1.0
         ax.set_xlim(low - margin, high + margin)
         ax.xaxis.set_major_formatter(_ticker().StrMethodFormatter("{x:,.0f}"))
@@ -43,6 +43,11 @@ def scale_steps(ax: Any, steps: np.ndarray, rungs: Sequence[int] | np.ndarray) -
         ax.xaxis.set_minor_locator(_ticker().NullLocator())
     elif low > 0:
         _label_log(ax.xaxis, high / low)
+
+
+def _are_even(rungs: Sequence[int] | np.ndarray) -> bool:
+    """Whether rungs are those of generations, equally long: on a log axis the later ones would lie on one another."""
+    return len(rungs) > 2 and np.ptp(np.diff(np.unique(rungs), prepend=0)) == 0
 
 
 def _label_log(axis: Any, span: float) -> None:

@@ -1,7 +1,7 @@
 """The command line: `jaxtune demo`.
 
-This file imports the standard library only: arguments are read before anything that takes seconds is imported,
-so that help and mistakes don't wait for it.
+This file imports the standard library only, and of jaxtune what imports nothing else: arguments are read before
+anything that takes seconds is imported, so that help and mistakes don't wait for it.
 """
 
 import argparse
@@ -13,6 +13,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+
+from jaxtune import __version__
 
 _INTERRUPTED = 130  # what a shell reports for a program that Ctrl-C ended: 128 + SIGINT
 
@@ -48,7 +50,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         The exit status: 0, or 1 where something is missing or fails, 2 for a bad option, 130 after Ctrl-C.
 
     Raises:
-        SystemExit: Status 0 after `--help`, 2 for arguments that can't be parsed.
+        SystemExit: Status 0 after `--help` and `--version`, 2 for arguments that can't be parsed.
 
     Example:
         >>> main(["demo", "--trials", "0"])  # doctest: +SKIP
@@ -65,6 +67,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="jaxtune", description="Hyperparameter tuning of Flax models as one compiled program."
     )
+    parser.add_argument("--version", action="version", version=f"jaxtune {__version__}")
     commands = parser.add_subparsers(required=True, metavar="command", dest="command")
     demo = commands.add_parser(
         "demo",
@@ -109,7 +112,8 @@ def _demo(options: argparse.Namespace) -> int:
     import jaxtune as jt  # from here on it takes seconds
 
     with contextlib.suppress(RuntimeError):  # main() was called by a program in which JAX runs already
-        jt.set_host_device_count()
+        if "JAXTUNE_HOST_DEVICES" not in os.environ:
+            jt.set_host_device_count()
         _keep_programs()
 
     from jaxtune.demos import digits

@@ -81,7 +81,7 @@ def traces(problem: Problem, combinations: Iterable[Mapping[str, int]]) -> dict[
 
 def _reports(problem: Problem) -> list[str]:
     functions = problem.functions(next(iter(problem.space.static_combinations())))
-    return sorted([*functions.metrics, *(f"train_{name}" for name in functions.info)])
+    return sorted([*functions.metrics, *functions.means.values()])
 
 
 def _case(problem: Problem, indices: Mapping[str, int]) -> str:

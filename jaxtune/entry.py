@@ -13,6 +13,9 @@ import flax
 import jax
 import optax
 
+from jaxtune.cores import read_environment
+from jaxtune.habits import hinted
+
 F = TypeVar("F", bound=Callable[..., Any])
 _OWN = f"{Path(__file__).parent}/"
 _LIBRARIES = tuple(f"{Path(inspect.getfile(module)).parent}/" for module in (jax, flax, optax))
@@ -21,19 +24,22 @@ _RAISE = dis.opmap["RAISE_VARARGS"]
 
 
 def entry(context: Callable[[], AbstractContextManager]) -> Callable[[F], F]:
-    """Makes a function run in a context, with tracebacks that show the user's own frames.
+    """Makes a function run in a context, say what it has instead of arguments that it lacks, and fail in a few lines.
 
-    Others are hidden, unless JAX is told to show its own (`JAX_TRACEBACK_FILTERING=off`), or they are all there is to
-    see of a failure inside of jaxtune.
+    Tracebacks show the user's own frames. Others are hidden, unless JAX is told to show its own
+    (`JAX_TRACEBACK_FILTERING=off`), or they are all there is to see of a failure inside of jaxtune.
     """
 
     def decorate(function: F) -> F:
+        asked = hinted(function)
+
         @functools.wraps(function)
         def call(*args: Any, **kwargs: Any) -> Any:
             __tracebackhide__ = True  # IPython knows it
+            read_environment()
             try:
                 with context():
-                    return function(*args, **kwargs)
+                    return asked(*args, **kwargs)
             except Exception as error:
                 raise _shortened(error)  # JAX_TRACEBACK_FILTERING=off shows all  # noqa: B904
 

@@ -157,6 +157,13 @@ class Functions:
         return tuple(sorted(self.step.out[1]))
 
     @property
+    def means(self) -> dict[str, str]:
+        """Names of the logged scalars -> those of their means in the record: `train_` in front, once."""
+        info = self.info
+        ready = {name for name in info if name.startswith("train_") and name.removeprefix("train_") not in info}
+        return {name: name if name in ready else f"train_{name}" for name in info}
+
+    @property
     def metrics(self) -> tuple[str, ...]:
         """Names of the metrics."""
         return tuple(sorted(self.evaluate.out))

@@ -5,12 +5,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from jaxtune.signatures import given_back
 from jaxtune.text import short
 
 _DRAWS = 10_000
 _CONFIDENCE = 0.95
 
 
+@given_back
 @dataclass(frozen=True)
 class Gap:
     """Validation against test, of the best trial.

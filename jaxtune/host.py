@@ -48,6 +48,7 @@ class Host:
         compiled: name of a program -> how many were new.
         compile_seconds: name of a program -> seconds in the compiler, all threads.
         later: what will be needed, and can be done while compilers or devices are at work.
+        compiling: whether nothing can go on before compilers are done; true before the first call of a device.
     """
 
     deadline: float = math.inf
@@ -55,6 +56,7 @@ class Host:
     compiled: dict[str, int] = field(default_factory=dict)
     compile_seconds: dict[str, float] = field(default_factory=dict)
     later: deque[Callable[[], Any]] = field(default_factory=deque)
+    compiling: bool = True
     _longest: float = 0.0  # seconds of a call
     _pressed: float | None = None  # when
 
@@ -85,6 +87,7 @@ class Host:
     def settled(self, future: Future) -> None:
         """Like `compiled_program`, but an error of the compiler is left for later."""
         begin = time.monotonic()
+        self.compiling = self.compiling or not future.done()
         try:
             self._wait(future, device=False)
         finally:
@@ -109,6 +112,7 @@ class Host:
                 done.set_exception(error)
 
         begin = time.monotonic()
+        self.compiling = False
         threading.Thread(target=work, daemon=True, name="jaxtune-device").start()
         self._wait(done, device=True)
         self._longest = max(self._longest, time.monotonic() - begin)

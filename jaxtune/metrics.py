@@ -52,8 +52,8 @@ def accuracy(outputs: ArrayLike, targets: ArrayLike) -> jax.Array:
 
     Example:
         >>> import jax.numpy as jnp
-        >>> from jaxtune import metrics
-        >>> metrics.accuracy(jnp.array([[2.0, 1.0], [0.0, 3.0], [1.0, 0.0]]), jnp.array([0, 1, 1])).tolist()
+        >>> import jaxtune as jt
+        >>> jt.metrics.accuracy(jnp.array([[2.0, 1.0], [0.0, 3.0], [1.0, 0.0]]), jnp.array([0, 1, 1])).tolist()
         [1.0, 1.0, 0.0]
     """
     outputs, targets = _logits("accuracy", outputs, targets)
@@ -78,9 +78,9 @@ def perplexity(outputs: ArrayLike, targets: ArrayLike) -> jax.Array:
 
     Example:
         >>> import jax.numpy as jnp
-        >>> from jaxtune import metrics
+        >>> import jaxtune as jt
         >>> guessing = jnp.zeros((2, 5, 27))
-        >>> round(float(metrics.perplexity(guessing, jnp.ones((2, 5), int))), 3)
+        >>> round(float(jt.metrics.perplexity(guessing, jnp.ones((2, 5), int))), 3)
         27.0
     """
     outputs, targets = _logits("perplexity", outputs, targets)
@@ -106,8 +106,8 @@ def rmse(outputs: ArrayLike, targets: ArrayLike) -> jax.Array:
 
     Example:
         >>> import jax.numpy as jnp
-        >>> from jaxtune import metrics
-        >>> float(metrics.rmse(jnp.array([1.0, 2.0, 5.0, 4.0]), jnp.array([1.0, 2.0, 3.0, 4.0])))
+        >>> import jaxtune as jt
+        >>> float(jt.metrics.rmse(jnp.array([1.0, 2.0, 5.0, 4.0]), jnp.array([1.0, 2.0, 3.0, 4.0])))
         1.0
     """
     outputs, targets = _values("rmse", outputs, targets)
@@ -130,8 +130,8 @@ def mae(outputs: ArrayLike, targets: ArrayLike) -> jax.Array:
 
     Example:
         >>> import jax.numpy as jnp
-        >>> from jaxtune import metrics
-        >>> metrics.mae(jnp.array([1.0, 2.0]), jnp.array([1.5, 0.0])).tolist()
+        >>> import jaxtune as jt
+        >>> jt.metrics.mae(jnp.array([1.0, 2.0]), jnp.array([1.5, 0.0])).tolist()
         [0.5, 2.0]
     """
     outputs, targets = _values("mae", outputs, targets)
@@ -158,8 +158,8 @@ def r2(outputs: ArrayLike, targets: ArrayLike) -> jax.Array:
 
     Example:
         >>> import jax.numpy as jnp
-        >>> from jaxtune import metrics
-        >>> round(float(metrics.r2(jnp.array([1.0, 2.0, 3.0, 2.0]), jnp.array([1.0, 2.0, 3.0, 4.0]))), 3)
+        >>> import jaxtune as jt
+        >>> round(float(jt.metrics.r2(jnp.array([1.0, 2.0, 3.0, 2.0]), jnp.array([1.0, 2.0, 3.0, 4.0]))), 3)
         0.2
     """
     outputs, targets = _values("r2", outputs, targets)
@@ -191,9 +191,9 @@ def f1(outputs: ArrayLike, targets: ArrayLike) -> jax.Array:
 
     Example:
         >>> import jax.numpy as jnp
-        >>> from jaxtune import metrics
+        >>> import jaxtune as jt
         >>> logits = jnp.array([[1.0, 0.0], [1.0, 0.0], [0.0, 1.0]])
-        >>> round(float(metrics.f1(logits, jnp.array([0, 1, 1]))), 3)
+        >>> round(float(jt.metrics.f1(logits, jnp.array([0, 1, 1]))), 3)
         0.667
     """
     outputs, targets = _logits("f1", outputs, targets)
@@ -225,8 +225,8 @@ def auc(outputs: ArrayLike, targets: ArrayLike) -> jax.Array:
 
     Example:
         >>> import jax.numpy as jnp
-        >>> from jaxtune import metrics
-        >>> float(metrics.auc(jnp.array([0.1, 0.4, 0.4, 0.8]), jnp.array([0, 0, 1, 1])))
+        >>> import jaxtune as jt
+        >>> float(jt.metrics.auc(jnp.array([0.1, 0.4, 0.4, 0.8]), jnp.array([0, 0, 1, 1])))
         0.875
     """
     scores = _binary_scores(jnp.asarray(outputs))

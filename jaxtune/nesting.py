@@ -7,28 +7,34 @@ from typing import Any
 import jax
 import numpy as np
 
-from jaxtune import checks
+from jaxtune import checks, tables
 from jaxtune.counts import is_whole, whole_or_none
 from jaxtune.entry import entry
 from jaxtune.folds import Fold, checked_indices, make_folds
-from jaxtune.habits import hinted
 from jaxtune.host import deadline, seconds_left
+from jaxtune.latex import tabular
 from jaxtune.options import is_number
+from jaxtune.progress import part_of
 from jaxtune.refit import Refit
 from jaxtune.result import Result
 from jaxtune.settings import own_devices
+from jaxtune.signatures import given_back
 from jaxtune.space import Space
 from jaxtune.task import Task
-from jaxtune.text import with_error
+from jaxtune.text import short, with_error
 from jaxtune.trial import Trial, standard_error
 from jaxtune.tuning import tune
 
 _DEFAULT_SHARE = 0.2
 
 
+@given_back
 @dataclass(frozen=True, eq=False)
 class Nested:
-    """What `nested` returns: a table of test metrics, as in papers.
+    r"""What `nested` returns: a table of test metrics, as in papers.
+
+    `str` is one line for the text of a paper, `to_latex()` its table (`\usepackage{booktabs}`), `to_dataframe()` has
+    the winner of each split and its test metrics.
 
     Attributes:
         scores: name -> float [S], test metrics of each split's winner (of its refits, where these were asked for).
@@ -54,6 +60,24 @@ class Nested:
         errors = {name: float(standard_error(x)) for name, x in self.scores.items()}
         object.__setattr__(self, "standard_error", errors)
 
+    def records(self) -> list[dict[str, Any]]:
+        """One plain dict per split: its number (from 1), the winner's hyperparameters, and the test metrics."""
+        return tables.splits([winner.hparams for winner in self.winners], self.scores)
+
+    def to_dataframe(self) -> Any:
+        """The `records` as a pandas DataFrame.
+
+        Raises:
+            ImportError: pandas is not installed.
+        """
+        return tables.dataframe(self.records(), "Nested.to_dataframe()", "Nested.records() gives plain dicts")
+
+    def to_latex(self) -> str:
+        r"""The test metrics of each split, and mean ± standard error below, as a LaTeX `tabular` in booktabs' style."""
+        rows = [[str(n + 1), *(short(float(x[n]), 4) for x in self.scores.values())] for n in range(len(self.winners))]
+        means = [with_error(self.mean[name], self.standard_error[name]) for name in self.scores]
+        return tabular(["split", *self.scores], rows, ["mean", *means])
+
     def __str__(self) -> str:
         each = ", ".join(f"{name} {with_error(self.mean[name], self.standard_error[name])}" for name in self.mean)
         count = len(self.results)
@@ -63,7 +87,6 @@ class Nested:
         return f"Nested: interrupted after {count} of {self.num_splits} splits{theirs}"
 
 
-@hinted
 @entry(own_devices)
 def nested(
     task: Task,
@@ -135,7 +158,8 @@ def nested(
             if whole and seconds_left(end) == 0:
                 break
             part, limit = _task_of(task, fold, validation, seed + number), seconds_left(end)
-            cut = tune(part, space, seed=seed, time_limit=limit, **search)
+            with part_of(f"split {number + 1} of {len(outer)}"):
+                cut = tune(part, space, seed=seed, time_limit=limit, **search)
             tested = None if cut.interrupted else _tested(cut, refit, end)
             if tested is None:
                 break

@@ -1,7 +1,6 @@
 """Where lanes run: devices, the ladder of chunk widths, and memory."""
 
 import math
-import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,7 +35,8 @@ class Placement:
         TypeError: These are no JAX devices.
 
     Example:
-        >>> Placement(lanes=16).lanes
+        >>> import jaxtune as jt
+        >>> jt.Placement(lanes=16).lanes
         16
     """
 
@@ -98,29 +98,6 @@ class Step(NamedTuple):
 _CPU_STEPS = (Step(8, 2), Step(1, 1))  # a narrow chunk pads little, and two lanes cost hardly more than four each
 _NARROW = 1.03  # what a lane costs more in a chunk of half the width, about
 _ACCELERATOR_STEPS = (Step(512, 512), Step(128, 128), Step(32, 32))  # below a/b lanes a wider step costs little
-
-
-def set_host_device_count(count: int | None = None) -> None:
-    """Makes JAX treat the cores of a CPU as devices. Has to be called before JAX starts.
-
-    Args:
-        count: Number of devices; the cores this process may use if None.
-
-    Raises:
-        RuntimeError: JAX has already started.
-
-    Example:
-        >>> import jaxtune as jt
-        >>> jt.set_host_device_count(4)  # doctest: +SKIP
-    """
-    if count is None:
-        count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    try:
-        jax.config.update("jax_num_cpu_devices", count)
-    except RuntimeError:
-        raise RuntimeError(
-            "set_host_device_count must be called before JAX starts: put it at the top of the program."
-        ) from None
 
 
 def ladder(lanes: int, widest: int, lower: Sequence[Step]) -> tuple[Step, ...]:

@@ -18,13 +18,13 @@ from jaxtune.entry import entry
 from jaxtune.folds import make_folds
 from jaxtune.functions import Extras
 from jaxtune.group import Setting, fitting
-from jaxtune.habits import hinted
 from jaxtune.placement import Placement, available_memory
 from jaxtune.population import Layout
 from jaxtune.resolve import Problem, resolve
 from jaxtune.samplers import Sobol
 from jaxtune.schedulers.plan import Plan
 from jaxtune.settings import own_devices
+from jaxtune.signatures import given_back
 from jaxtune.space import Space
 from jaxtune.task import Task
 
@@ -32,6 +32,7 @@ _REPEATS = 5
 _SECONDS_PER_PROGRAM = 2.5  # a compiler's time for one program of a small network, cores shared
 
 
+@given_back
 class GroupPlan(NamedTuple):
     """One group of trials that share their static hyperparameters.
 
@@ -60,6 +61,7 @@ class GroupPlan(NamedTuple):
     scratch_bytes: int
 
 
+@given_back
 @dataclass(frozen=True, eq=False)
 class SearchPlan:
     """What a search is going to take; prints as a table.
@@ -119,7 +121,6 @@ class SearchPlan:
         return "\n".join(lines)
 
 
-@hinted
 @entry(own_devices)
 def plan(
     task: Task,

@@ -211,7 +211,7 @@ def _recorded(
     values = {name: jnp.where(lost, jnp.nan, record[..., i]) for i, name in enumerate(names)}
     for name, total in population.info_sum.items():
         count = population.info_count[name]
-        values[f"train_{name}"] = jnp.where(count > 0, total / jnp.maximum(count, 1), jnp.nan)
+        values[functions.means[name]] = jnp.where(count > 0, total / jnp.maximum(count, 1), jnp.nan)
     fresh = jax.tree.map(jnp.zeros_like, (population.info_sum, population.info_count))
     return Population(population.state, population.kept, diverged, *fresh), values
 

@@ -1,8 +1,7 @@
-"""What a running search shows: a bar on a terminal, one line per rung in a log, nothing if disabled."""
+"""What a running search shows: a bar on a terminal or in a notebook, one line per rung in a log, or nothing."""
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import sys
 import threading
@@ -10,8 +9,9 @@ import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from types import TracebackType
-from typing import Any
+from typing import Any, NamedTuple
 
 from rich import progress as rich
 from rich.console import Console
@@ -19,31 +19,77 @@ from rich.control import Control
 from rich.table import Column
 from rich.text import Text
 
+from jaxtune.notebook import NotebookBar
+
+LONG = 60.0  # seconds after which a search could do with a hint
+_GIVEN: set[str] = set()  # hints, in this process
+
+
+class _Part(NamedTuple):
+    """What a search is a part of, see `part_of`."""
+
+    title: str = ""
+    has_best: bool = True
+
+
+_WHOLE = _Part()
+_PART: ContextVar[_Part] = ContextVar("part", default=_WHOLE)
+
+
+@contextmanager
+def part_of(title: str, has_best: bool = True) -> Iterator[None]:
+    """Searches in here say which part of something larger they are.
+
+    Args:
+        title: such as "split 2 of 5".
+        has_best: whether the metric of the search means anything to who waits for the whole.
+    """
+    token = _PART.set(_Part(title, has_best))
+    try:
+        yield
+    finally:
+        _PART.reset(token)
+
 
 class Progress:
     """Context manager that shows how far a search is; leaving it, by whatever way, closes the bar.
 
-    On a terminal, and in a notebook that has ipywidgets, it is a live bar. Elsewhere (a log file, a pipe)
-    each rung leaves one line on stderr, written when the rung is over. What is printed meanwhile appears above the
-    bar if it goes to the same terminal, and is left alone otherwise.
+    On a terminal and in a notebook it is a live bar. Elsewhere (a log file, a pipe) each rung leaves one line on
+    stderr, written when the rung is over. What is printed meanwhile appears above the bar if it goes to the same
+    terminal, and is left alone otherwise.
 
     A display that fails, because the terminal is gone or the pipe closed, is switched off with a warning.
 
-    >>> with Progress(total=1000, enabled=False) as progress:
-    ...     progress.update(done=250, rung="1/3", survivors=8, best=0.91, metric="accuracy")
+    >>> with Progress(total=1000, steps=200, enabled=False) as progress:
+    ...     progress.update(done=250, step=50, rung="1/3", survivors=8, best=0.91, metric="accuracy")
     """
 
-    def __init__(self, total: int, enabled: bool = True, *, console: Console | None = None):
+    def __init__(
+        self,
+        total: int,
+        steps: int,
+        enabled: bool = True,
+        *,
+        console: Console | None = None,
+        compiling: Callable[[], bool] = bool,
+        hint: str = "",
+    ):
         """Nothing is shown before the `with` block is entered.
 
         Args:
             total: lane-steps the search will spend.
+            steps: of a full training.
             enabled: False shows nothing at all.
             console: rich Console to draw on; None for stderr.
+            compiling: whether compilers are what the search is waiting for just now; asked whenever the bar is drawn.
+            hint: said after a minute, once in a process.
         """
-        self._total = total
+        self._total, self._steps = total, steps
         self._enabled = enabled
         self._console = console
+        self._compiling = compiling
+        self._hint, self._begin = hint, time.monotonic()
+        self._part = _PART.get()
         self._bar: rich.Progress | None = None
         self._task = rich.TaskID(0)
         self._rung: str | None = None
@@ -64,30 +110,31 @@ class Progress:
             self._stop()
             self._flush()
 
-    def update(self, done: int, rung: str, survivors: int, best: float | None, metric: str, note: str = "") -> None:
+    def update(self, done: int, step: int, rung: str, survivors: int, best: float | None, metric: str) -> None:
         """Show where the search is.
 
         Args:
             done: lane-steps spent so far.
+            step: step count of the population.
             rung: name of the rung being trained towards, such as "200"; another name starts a new line in a
                 log.
             survivors: trials in training.
             best: best value so far, None if there is none yet.
             metric: what `best` is a value of.
-            note: a few more words, such as "compiling".
         """
+        known = best is not None and self._part.has_best
         with self._guarded():
             if self._enabled:
-                self._show(done, rung, survivors, "" if best is None else f"{metric} {best:.4g}", note)
+                where = f"{survivors:,} trial{'s' * (survivors != 1)}, step {step:,} of {self._steps:,}"
+                self._show(done, rung, where, f"{metric} {best:.4g}" if known else "")
+                self._give_hint()
 
     def message(self, text: str) -> None:
-        """Print a line above the bar; a line of its own in a log."""
+        """Print a line above the bar; a line of its own in a log and in notebooks."""
         with self._guarded():
-            if self._bar is not None:
-                self._bar.console.print(text, markup=False, highlight=False)
-            elif self._enabled:
+            if self._enabled:
                 self._flush()
-                self._write(text)
+                self._say(text)
 
     @contextmanager
     def _guarded(self) -> Iterator[None]:
@@ -111,9 +158,9 @@ class Progress:
             return
         console = self._console or Console(file=sys.stderr)
         console.on_broken_pipe = _reraise  # type: ignore[method-assign]  # rich's closes stdout and exits
-        if console.is_terminal or (console.is_jupyter and importlib.util.find_spec("ipywidgets")):
-            self._bar = _bar(console)
-            blank: dict[str, Any] = {"rung": "compiling", "survivors": "", "best": "", "note": ""}
+        if console.is_terminal or console.is_jupyter:
+            self._bar = _bar(console, self._compiling)
+            blank: dict[str, Any] = {"part": self._part.title, "rung": "", "where": "", "best": ""}
             self._task = self._bar.add_task("search", total=self._total, **blank)
             self._bar.start()
             self._redirect(console)
@@ -158,23 +205,28 @@ class Progress:
                 return True
         return False
 
-    def _show(self, done: int, rung: str, survivors: int, best: str, note: str) -> None:
+    def _show(self, done: int, rung: str, where: str, best: str) -> None:
         if self._bar is not None:
-            texts: dict[str, Any] = {"rung": f"rung {rung}", "survivors": f"{survivors:,} training"}
-            texts |= {"best": best, "note": note}
+            texts: dict[str, Any] = {"rung": f"rung {rung}", "where": where, "best": best}
             self._bar.update(self._task, completed=done, **texts)
             return
         if rung != self._rung:
             self._flush()
-        parts = (
-            f"rung {rung}",
-            f"{done:,}/{self._total:,} lane-steps",
-            f"{survivors:,} in training",
-            best and f"best {best}",
-            note,
-        )
+        spent = f"{done:,} of {self._total:,} lane-steps"
+        parts = (self._part.title, f"rung {rung}", where, best and f"best {best}", spent)
         self._rung = rung
         self._line = ", ".join(part for part in parts if part)
+
+    def _give_hint(self) -> None:
+        if time.monotonic() - self._begin > LONG and self._hint and self._hint not in _GIVEN:
+            _GIVEN.add(self._hint)
+            self._say(self._hint)
+
+    def _say(self, text: str) -> None:
+        if self._bar is not None and not isinstance(self._bar, NotebookBar):
+            self._bar.console.print(text, markup=False, highlight=False)
+        else:
+            self._write(text)
 
     def _flush(self) -> None:
         if self._line is not None:
@@ -244,23 +296,32 @@ def _reraise() -> None:
 class _Rate(rich.ProgressColumn):
     """Lane-steps per second over the last half minute."""
 
-    def __init__(self, unit: str):
-        super().__init__(_one_line())
-        self._unit = unit
-
     def render(self, task: rich.Task) -> Text:
         """The cell of one task."""
         speed = task.finished_speed or task.speed
-        return Text("" if speed is None else f"{speed:,.0f}{self._unit}", style="cyan")
+        return Text("" if speed is None else f"{speed:,.0f}/s", style="cyan")
 
 
-def _one_line() -> Column:
-    return Column(no_wrap=True)
+class _Doing(rich.ProgressColumn):
+    """The rung that is trained towards; before the first one, and whenever the search waits for them, compilers."""
+
+    def __init__(self, compiling: Callable[[], bool]):
+        super().__init__(_one_line())
+        self._compiling = compiling
+
+    def render(self, task: rich.Task) -> Text:
+        """The cell of one task."""
+        rung = task.fields["rung"]
+        return Text("compiling" if self._compiling() or not rung else rung, style="bold")
 
 
-def _text(name: str, style: str = "none") -> rich.TextColumn:
+def _one_line(longest: int | None = None) -> Column:
+    return Column(no_wrap=True, max_width=longest)
+
+
+def _text(name: str, style: str = "none", longest: int | None = None) -> rich.TextColumn:
     # No markup: a metric's name is the user's and may hold brackets.
-    return rich.TextColumn(f"{{task.fields[{name}]}}", style=style, markup=False, table_column=_one_line())
+    return rich.TextColumn(f"{{task.fields[{name}]}}", style=style, markup=False, table_column=_one_line(longest))
 
 
 def _close(bar: rich.Progress) -> None:
@@ -273,19 +334,24 @@ def _close(bar: rich.Progress) -> None:
         raise
 
 
-def _bar(console: Console) -> rich.Progress:
+def _bar(console: Console, compiling: Callable[[], bool]) -> rich.Progress:
     """A bar in lane-steps that fits one line of the terminal."""
     wide = console.width >= 130
-    return rich.Progress(
-        rich.BarColumn(bar_width=24 if wide else 8),
-        rich.TextColumn("{task.completed:,.0f}/{task.total:,.0f}", table_column=_one_line()),
-        _Rate(" lane-steps/s" if wide else "/s"),
+    spent = (rich.TextColumn("{task.completed:,.0f}/{task.total:,.0f} lane-steps", table_column=_one_line()),)
+    columns = (
+        _text("part", "bold", longest=None if wide else 16),
+        rich.BarColumn(bar_width=12 if wide else 8),
+        _Doing(compiling),
+        _text("where"),
+        _text("best", "bold green"),
         rich.TimeElapsedColumn(_one_line()),
         rich.TimeRemainingColumn(compact=True, table_column=_one_line()),
-        _text("rung", "bold"),
-        _text("survivors"),
-        _text("best", "bold green"),
-        *([_text("note", "dim")] if wide else []),
+        *((*spent, _Rate(_one_line())) if wide else ()),
+    )
+    if not console.is_terminal:
+        return NotebookBar(*columns)
+    return rich.Progress(
+        *columns,
         console=console,
         auto_refresh=False,  # rich's thread would print a traceback where the terminal is gone
         redirect_stdout=False,

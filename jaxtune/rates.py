@@ -42,10 +42,10 @@ def rate(x: ArrayLike) -> Any:
         >>> import flax.linen as nn
         >>> import jax
         >>> import jax.numpy as jnp
-        >>> from jaxtune.rates import rate
+        >>> import jaxtune as jt
         >>> @jax.jit
         ... def zeros(x):
-        ...     dropout = nn.Dropout(rate(x), deterministic=False)
+        ...     dropout = nn.Dropout(jt.rate(x), deterministic=False)
         ...     return jnp.mean(dropout.apply({}, jnp.ones(10_000), rngs={"dropout": jax.random.key(0)}) == 0)
         >>> [round(float(zeros(x)), 1) for x in (0.0, 0.3, 0.7)]
         [0.0, 0.3, 0.7]

@@ -30,12 +30,6 @@ class Record:
         self.schedule.append(explored)
         self.lane_steps.append(cost + (self.lane_steps[-1] if self.lane_steps else 0))
 
-    def best(self, metric: str, mode: str) -> float | None:
-        """The best value at the last evaluation."""
-        values = np.mean(self.metrics[-1][metric], axis=0) if self.metrics else np.zeros(0)
-        values = values[np.isfinite(values)]
-        return None if not len(values) else float(values.min() if mode == "min" else values.max())
-
     def history(self, **rest: Any) -> History:
         """As arrays."""
         return History(

@@ -9,10 +9,12 @@ import jax
 import numpy as np
 
 from jaxtune.options import portable
+from jaxtune.signatures import given_back
 from jaxtune.trained import without_task
 from jaxtune.trial import with_errors
 
 
+@given_back
 @dataclass(frozen=True, eq=False)
 class Refit:
     """What `Result.refit` returns.

@@ -115,10 +115,10 @@ def resolve(task: Task, space: Space, metric: str | None, mode: str | None, whol
         known = ", ".join(functions.metrics) or "nothing"
         raise ValueError(f"metric={metric!r} is unknown{hint}; the task reports {known}.")
     mode = _check_mode(task, metric, mode)
-    for name in functions.info:
-        if f"train_{name}" in functions.metrics:
+    for name, mean in functions.means.items():
+        if mean in functions.metrics:
             raise ValueError(
-                f"The task reports a metric 'train_{name}', which is the name of the mean of what step logs as "
+                f"The task reports a metric {mean!r}, which is the name of the mean of what step logs as "
                 f"{name!r}; choose another name."
             )
     check_all_read(space, lambda indices: _traced(traces, task, space, indices))

@@ -20,32 +20,43 @@ from jaxtune.gap import Gap
 from jaxtune.habits import Answering
 from jaxtune.history import History, rank_trials
 from jaxtune.host import Host, deadline
-from jaxtune.options import is_number, typed
 from jaxtune.refit import Refit
+from jaxtune.signatures import given_back
 from jaxtune.text import listing, short, with_error
 from jaxtune.trained import without_task
 from jaxtune.trial import Trial, Trials, make_trials, statuses, with_errors
 from jaxtune.undefined import undefined_runs
 
 
+@given_back
 class Result(Answering):
     """What a search found. `result.best` is the winner; every other view is one method away.
 
-    Args:
-        history: the record, as arrays.
-        metric: name of the metric that ranked the trials.
-        mode: "min" or "max".
-        seed: the seed of the search.
-        interrupted: the search was stopped early (Ctrl-C or a callback).
-        timing: seconds by part, such as "compile", "run" and "total".
-        weights: trial -> its weights, of those that keep them.
-        num_folds: of a cross-validation, else None.
-        ended: nothing more will happen to this search.
-        num_tests: how often an earlier search that this one continues has looked at the test split.
-        conditions: what another search has to share in order to be comparable.
+    The winner: `best` (a Trial, with `hparams`, `metrics`, `predict`, `variables`, `model`), `test()` on data that
+    nothing was selected by, `gap()` between validation and test, `refit()` on all data.
+
+    The others: `trials` by id, `ranking` best first, the first `keep_weights` of them with weights; in text and
+    notebooks the object itself and `table()`.
+
+    As data: `to_dataframe()`, `records()`, `to_csv()` have a row per trial, `curves_dataframe()`, `curves()` the
+    metrics over steps, `progress()` the best value so far over what was spent; `history` is all of it as arrays.
+
+    As pictures: `plot_curves()`, `plot_space()`.
+
+    For later: `pickle` keeps all but the task, which `with_task()` gives back; `tune(..., previous=result)` goes on.
 
     Attributes:
-        num_tests: how often `test()` has looked at the test split.
+        metric: name of the metric that ranked the trials.
+        mode: "min" or "max", which way it is better.
+        seed: the seed of the search.
+        interrupted: the search was stopped early (Ctrl-C or a callback).
+        ended: nothing more will happen to this search; False for the results that a callback sees.
+        timing: seconds by part: "compile", "run" and "total".
+        num_tests: how often `test()` has looked at the test split, in an earlier search that this one continues too.
+        num_folds: of a cross-validation, else None.
+        history: the record, as arrays.
+        conditions: what another search has to share in order to be comparable.
+        weights: trial -> its weights, of those that keep them (see `tune(keep_weights=)`).
     """
 
     def __init__(
@@ -108,7 +119,7 @@ class Result(Answering):
             what = f"it is undefined (NaN) {where}, though losses are finite" if where else "none reports one"
             raise ValueError(f"There is no best trial, for none has a finite {self.metric!r}: {what}.")
         raise ValueError(
-            f"Every trial diverged, so there is no best one. Tried: {_ranges(self.history.hparams)}. "
+            f"Every trial diverged, so there is no best one. Tried: {tables.ranges(self.history.hparams)}. "
             "Search lower learning rates, or clip the gradients."
         )
 
@@ -268,14 +279,7 @@ class Result(Answering):
         Raises:
             ImportError: pandas is not installed.
         """
-        try:
-            import pandas
-        except ImportError as error:
-            raise ImportError(
-                'result.to_dataframe() needs pandas: pip install "jaxtune[pandas]". '
-                "Without it, result.records() gives plain dicts."
-            ) from error
-        return pandas.DataFrame(self.records())
+        return tables.dataframe(self.records(), "result.to_dataframe()", "result.records() gives plain dicts")
 
     def to_csv(self, path: str | os.PathLike[str]) -> None:
         """Write the `records` as a CSV file.
@@ -306,6 +310,21 @@ class Result(Answering):
             raise ValueError(f"There is no metric {metric!r}; there are {listing(self.history.metrics)}.")
         names = self.history.metrics if metric is None else (metric,)
         return {name: self.history.mean(name).T for name in names} | {"steps": self.history.step}
+
+    def curves_dataframe(self) -> Any:
+        """Every evaluation of every trial as a pandas DataFrame in long format, as seaborn and `groupby` take it.
+
+        One row per evaluation of a trial that was in training, with the columns `trial`, `replicate` (where there are
+        several), `fold` (of a cross-validation), `step`, and one per metric; NaN once the trial has diverged. So
+        `seaborn.lineplot(frame, x="step", y="loss", hue="trial")` shows the mean and spread over replicates, and
+        `frame.join(result.to_dataframe().set_index("id")["lr"], on="trial")` adds a hyperparameter. A metric that is
+        named like another column gets `metric_`.
+
+        Raises:
+            ImportError: pandas is not installed.
+        """
+        table = tables.curves(self.history, self.num_folds)
+        return tables.dataframe(table, "result.curves_dataframe()", "result.curves() gives arrays")
 
     def progress(self) -> tuple[np.ndarray, np.ndarray]:
         """What the search had found for what it had spent: lane-steps int [E], best value so far float [E].
@@ -368,7 +387,7 @@ class Result(Answering):
         return plots.plot_space(
             {
                 n: [trial.hparams.get(n, MISSING) for trial in self.trials]
-                for n in names or _varying(self.trials, known)
+                for n in names or tables.varying(self.trials, known)
             },
             np.array([trial.metrics[name] for trial in self.trials]),
             np.array([trial.steps for trial in self.trials]),
@@ -419,18 +438,3 @@ class Result(Answering):
         kinds = [one.split(" at ")[0] for one in status]
         order = ("finished", "stopped early", "pruned", "diverged", "in training", "interrupted")
         return ", ".join(f"{kinds.count(kind)} {kind}" for kind in order if kind in kinds)
-
-
-def _varying(trials: Sequence[Trial], names: Sequence[str]) -> list[str]:
-    """Names whose value differs between trials; all names when none does."""
-    varying = [name for name in names if len({typed(trial.hparams.get(name, MISSING)) for trial in trials}) > 1]
-    return varying or list(names)
-
-
-def _ranges(hparams: Sequence[Mapping[str, Any]]) -> str:
-    """The ranges of the learning rates tried or, where none is named so, of all numbers."""
-    values = {name: [hp[name] for hp in hparams if name in hp] for name in tables.hparam_names(hparams)}
-    numeric = {name: v for name, v in values.items() if all(is_number(x) for x in v)}
-    rates = {n: v for n, v in numeric.items() if "lr" in n.lower() or "learning_rate" in n.lower()}
-    chosen = rates or numeric
-    return ", ".join(f"{n} from {short(min(v))} to {short(max(v))}" for n, v in chosen.items()) or "no numbers"

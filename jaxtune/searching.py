@@ -16,7 +16,6 @@ from jaxtune.data import task_data
 from jaxtune.entry import entry
 from jaxtune.functions import Functions
 from jaxtune.group import Setting, fitting
-from jaxtune.habits import hinted
 from jaxtune.placement import Placement
 from jaxtune.population import HEALTHY, Layout, Population, Shared
 from jaxtune.resolve import Problem, resolve
@@ -24,10 +23,12 @@ from jaxtune.samplers import Sobol
 from jaxtune.schedulers.plan import Plan
 from jaxtune.selection import decide, safe_scores, survivors
 from jaxtune.settings import own_settings
+from jaxtune.signatures import given_back
 from jaxtune.space import Space
 from jaxtune.task import Task
 
 
+@given_back
 @flax.struct.dataclass
 class Outcome:
     """What a search found, as arrays.
@@ -61,7 +62,6 @@ class _Carry(flax.struct.PyTreeNode):
     diverged: jax.Array  # [R, T] int32
 
 
-@hinted
 @entry(own_settings)
 def search(
     key: jax.Array,

@@ -40,18 +40,17 @@ class Space:
         constraints: predicates that a configuration must fulfil, see `constrain`.
 
     Example:
-        >>> from jaxtune.domains import Choice, LogUniform, Uniform
-        >>> from jaxtune.space import Space
-        >>> width = Choice((64, 128), static=True)
-        >>> space = Space.of({"lr": LogUniform(1e-4, 1.0), "width": width, "layers": 2})
+        >>> import jaxtune as jt
+        >>> width = jt.Choice((64, 128), static=True)
+        >>> space = jt.Space.of({"lr": jt.LogUniform(1e-4, 1.0), "width": width, "layers": 2})
         >>> space.names, space.num_dims, space.static
         (('lr', 'width'), 2, ('width',))
         >>> decoded = space.decode(space.encode({"lr": 0.01, "width": 128})[None])
         >>> space.row(decoded, 0)
         {'lr': 0.01, 'width': 128, 'layers': 2}
 
-        >>> optimizer = Choice({"sgd": {"lr": Uniform(0.0, 1.0), "momentum": 0.9}, "none": {}})
-        >>> space = Space.of({"optimizer": optimizer})
+        >>> optimizer = jt.Choice({"sgd": {"lr": jt.Uniform(0.0, 1.0), "momentum": 0.9}, "none": {}})
+        >>> space = jt.Space.of({"optimizer": optimizer})
         >>> space.names
         ('optimizer', 'optimizer=sgd.lr')
         >>> space.row(space.decode(space.encode({"optimizer": "sgd", "lr": 0.25})[None]), 0)
@@ -78,9 +77,8 @@ class Space:
             ValueError: if a name could exist twice at the same time.
 
         Example:
-            >>> from jaxtune.domains import Uniform
-            >>> from jaxtune.space import Space
-            >>> Space.of({"dropout": Uniform(0.0, 0.7), "depth": 3}).constants
+            >>> import jaxtune as jt
+            >>> jt.Space.of({"dropout": jt.Uniform(0.0, 0.7), "depth": 3}).constants
             (('depth', 3),)
         """
         if isinstance(space, Space):
@@ -167,9 +165,8 @@ class Space:
             ValueError: if a key has no domain, or its domain can't be what is asked.
 
         Example:
-            >>> from jaxtune.domains import Integer
-            >>> from jaxtune.space import Space
-            >>> Space.of({"width": Integer(1, 9)}).pin({"width": True}).static
+            >>> import jaxtune as jt
+            >>> jt.Space.of({"width": jt.Integer(1, 9)}).pin({"width": True}).static
             ('width',)
         """
         check_known(static, self.names)
@@ -223,9 +220,8 @@ class Space:
             ValueError: if a name is unknown, missing or inactive, or a constant has another value.
 
         Example:
-            >>> from jaxtune.domains import Uniform
-            >>> from jaxtune.space import Space
-            >>> Space.of({"depth": 3, "rate": Uniform(0.0, 1.0)}).complete({"rate": 0.5})
+            >>> import jaxtune as jt
+            >>> jt.Space.of({"depth": 3, "rate": jt.Uniform(0.0, 1.0)}).complete({"rate": 0.5})
             {'depth': 3, 'rate': 0.5}
         """
         return {e.name: hparams[e.name] if e.is_domain else e.value for e in assigned(self.entries, hparams)}
@@ -240,10 +236,9 @@ class Space:
             name -> key, in the order in which `hp` has them.
 
         Example:
-            >>> from jaxtune.domains import Choice, Uniform
-            >>> from jaxtune.space import Space
-            >>> optimizer = Choice({"sgd": {"lr": Uniform(0.0, 1.0)}, "adam": {"lr": 1e-3}})
-            >>> Space.of({"optimizer": optimizer}).active({"optimizer": 1})
+            >>> import jaxtune as jt
+            >>> optimizer = jt.Choice({"sgd": {"lr": jt.Uniform(0.0, 1.0)}, "adam": {"lr": 1e-3}})
+            >>> jt.Space.of({"optimizer": optimizer}).active({"optimizer": 1})
             {'optimizer': 'optimizer', 'lr': 'optimizer=adam.lr'}
         """
         return {entry.name: entry.key for entry in active_entries(self.entries, lambda entry: int(indices[entry.key]))}
@@ -263,9 +258,8 @@ class Space:
             All hyperparameters that exist, constants included.
 
         Example:
-            >>> from jaxtune.domains import Choice, Uniform
-            >>> from jaxtune.space import Space
-            >>> space = Space.of({"act": Choice(("relu", "tanh")), "depth": 3, "rate": Uniform(0.0, 1.0)})
+            >>> import jaxtune as jt
+            >>> space = jt.Space.of({"act": jt.Choice(("relu", "tanh")), "depth": 3, "rate": jt.Uniform(0.0, 1.0)})
             >>> space.assemble({"rate": 0.5}, {"act": 1})
             {'act': 'tanh', 'depth': 3, 'rate': 0.5}
         """
@@ -308,9 +302,8 @@ class Space:
             bool [T] by key of each domain.
 
         Example:
-            >>> from jaxtune.domains import Choice, Uniform
-            >>> from jaxtune.space import Space
-            >>> space = Space.of({"optimizer": Choice({"sgd": {"momentum": Uniform(0.0, 1.0)}, "adam": {}})})
+            >>> import jaxtune as jt
+            >>> space = jt.Space.of({"optimizer": jt.Choice({"sgd": {"momentum": jt.Uniform(0.0, 1.0)}, "adam": {}})})
             >>> space.exists(space.decode([[0.2, 0.5], [0.7, 0.5]]))["optimizer=sgd.momentum"].tolist()
             [True, False]
         """

@@ -204,6 +204,7 @@ class Study:
             last = number == len(self.plan.rows) - 1
             if stop > start:
                 self._evaluate(stop, decided=row.keep is not None and stop == row.stop)
+                self._show(view, stop, row)
             if self.host.interrupted:
                 break
             if not last:
@@ -253,7 +254,7 @@ class Study:
 
     def _train(self, start: int, row: Row, view: Progress) -> int:
         """Trains all groups towards a row, in turns, so that they can stop at a common step count; returns that."""
-        self._show(view, start, row, note="" if self.record.step else "compiling")
+        self._show(view, start, row)
         groups = [group for group in self.groups if group.count]
         if not groups:
             return row.stop
@@ -304,13 +305,18 @@ class Study:
     def _all_land_on(self, done: float) -> bool:
         return float(done).is_integer() and all(g.pace.lands_on(done, g.layout.unit) for g in self.groups if g.count)
 
-    def _show(self, view: Progress, done: float, row: Row, note: str = "") -> None:
+    def _show(self, view: Progress, done: float, row: Row) -> None:
         before, known = (self.record.step[-1], self.record.lane_steps[-1]) if self.record.step else (0, 0)
         spent = known + int(np.sum(self.training) * (done - before)) * self.runs
         rungs = [r.stop for r in self.plan.rows if r.keep is not None]  # without the points of curves
-        best = self.record.best(self.problem.metric, self.problem.mode)
         rung = f"{sum(stop < row.stop for stop in rungs) + 1}/{len(rungs)}"
-        view.update(spent, rung, int(np.sum(self.training)), best, self.problem.metric, note)
+        view.update(spent, int(done), rung, int(np.sum(self.training)), self._best(), self.problem.metric)
+
+    def _best(self) -> float | None:
+        """The value of the trial that leads; None where none has one."""
+        scores = self._scores(self.values)[self.competing]
+        best = float(scores.min()) if self.competing.any() else math.inf
+        return None if math.isinf(best) else best if self.problem.mode == "min" else -best
 
     def _evaluate(self, stop: int, decided: bool) -> None:
         shape = (self.runs, self.plan.trials)

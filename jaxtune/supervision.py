@@ -50,7 +50,9 @@ def supervised(
             `(hp, rngs[, step, total_steps]) -> nnx module`, for which an nnx class will do. Step counts change
             what is no shape, such as a dropout rate that fades; the model of a result is that of the last step,
             with `step = total_steps = 1`. Its `__call__` takes the inputs, and the parameters of `flags` that it has.
-            Variables besides parameters (BatchNorm) are kept per trial.
+            Variables besides parameters (BatchNorm) are kept per trial. Random streams of any name work,
+            `self.make_rng("noise")` as well as `rngs.noise()`: they are drawn anew in each step, alike for all trials,
+            and the same in every evaluation. (`has_rng` of linen knows none of them: have a flag instead.)
         optimizer: An Optax optimizer or a function `(hp[, step, total_steps])` that makes one. `total_steps`
             comes from the scheduler. `update` also gets `value=`, the loss with its penalty.
         loss: `(outputs, targets[, hp, step, total_steps])` -> array or scalar; its mean is minimised. If it
@@ -90,7 +92,9 @@ def supervised(
 
     Returns:
         A task whose state is a dict of `params`, `other` (variables that are no parameters) and `optimizer`,
-        without what is frozen.
+        without what is frozen. Of its steps the record has `train_loss`, and `train_penalty` where there is one: means
+        over the batches since the evaluation before, with dropout and augmentation, of weights that were changing
+        meanwhile; so they are no losses of a split, and may lie above the validation loss.
 
     Raises:
         TypeError: The model is a linen class or an nnx instance, the data are nothing that arrays can be made of

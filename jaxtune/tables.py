@@ -12,9 +12,12 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
+from jaxtune.axes import MISSING
 from jaxtune.history import History
-from jaxtune.options import is_number
-from jaxtune.text import csv_cell, labels, told_apart, with_error
+from jaxtune.options import is_number, typed
+from jaxtune.text import csv_cell, labels, short, told_apart, with_error
 from jaxtune.trial import Trial
 
 
@@ -38,6 +41,47 @@ def records(trials: Sequence[Trial], history: History, metric: str) -> list[dict
         | {"steps": trial.steps, "status": trial.status, "bracket": trial.bracket}
         for trial in trials
     ]
+
+
+def curves(history: History, num_folds: int | None) -> dict[str, np.ndarray]:
+    """Every value of every metric in long format: columns of equal length, see `Result.curves_dataframe`."""
+    evaluations, num_runs, _ = next(iter(history.metrics.values())).shape
+    trained = np.broadcast_to(history.active.T[:, None, :], (history.num_trials, num_runs, evaluations))
+    trial, run, evaluation = np.nonzero(trained)
+    places = {"trial": trial}
+    if num_runs > (num_folds or 1):
+        places["replicate"] = run // (num_folds or 1)
+    if num_folds is not None:
+        places["fold"] = run % num_folds
+    places["step"] = history.step[evaluation]
+    columns = _headings(history.metrics, "metric_", set(places))
+    return places | {column: history.values(name)[evaluation, run, trial] for name, column in columns.items()}
+
+
+def splits(winners: Sequence[Mapping[str, Any]], scores: Mapping[str, np.ndarray]) -> list[dict[str, Any]]:
+    """One plain dict per split of a nested search: its number, the winner's hyperparameters, and the test metrics."""
+    taken = {"split"}
+    metrics = _headings(scores, "metric_", taken)
+    columns = _headings(hparam_names(winners), "hp_", taken)
+    return [
+        {"split": number + 1}
+        | {column: winner.get(name) for name, column in columns.items()}
+        | {column: float(scores[name][number]) for name, column in metrics.items()}
+        for number, winner in enumerate(winners)
+    ]
+
+
+def dataframe(table: Any, who: str, instead: str) -> Any:
+    """A pandas DataFrame of records or columns.
+
+    Raises:
+        ImportError: pandas is not installed.
+    """
+    try:
+        import pandas
+    except ImportError as error:
+        raise ImportError(f'{who} needs pandas: pip install "jaxtune[pandas]". Without it, {instead}.') from error
+    return pandas.DataFrame(table)
 
 
 def write_csv(path: str | os.PathLike[str], rows: Sequence[Mapping[str, Any]]) -> None:
@@ -76,6 +120,21 @@ def as_html(rows: Sequence[Mapping[str, str]]) -> str:
 def hparam_names(hparams: Iterable[Mapping[str, Any]]) -> list[str]:
     """Every hyperparameter's name, in the order of the space (conditional ones may miss in some trials)."""
     return list(dict.fromkeys(name for hp in hparams for name in hp))
+
+
+def varying(trials: Sequence[Trial], names: Sequence[str]) -> list[str]:
+    """Names of hyperparameters whose value differs between trials; all names when none does."""
+    changed = [name for name in names if len({typed(trial.hparams.get(name, MISSING)) for trial in trials}) > 1]
+    return changed or list(names)
+
+
+def ranges(hparams: Sequence[Mapping[str, Any]]) -> str:
+    """The ranges of the learning rates tried or, where none is named so, of all numbers."""
+    values = {name: [hp[name] for hp in hparams if name in hp] for name in hparam_names(hparams)}
+    numeric = {name: v for name, v in values.items() if all(is_number(x) for x in v)}
+    rates = {n: v for n, v in numeric.items() if "lr" in n.lower() or "learning_rate" in n.lower()}
+    chosen = rates or numeric
+    return ", ".join(f"{n} from {short(min(v))} to {short(max(v))}" for n, v in chosen.items()) or "no numbers"
 
 
 def _headings(names: Iterable[str], prefix: str, taken: set[str]) -> dict[str, str]:

@@ -27,7 +27,9 @@ class Task:
     Attributes:
         init: `(key, hp) -> state`, a pytree of arrays. The key is the same for all trials of a replicate.
         step: `(key, state, batch, hp) -> (state, info)`. One unit of budget. `info` is a dict of scalars;
-            `info["loss"]`, where given, marks divergence, the rest is logged. Keeps shapes and dtypes of the state.
+            `info["loss"]`, where given, marks divergence, and all of it is logged: the record has each name with
+            `train_` in front (once, where it has that already), the mean over the steps of the trial since the
+            evaluation before, of those values that are finite. Keeps shapes and dtypes of the state.
         evaluate: `(key, state, data, hp) -> {name: scalar}`, on the validation or test data, always with the same
             key. One of the names is the metric of the search.
         train: Pytree of arrays whose leading axis counts examples, or None. Frames, tensors and lists of numbers in

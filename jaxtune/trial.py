@@ -17,6 +17,7 @@ import numpy as np
 from jaxtune.habits import Answering
 from jaxtune.history import History
 from jaxtune.options import is_number, portable
+from jaxtune.signatures import given_back
 from jaxtune.text import listing
 
 
@@ -49,6 +50,7 @@ class PiecewiseConstant:
         return self.values[sum(boundary <= step for boundary in self.boundaries)]
 
 
+@given_back
 @dataclass(frozen=True, eq=False)
 class Trial(Answering):
     """One configuration and what became of it.
@@ -183,6 +185,7 @@ class Trial(Answering):
         return PiecewiseConstant((), (self.hparams[name],))
 
 
+@given_back
 class Trials(Sequence):
     """Trials in some order, each made when it is first asked for: few ever are.
 

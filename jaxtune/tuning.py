@@ -5,10 +5,10 @@ from typing import Any
 
 from jaxtune import checks
 from jaxtune.continuing import check_previous
+from jaxtune.cores import hint
 from jaxtune.data import smallest_fold
 from jaxtune.entry import entry
 from jaxtune.folds import make_folds
-from jaxtune.habits import hinted
 from jaxtune.host import Busy, Host, deadline, interrupts
 from jaxtune.placement import Placement
 from jaxtune.progress import Progress
@@ -21,7 +21,6 @@ from jaxtune.study import Study, Wishes
 from jaxtune.task import Task
 
 
-@hinted
 @entry(own_devices)
 def tune(
     task: Task,
@@ -127,5 +126,7 @@ def tune(
             study = Study(task, problem, plan, wishes, host)
         except Busy as error:  # widths were being timed
             raise KeyboardInterrupt(f"Ctrl-C before the first evaluation: {error}.") from None
-        with Progress(plan.trial_steps * study.runs, progress) as view:
+        total = plan.trial_steps * study.runs
+        advice = hint(list(study.setting.mesh.devices.flat))
+        with Progress(total, plan.steps, progress, compiling=lambda: host.compiling, hint=advice) as view:
             return study.run(view, callback)

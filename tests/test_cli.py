@@ -13,6 +13,7 @@ from pathlib import Path
 import jax
 import pytest
 
+import jaxtune
 from jaxtune import cli
 from jaxtune.demos import digits
 
@@ -44,7 +45,7 @@ def test_imports_the_standard_library_only():
     names = [node.module for node in tree.body if isinstance(node, ast.ImportFrom)]
     names += [alias.name for node in tree.body if isinstance(node, ast.Import) for alias in node.names]
     assert names
-    assert {name.split(".")[0] for name in names} <= sys.stdlib_module_names
+    assert {name.split(".")[0] for name in names} <= {*sys.stdlib_module_names, "jaxtune"}  # which waits to be asked
 
 
 def test_help_imports_neither_jax_nor_the_demo():
@@ -61,6 +62,13 @@ finally:
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines()[-1] == "loaded: []"
     assert all(option in done.stdout for option in ("--scheduler", "--trials", "--max-steps", "--seed"))
+
+
+def test_version(main, capsys):
+    with pytest.raises(SystemExit) as stop:
+        main(["--version"])
+    assert stop.value.code == 0
+    assert capsys.readouterr().out == f"jaxtune {jaxtune.__version__}\n"
 
 
 def test_help_fits_a_terminal(main, capsys, monkeypatch):
@@ -164,13 +172,14 @@ def test_default_demo_finds_a_good_network(tmp_path):
     told = float(re.search(r"Time: (\d+\.\d) s", done.stdout)[1])
     assert 0.5 * elapsed < told < elapsed + 0.2  # all but leaving the interpreter
     assert check_report(done.stdout, tmp_path / "new" / "folder", trials=512) >= 0.97
-    assert "83,200/83,200 lane-steps" in done.stderr
+    assert "83,200 of 83,200 lane-steps" in done.stderr
 
 
 _COUNTING = """
 import sys
 from collections import Counter
 import jax.monitoring
+import jaxtune
 from jaxtune import cli
 events = Counter()
 jax.monitoring.register_event_listener(lambda event, **_: events.update([event]))

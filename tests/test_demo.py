@@ -72,6 +72,21 @@ def test_all_evaluations_lie_on_the_curve(name):
         assert len(plan.with_curve(every).rows) >= min(4, max_steps)
 
 
+@pytest.mark.parametrize(
+    ("name", "early"), [("halving", [10, 20, 30, 40]), ("hyperband", [10, 20, 30, 40]), ("pbt", [])]
+)
+def test_curves_begin_before_the_first_decision(monkeypatch, name, early):
+    """Most trials end there: of one point each there would be a smear in the picture."""
+    tuned = {}
+    monkeypatch.setattr(digits.jt, "tune", lambda task, space, **options: tuned.update(options))
+    digits.search(None, digits.scheduler(name, None, 3200), digits.interval(3200), seed=0)
+    plan = tuned["scheduler"].plan().with_curve(tuned["evaluate_every"])
+    early = [] if name == "pbt" else [10, 20, 30, 40]  # generations are watched anyway
+    assert [row.stop for row in plan.rows if row.stop < 50] == early
+    assert [row for row in plan.rows if row.keep] == list(digits.scheduler(name, None, 3200).plan().rows)
+    assert len(plan.rows) == 64 + len(early)
+
+
 def test_hyperband_refuses_a_number_of_trials():
     with pytest.raises(ValueError, match="hyperband takes no number of trials"):
         digits.scheduler("hyperband", 8, 3200)

@@ -81,6 +81,21 @@ def test_readme_example_is_short():
     assert len([line for line in first.splitlines() if line]) == 15
 
 
+def test_readme_is_for_newcomers():
+    """Its opening is the picture, the example and two commands; depth has pages of its own, all of which it names."""
+    text = document("README.md")
+    assert len(text.split()) < 1100
+    assert text.index("docs/curves.png") < text.index("```python") < text.index("```bash ci") < 3_500
+    pages = [*ROOT.glob("docs/*.md"), *ROOT.glob("notebooks/*.ipynb"), ROOT / "benchmarks" / "RESULTS.md"]
+    assert not [page.name for page in pages if f"({page.relative_to(ROOT).as_posix()})" not in text]
+
+
+def test_names_in_the_documents_exist():
+    for path in DOCUMENTS:
+        used = set(re.findall(r"\bjt\.(\w+)", path.read_text(encoding="utf-8")))
+        assert path.name == "CHANGELOG.md" or used <= set(jt.__all__), path.name
+
+
 def test_links_lead_to_files():
     for path in DOCUMENTS:
         targets = re.findall(r"\]\((?!https?://)([^)#]+)\)", path.read_text(encoding="utf-8"))

@@ -39,8 +39,11 @@ def raising(error):
 def test_waiting_for_compilers_is_booked():
     host, future = Host(), Future()
     threading.Timer(0.2, future.set_result, [None]).start()
+    host.call(jnp.add, 1, 2)
+    assert not host.compiling
     host.compiled_program(future)
     assert 0.15 < host.waited < 5
+    assert host.compiling  # until a device is called
 
 
 def test_works_ahead_while_it_waits_and_forgets_errors_of_that():

@@ -14,9 +14,21 @@ ROOT = Path(jaxtune.__file__).parent
 
 LAYERS = [
     # values, words, and functions of arrays that know nothing of the rest
-    {"arrays", "counts", "habits", "options"},
-    {"cache", "checks", "weak", "task", "metrics", "schedules", "order", "progress", "schedulers"},
-    {"fingerprints", "host", "host_memory", "broadcasts", "labels", "mismatch", "stored"},
+    {"arrays", "counts", "habits", "options", "settings", "hp"},
+    {"cache", "checks", "weak", "task", "metrics", "schedules", "order", "schedulers"},
+    {"notebook", "latex", "cores", "signatures"},
+    {
+        "fingerprints",
+        "host",
+        "host_memory",
+        "broadcasts",
+        "labels",
+        "mismatch",
+        "stored",
+        "progress",
+        "entry",
+        "updating",
+    },
     {"costs", "augment", "losses", "penalties", "preprocess", "weights", "folds", "pace", "rewriting", "executables"},
     {"bits", "convolutions", "pooling", "bitcast", "constraints"},
     # hyperparameters, and user functions as the engine sees them

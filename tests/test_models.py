@@ -20,6 +20,34 @@ X = np.random.default_rng(0).normal(3.0, 2.0, (16, 5)).astype(np.float32)
 KEY, OTHER_KEY = jax.random.key(0), jax.random.key(1)
 
 
+class LinenStreams(nn.Module):
+    """Draws from streams of names that nobody has heard of."""
+
+    @nn.compact
+    def __call__(self, x):
+        return jnp.stack([jax.random.normal(self.make_rng(name)) for name in ("noise", "noise", "zoneout")])
+
+
+class NnxStreams(nnx.Module):
+    def __init__(self, hp, rngs):
+        self.rngs, self.own = rngs, rngs.zoneout
+
+    def __call__(self, x):
+        return jnp.stack([jax.random.normal(key) for key in (self.rngs.noise(), self.rngs.noise(), self.own())])
+
+
+@pytest.mark.parametrize("module", [LinenStreams(), NnxStreams])
+def test_random_streams_of_any_name(module):
+    model = flax_model(module)
+    params, other = model.init(KEY, {}, X)
+    first, _ = model.train(KEY, {}, params, other, X)
+    again, _ = model.train(KEY, {}, params, other, X)
+    later, _ = model.train(OTHER_KEY, {}, params, other, X)
+    assert len({*first.tolist(), *later.tolist()}) == 6
+    np.testing.assert_array_equal(first, again)
+    assert model.predict(KEY, {}, params, other, X).shape == (3,)
+
+
 # The flag that tells a module whether it is training.
 
 

@@ -1,5 +1,7 @@
 """Outer splits: every search sees its own training part only, and later ones compile nothing."""
 
+from types import SimpleNamespace
+
 import jax
 import numpy as np
 import pytest
@@ -7,6 +9,7 @@ from toys import NET, NET_SPACE, ONE, X, Y
 
 import jaxtune as jt
 from jaxtune import nesting
+from jaxtune.nesting import Nested
 from jaxtune.tuning import tune
 
 ALL = NET.replace(train=(X, Y), validation=None)
@@ -58,6 +61,31 @@ def test_scores_are_those_of_each_winner(tasks):
         assert score == pytest.approx(result.test()["loss"])
     assert outer.mean["loss"] == pytest.approx(np.mean(outer.scores["loss"]))
     assert outer.standard_error["loss"] == pytest.approx(np.std(outer.scores["loss"], ddof=1) / np.sqrt(2))
+
+
+def test_tables_of_splits():
+    pytest.importorskip("pandas")
+    winners = [SimpleNamespace(hparams={"lr": 0.1, "loss": 1}), SimpleNamespace(hparams={"lr": 0.2})]
+    outer = Nested({"loss": np.array([0.5, 0.25]), "top_5": np.array([0.9, 0.8])}, [], winners, 2)
+    assert outer.records()[0] == {"split": 1, "lr": 0.1, "hp_loss": 1, "loss": 0.5, "top_5": 0.9}
+    frame = outer.to_dataframe()
+    assert frame.shape == (2, 5)
+    assert frame.groupby("split").loss.first().tolist() == [0.5, 0.25]
+    assert (
+        outer.to_latex()
+        == r"""
+\begin{tabular}{lrr}
+\toprule
+split & loss & top\_5 \\
+\midrule
+1 & 0.5 & 0.9 \\
+2 & 0.25 & 0.8 \\
+\midrule
+mean & 0.375 $\pm$ 0.12 & 0.85 $\pm$ 0.05 \\
+\bottomrule
+\end{tabular}
+""".strip()
+    )
 
 
 def test_later_splits_compile_nothing(compiled):

@@ -1,8 +1,5 @@
 """Where lanes run: the ladder of sizes, devices, memory."""
 
-import os
-import subprocess
-import sys
 from itertools import pairwise
 
 import jax
@@ -176,17 +173,3 @@ def test_devices_are_taken_in_order():
     assert TWO.mesh().devices.tolist() == jax.devices()[:2]
     assert Placement(devices=jax.devices()[:2]) == TWO  # a list becomes a tuple: a hashable value
     assert hash(Placement(devices=jax.devices()[:2])) == hash(TWO)
-
-
-def test_host_devices_have_to_be_set_before_jax_starts():
-    jax.devices()
-    with pytest.raises(RuntimeError, match="before JAX starts"):
-        jt.set_host_device_count(4)
-
-
-def test_set_host_device_count():
-    code = "import jaxtune as jt, jax; jt.set_host_device_count({}); print(len(jax.devices('cpu')))"
-    run = [subprocess.Popen([sys.executable, "-c", code.format(n)], stdout=subprocess.PIPE) for n in ("3", "")]
-    assert int(run[0].communicate()[0]) == 3
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    assert int(run[1].communicate()[0]) == cores

@@ -73,6 +73,14 @@ def test_curves_axes_are_linear_for_short_spans_and_maximised_metrics():
     assert low < 100 < 300 < high
 
 
+def test_generations_are_equally_wide():
+    steps = np.arange(200, 3201, 200)
+    ax = plots.plot_curves(steps, np.ones((1, 16)), ["finished"], name="loss", rungs=steps)
+    assert ax.get_xscale() == "linear"
+    halvings = plots.plot_curves(steps, np.ones((1, 16)), ["finished"], name="loss", rungs=[200, 800, 3200])
+    assert halvings.get_xscale() == "log"
+
+
 def test_curves_with_a_step_zero():
     ax = plots.plot_curves(np.array([0, 10, 1000]), np.ones((1, 3)), ["finished"], name="x")
     assert ax.get_xscale() == "symlog"

@@ -223,6 +223,33 @@ def test_dataframe_without_pandas(monkeypatch):
     assert len(make_result(halving()).records()) == 4
 
 
+def test_curves_as_a_long_table():
+    pandas = pytest.importorskip("pandas")
+    frame = make_result(halving()).curves_dataframe()
+    assert list(frame.columns) == ["trial", "step", "accuracy"]
+    expected = [(0, 10, 0.5), (1, 10, 0.6), (1, 40, 0.9), (2, 10, 0.7), (2, 40, 0.8), (3, 10, NAN)]
+    pandas.testing.assert_frame_equal(frame, pandas.DataFrame(expected, columns=frame.columns), rtol=1e-6)
+
+
+def test_the_long_table_tells_replicates_and_folds_apart():
+    pytest.importorskip("pandas")
+    values = np.arange(8.0).reshape(1, 4, 2) / 10  # [E, R, T]
+    frame = make_result(make_history(values, [5], metric="step"), "step", num_folds=2).curves_dataframe()
+    assert list(frame.columns) == ["trial", "replicate", "fold", "step", "metric_step"]
+    last = frame[frame.trial == 1]
+    assert list(zip(last.replicate, last.fold, last.metric_step.round(1), strict=True)) == [
+        (0, 0, 0.1), (0, 1, 0.3), (1, 0, 0.5), (1, 1, 0.7)
+    ]  # fmt: skip
+    folds = make_result(make_history(values, [5]), num_folds=4).curves_dataframe()
+    assert list(folds.columns) == ["trial", "fold", "step", "accuracy"]
+
+
+def test_curves_dataframe_without_pandas(monkeypatch):
+    monkeypatch.setitem(sys.modules, "pandas", None)
+    with pytest.raises(ImportError, match=r"curves_dataframe\(\) needs pandas: .* result.curves\(\) gives arrays"):
+        make_result(halving()).curves_dataframe()
+
+
 def test_csv_escapes_formulas_and_reads_back(tmp_path):
     texts = ("=1+1", "+a", "-b", "@c", 'with "quotes", and commas', jax.nn.relu, (64, 64), -0.5)
     hparams = tuple({"=act": text} for text in texts)

@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from toys import NET, tune
+from toys import DESCENT, DESCENT_SPACE, NET, tune
 
 import jaxtune as jt
 
@@ -215,6 +215,21 @@ def test_steps_log_what_they_return_as_info(counted):
     shares = counted.curves("train_share")["train_share"]  # [T, E]
     best = counted.best.id
     np.testing.assert_allclose(shares[best], [np.mean(np.arange(7) / 14), np.mean(np.arange(7, 14) / 14)])
+
+
+@pytest.mark.parametrize(
+    ("logged", "named"),
+    [
+        (("train_return",), ["train_return"]),
+        (("loss", "train_return"), ["train_loss", "train_return"]),
+        (("loss", "train_loss"), ["train_loss", "train_train_loss"]),  # two names stay two
+    ],
+)
+def test_logs_get_their_prefix_once(logged, named):
+    task = DESCENT.replace(step=lambda key, x, batch, hp: (x, {name: hp["lr"] for name in logged}))
+    result = tune(task, DESCENT_SPACE, scheduler=jt.FullBudget(2, 5))
+    assert [name for name in result.history.metrics if name.startswith("train_")] == named
+    assert result.best.metrics[named[-1]] == pytest.approx(result.best.hparams["lr"])
 
 
 def test_prepare_sees_the_training_data(counted):

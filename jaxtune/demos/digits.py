@@ -1,5 +1,6 @@
 """Two small Flax networks on scikit-learn's handwritten digits: the task, space and search of the demo."""
 
+from dataclasses import dataclass, replace
 from typing import Any
 
 import jax
@@ -10,6 +11,7 @@ from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 
 import jaxtune as jt
+from jaxtune.schedulers import Plan, Row
 
 SPACE = {
     "lr": jt.LogUniform(1e-5, 1e-1),
@@ -18,6 +20,7 @@ SPACE = {
 }
 
 _SPLIT_SEED = 0  # of its own: another seed of the search must not change what it is tested on
+_EARLY = 10  # steps between evaluations before the first decision
 _TRIALS = {"halving": 512, "pbt": 32, "full": 32}
 
 
@@ -128,9 +131,25 @@ def scheduler(name: str, trials: int | None, max_steps: int) -> Any:
     return jt.FullBudget(trials, steps)
 
 
+@dataclass(frozen=True)
+class Watched:
+    """A scheduler that has the population evaluated a few times before its first decision, where most curves end."""
+
+    scheduler: Any
+    every: int
+
+    def plan(self) -> Plan:
+        """The scheduler's table with further rows in front."""
+        plan = self.scheduler.plan()
+        early = tuple(Row(stop) for stop in range(self.every, plan.rows[0].stop, self.every))
+        return replace(plan, rows=early + plan.rows, multiple=self.every)
+
+
 def search(task: jt.Task, scheduler: Any, evaluate_every: int, seed: int) -> jt.Result:
     """Tunes a network.
 
     Selects by the loss, which tells apart configurations that classify as many of 180 digits correctly.
     """
+    if scheduler.plan().rows[0].stop == evaluate_every and evaluate_every % _EARLY == 0:
+        scheduler = Watched(scheduler, _EARLY)
     return jt.tune(task, SPACE, scheduler=scheduler, metric="loss", evaluate_every=evaluate_every, seed=seed)

@@ -50,14 +50,14 @@ class Choice(Domain):
             of another number than the options, or `static=False` with options other than numbers.
 
     Example:
-        >>> from jaxtune.domains import Choice, LogUniform
-        >>> Choice((32, 64, 128)).decode([0.0, 0.5, 1.0]).tolist()
+        >>> import jaxtune as jt
+        >>> jt.Choice((32, 64, 128)).decode([0.0, 0.5, 1.0]).tolist()
         [32, 64, 128]
-        >>> Choice(("relu", "tanh")).static, Choice(("relu", "tanh")).encode("tanh")
+        >>> jt.Choice(("relu", "tanh")).static, jt.Choice(("relu", "tanh")).encode("tanh")
         (True, 0.75)
-        >>> Choice(("relu", "tanh"), weights=(3, 1)).encode("tanh")
+        >>> jt.Choice(("relu", "tanh"), weights=(3, 1)).encode("tanh")
         0.875
-        >>> Choice({"sgd": {"lr": LogUniform(1e-3, 1.0), "momentum": 0.9}, "none": {}}).options
+        >>> jt.Choice({"sgd": {"lr": jt.LogUniform(1e-3, 1.0), "momentum": 0.9}, "none": {}}).options
         ('sgd', 'none')
     """
 

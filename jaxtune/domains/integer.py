@@ -40,12 +40,12 @@ class Integer(Domain):
             step is no whole number above 0 or too large, or there are more than 2**24 values.
 
     Example:
-        >>> from jaxtune.domains import Integer
-        >>> Integer(1, 4).decode([0.0, 0.3, 1.0]).tolist()
+        >>> import jaxtune as jt
+        >>> jt.Integer(1, 4).decode([0.0, 0.3, 1.0]).tolist()
         [1, 2, 4]
-        >>> Integer(1, 1000, log=True).decode(0.5).item()
+        >>> jt.Integer(1, 1000, log=True).decode(0.5).item()
         22
-        >>> Integer(8, 64, step=8).decode([0.0, 0.3, 1.0]).tolist()
+        >>> jt.Integer(8, 64, step=8).decode([0.0, 0.3, 1.0]).tolist()
         [8, 24, 64]
     """
 

@@ -48,8 +48,8 @@ class Normal(Continuous):
         high: largest value, `mean + 4 std`.
 
     Example:
-        >>> from jaxtune.domains import Normal
-        >>> domain = Normal(10.0, 2.0)
+        >>> import jaxtune as jt
+        >>> domain = jt.Normal(10.0, 2.0)
         >>> domain.decode(0.5).item(), round(domain.encode(12.0), 3), domain.high
         (10.0, 0.841, 18.0)
     """
@@ -103,8 +103,8 @@ class LogNormal(Continuous):
 
     Example:
         >>> import math
-        >>> from jaxtune.domains import LogNormal
-        >>> domain = LogNormal(math.log(0.01), math.log(3.0))
+        >>> import jaxtune as jt
+        >>> domain = jt.LogNormal(math.log(0.01), math.log(3.0))
         >>> round(domain.decode(0.5).item(), 6), round(domain.encode(0.03), 3)
         (0.01, 0.841)
     """

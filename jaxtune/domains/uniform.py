@@ -48,11 +48,11 @@ class Uniform(Continuous):
             `high - low`, or too small for float32.
 
     Example:
-        >>> from jaxtune.domains import Uniform
-        >>> domain = Uniform(0.0, 0.5)
+        >>> import jaxtune as jt
+        >>> domain = jt.Uniform(0.0, 0.5)
         >>> domain.decode(0.5).item(), domain.encode(0.125)
         (0.25, 0.25)
-        >>> domain = Uniform(0.0, 0.5, step=0.25)
+        >>> domain = jt.Uniform(0.0, 0.5, step=0.25)
         >>> domain.decode([0.1, 0.5, 0.9]).tolist(), domain.encode(0.25)
         ([0.0, 0.25, 0.5], 0.5)
     """
@@ -149,8 +149,8 @@ class LogUniform(Continuous):
         ValueError: if a bound is not finite in float32, or not `0 < low < high`.
 
     Example:
-        >>> from jaxtune.domains import LogUniform
-        >>> domain = LogUniform(1e-4, 1.0)
+        >>> import jaxtune as jt
+        >>> domain = jt.LogUniform(1e-4, 1.0)
         >>> round(domain.decode(0.5).item(), 6), round(domain.encode(0.1), 6)
         (0.01, 0.75)
     """

@@ -13,7 +13,6 @@ from jaxtune.configurations import TRAIN, study_key
 from jaxtune.entry import entry
 from jaxtune.executables import Jitted
 from jaxtune.functions import call
-from jaxtune.habits import hinted
 from jaxtune.placement import Placement
 from jaxtune.population import EVALUATE, INIT, replicate_key
 from jaxtune.practice.fixing import check_task, even_schedule, joined, num_trials, without
@@ -21,6 +20,7 @@ from jaxtune.practice.plots import plot_overfit
 from jaxtune.resolve import BATCH_SIZE
 from jaxtune.result import Result
 from jaxtune.settings import own_devices
+from jaxtune.signatures import given_back
 from jaxtune.space import Space
 from jaxtune.task import Task
 from jaxtune.text import short
@@ -32,6 +32,7 @@ _MOVED = 1e-6  # change, relative to the initial loss, that is more than roundin
 _POINTS = 50
 
 
+@given_back
 @dataclass(frozen=True, eq=False)
 class OverfitCheck:
     """What an overfitting check found.
@@ -93,7 +94,6 @@ class OverfitCheck:
         return "\n".join(lines)
 
 
-@hinted
 @entry(own_devices)
 def overfit_check(
     task: Task,

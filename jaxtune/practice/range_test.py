@@ -1,7 +1,7 @@
 """The learning-rate range test: all lanes sweep the learning rate at once."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import jax
@@ -12,13 +12,14 @@ from jaxtune import checks
 from jaxtune.domains import LogUniform
 from jaxtune.entry import entry
 from jaxtune.functions import call
-from jaxtune.habits import hinted
 from jaxtune.placement import Placement
 from jaxtune.practice.fixing import check_task, even_schedule, joined, num_trials, without
 from jaxtune.practice.plots import plot_range_test
+from jaxtune.progress import part_of
 from jaxtune.resolve import resolve
 from jaxtune.result import Result
 from jaxtune.settings import own_devices
+from jaxtune.signatures import given_back
 from jaxtune.space import Space
 from jaxtune.task import Task
 from jaxtune.text import short
@@ -32,6 +33,7 @@ _NOISE = 4.0  # a descent is this many times larger than the noise,
 _SMALLEST = 1e-3  # and than this share of the initial loss
 
 
+@given_back
 @dataclass(frozen=True, eq=False)
 class RangeTest:
     """What a learning-rate range test found.
@@ -47,7 +49,7 @@ class RangeTest:
         steepest: median of `lane_steepest`.
         divergence: median of `lane_divergence`.
         suggestion: the domain to search.
-        result: the search behind it.
+        result: the search behind it, ranked by the training loss; without weights.
     """
 
     name: str
@@ -104,7 +106,6 @@ class RangeTest:
         )
 
 
-@hinted
 @entry(own_devices)
 def lr_range_test(
     task: Task,
@@ -180,16 +181,18 @@ def lr_range_test(
     space = without(Space.of(space), name)
     scheduler, every = even_schedule(num_trials(space, trials), steps, _POINTS)
     swept = _swept(task, space, name, sweep)
-    result = tune(
-        swept,
-        space,
-        scheduler=scheduler,
-        replicates=replicates,
-        evaluate_every=every,
-        seed=seed,
-        placement=placement,
-        progress=progress,
-    )
+    with part_of(f"sweep of {name!r}", has_best=False):
+        result = tune(
+            swept,
+            space,
+            scheduler=scheduler,
+            replicates=replicates,
+            evaluate_every=every,
+            seed=seed,
+            placement=placement,
+            progress=progress,
+        )
+    result = _ranked_by_training(result)
     history = result.history
     reached = history.steps[history.diverged < 0].min(initial=history.step[-1]) if result.interrupted else steps
     seen = history.step <= max(reached, history.step[0])
@@ -249,6 +252,21 @@ class _Swept:
 def _nothing(key: Any, state: Any, data: Any, hp: Any) -> dict[str, Any]:
     """Stands in for an evaluation: the sweep looks at the training loss alone."""
     return {"loss": jnp.zeros(())}
+
+
+def _ranked_by_training(result: Result) -> Result:
+    """The search without that stand-in: ranked by the training loss, which it has in its place."""
+    metrics = {name: values for name, values in result.history.metrics.items() if name != "loss"}
+    return Result(
+        replace(result.history, metrics=metrics),
+        metric="train_loss",
+        mode="min",
+        seed=result.seed,
+        interrupted=result.interrupted,
+        timing=result.timing,
+        ended=True,
+        conditions=result.conditions,
+    )
 
 
 # Reading the curves.

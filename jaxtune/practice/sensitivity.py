@@ -1,7 +1,6 @@
 """Sensitivity: one hyperparameter at a time around a baseline, with replicates."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
 import jax.numpy as jnp
@@ -10,188 +9,21 @@ import numpy as np
 from jaxtune import checks
 from jaxtune.domains import Choice
 from jaxtune.entry import entry
-from jaxtune.habits import hinted
 from jaxtune.options import is_number, typed
 from jaxtune.placement import Placement
+from jaxtune.practice.effects import Effect, Point, Sensitivity
 from jaxtune.practice.fixing import check_task, fix, free_keys, joined, middle
-from jaxtune.practice.plots import plot_sensitivity
+from jaxtune.practice.intervals import paired, possible
 from jaxtune.result import Result
 from jaxtune.samplers import Points
 from jaxtune.schedulers import FullBudget
 from jaxtune.settings import own_devices
 from jaxtune.space import Space
 from jaxtune.task import Task
-from jaxtune.text import short
 from jaxtune.trial import Trial
 from jaxtune.tuning import tune
 
 
-@dataclass(frozen=True, eq=False)
-class Point:
-    """The baseline with another value of one hyperparameter.
-
-    Attributes:
-        value: of the hyperparameter.
-        trial: what became of it; the baseline's own trial where the value is that of the baseline.
-        mean: the metric, mean over replicates; NaN if it diverged.
-        difference: `mean` minus that of the baseline.
-        low: lower end of the confidence interval of the difference.
-        high: upper end.
-    """
-
-    value: Any
-    trial: Trial = field(repr=False)
-    mean: float
-    difference: float
-    low: float
-    high: float
-
-    @property
-    def diverged(self) -> bool:
-        """Whether it has no finite mean."""
-        return not np.isfinite(self.mean)
-
-
-@dataclass(frozen=True, eq=False)
-class Effect:
-    """What one hyperparameter does to the metric.
-
-    Attributes:
-        name: the hyperparameter.
-        size: range of the mean metric over its points that did not diverge.
-        low: lower end of the confidence interval of the size, at least 0.
-        high: upper end.
-        best: the value with the best mean.
-        points: in the order of the domain, that of the baseline among them.
-    """
-
-    name: str
-    size: float
-    low: float
-    high: float
-    best: Any
-    points: tuple[Point, ...] = field(repr=False)
-
-    @property
-    def diverged(self) -> tuple[Any, ...]:
-        """Values at which training diverged."""
-        return tuple(point.value for point in self.points if point.diverged)
-
-
-@dataclass(frozen=True, eq=False)
-class Sensitivity:
-    """Effects of single hyperparameters around a baseline.
-
-    Attributes:
-        metric: what was measured.
-        mode: "min" or "max".
-        baseline: hyperparameters of the baseline.
-        value: the metric there, mean over replicates.
-        confidence: level of all intervals.
-        effects: one per hyperparameter, the largest first.
-        result: the search behind it; trial 0 is the baseline.
-        steps: that every trial has been trained for: fewer than wanted if it was stopped early (Ctrl-C).
-    """
-
-    metric: str
-    mode: str
-    baseline: dict[str, Any]
-    value: float
-    confidence: float
-    effects: tuple[Effect, ...] = field(repr=False)
-    result: Result = field(repr=False)
-    steps: int
-    _log_names: tuple[str, ...] = field(repr=False)
-
-    def __getitem__(self, name: str) -> Effect:
-        """The effect of one hyperparameter."""
-        for effect in self.effects:
-            if effect.name == name:
-                return effect
-        raise KeyError(f"No effect of {name!r} was measured, only of {', '.join(e.name for e in self.effects)}.")
-
-    def table(self) -> list[dict[str, Any]]:
-        """One dict per hyperparameter, the largest effect first: its size with interval, and its best value."""
-        return [
-            {
-                "hyperparameter": effect.name,
-                "effect": effect.size,
-                "low": effect.low,
-                "high": effect.high,
-                "baseline": self.baseline[effect.name],
-                "best": effect.best,
-                "diverged": len(effect.diverged),
-                "points": len(effect.points),
-            }
-            for effect in self.effects
-        ]
-
-    def records(self) -> list[dict[str, Any]]:
-        """One dict per point: the mean, and its difference from the baseline with interval."""
-        return [
-            {
-                "hyperparameter": effect.name,
-                "value": point.value,
-                self.metric: point.mean,
-                "difference": point.difference,
-                "low": point.low,
-                "high": point.high,
-                "status": point.trial.status,
-            }
-            for effect in self.effects
-            for point in effect.points
-        ]
-
-    def plot(self) -> Any:
-        """Draws one panel per hyperparameter, the largest effect first: the metric over its values.
-
-        Returns:
-            Array of matplotlib Axes.
-
-        Raises:
-            ImportError: matplotlib is not installed.
-        """
-        return plot_sensitivity(
-            {effect.name: self._panel(effect) for effect in self.effects},
-            name=self.metric,
-            baseline=self.value,
-            titles=[f"effect {_with_interval(effect)}" for effect in self.effects],
-            mode=self.mode,
-            log_names=self._log_names,
-        )
-
-    def _panel(self, effect: Effect) -> dict[str, list[Any]]:
-        points = effect.points
-        return {
-            "value": [point.value for point in points],
-            "mean": [point.mean for point in points],
-            "low": [self.value + point.low for point in points],
-            "high": [self.value + point.high for point in points],
-            "baseline": [point.trial.id == 0 for point in points],
-        }
-
-    def __repr__(self) -> str:
-        head = f"Sensitivity of {self.metric} ({self.mode}), {short(self.value, 4)} at the baseline"
-        head += (
-            f"; {100 * self.confidence:g} % intervals over {self.result.trials[0].replicates[self.metric].size} seeds"
-        )
-        if self.result.interrupted:
-            total = np.max(self.result.history.total_steps)
-            head += f"\n  interrupted: these are effects on {self.steps} steps of training, not on {total}"
-        width = max(len(effect.name) for effect in self.effects)
-        lines = [
-            f"  {effect.name:{width}}  effect {_with_interval(effect)}, best at {short(effect.best)}"
-            + (f", diverged at {', '.join(map(short, effect.diverged))}" if effect.diverged else "")
-            for effect in self.effects
-        ]
-        return "\n".join([head, *lines])
-
-
-def _with_interval(effect: Effect) -> str:
-    return f"{short(effect.size)} [{short(effect.low)}, {short(effect.high)}]"
-
-
-@hinted
 @entry(own_devices)
 def sensitivity(
     task: Task,
@@ -217,7 +49,9 @@ def sensitivity(
     The interval of a point's difference from the baseline holds for this point alone. The size of an effect is
     the range of the mean over its points: the difference between the best and the worst of them, chosen after looking,
     so its interval is widened to hold for all pairs at once (Bonferroni). Without any effect the size is still
-    above 0, but the interval reaches down to it. Interactions stay unseen: far from the baseline effects may differ.
+    above 0, but the interval reaches down to it. Where the metric lies in [0, 1] (an accuracy), intervals are cut to
+    the differences that this allows: few replicates would give longer ones. Interactions stay unseen: far from the
+    baseline effects may differ.
 
     Args:
         task: What is trained.
@@ -282,7 +116,9 @@ def sensitivity(
         raise ValueError(f"The baseline {result.trials[0].status}, so nothing can be compared with it: take another.")
     numbers = iter(trial_of[1:])
     trials = {name: [result.trials[next(numbers)] for _ in values] for name, values in wanted.items()}
-    effects = [_effect(name, _sorted(space, name, own), result, confidence) for name, own in trials.items()]
+    bounds = possible(task, result.metric, [trial.replicates[result.metric] for trial in result.trials])
+    span = bounds[1] - bounds[0]
+    effects = [_effect(name, _sorted(space, name, own), result, confidence, span) for name, own in trials.items()]
     return Sensitivity(
         metric=result.metric,
         mode=result.mode,
@@ -293,6 +129,7 @@ def sensitivity(
         result=result,
         steps=result.trials[0].steps,
         _log_names=result.history.log_names,
+        _bounds=bounds,
     )
 
 
@@ -388,29 +225,18 @@ def _sorted(space: Space, name: str, trials: list[Trial]) -> list[Trial]:
     return sorted({trial.id: trial for trial in trials}.values(), key=lambda t: domain.encode(t.hparams[name]))
 
 
-def _effect(name: str, trials: list[Trial], result: Result, confidence: float) -> Effect:
+def _effect(name: str, trials: list[Trial], result: Result, confidence: float, span: float) -> Effect:
     values = [trial.replicates[result.metric] for trial in trials]  # [R] each
     base = result.trials[0].replicates[result.metric]
     points = []
     for trial, value in zip(trials, values, strict=True):
-        difference, half = _paired(value - base, confidence)
-        half = 0.0 if trial.id == 0 else half
-        mean = trial.metrics[result.metric]
-        points.append(Point(trial.hparams[name], trial, mean, difference, difference - half, difference + half))
+        interval = paired(value - base, confidence, -span, span)  # of the baseline itself it is a point
+        points.append(Point(trial.hparams[name], trial, trial.metrics[result.metric], *interval))
     means = np.array([point.mean for point in points])
     fine = np.isfinite(means)
     low, high = (int(pick(np.where(fine, means, fill))) for pick, fill in ((np.argmin, np.inf), (np.argmax, -np.inf)))
     pairs = max(1, int(fine.sum()) * (int(fine.sum()) - 1) // 2)
     sign = 1 if result.mode == "min" else -1
-    size, half = _paired(values[high] - values[low], 1 - (1 - confidence) / pairs)
+    size = paired(values[high] - values[low], 1 - (1 - confidence) / pairs, 0.0, span)
     best = min((p for p in points if not p.diverged), key=lambda p: (p.difference * sign, p.trial.id))  # ties: baseline
-    return Effect(name, size, max(0.0, size - half), size + half, best.value, tuple(points))
-
-
-def _paired(differences: np.ndarray, confidence: float) -> tuple[float, float]:
-    """Mean of differences [R], and half the width of its confidence interval by Student's t."""
-    from scipy import stats
-
-    num = len(differences)
-    error = differences.std(ddof=1) / np.sqrt(num)
-    return float(differences.mean()), float(stats.t.ppf(0.5 + 0.5 * confidence, num - 1) * error)
+    return Effect(name, *size, best.value, tuple(points))

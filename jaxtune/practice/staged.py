@@ -6,13 +6,15 @@ from typing import Any
 
 from jaxtune import checks
 from jaxtune.entry import entry
-from jaxtune.habits import did_you_mean, hinted
+from jaxtune.habits import did_you_mean
 from jaxtune.host import deadline, seconds_left
 from jaxtune.placement import Placement
 from jaxtune.practice.fixing import check_task, fix, free_keys, middle
+from jaxtune.progress import part_of
 from jaxtune.result import Result
 from jaxtune.samplers import Points, Sobol
 from jaxtune.settings import own_devices
+from jaxtune.signatures import given_back
 from jaxtune.space import Space
 from jaxtune.task import Task
 from jaxtune.text import listing, short, with_error
@@ -29,6 +31,7 @@ ORDER = {
 REST = "the rest"
 
 
+@given_back
 @dataclass(frozen=True, eq=False)
 class Staged:
     """What a staged search found.
@@ -93,7 +96,6 @@ class Staged:
         return "\n".join([*lines, f"  best ({mode}): {best}"])
 
 
-@hinted
 @entry(own_devices)
 def staged(
     task: Task,
@@ -189,19 +191,20 @@ def staged(
             break
         searched = fix(space, hparams, free_keys(space, stage))
         try:
-            result = tune(
-                task,
-                searched,
-                scheduler=one,
-                sampler=Points((hparams,), then=sampler),
-                metric=metric,
-                mode=mode,
-                replicates=replicates,
-                time_limit=seconds_left(end),
-                seed=seed,
-                placement=placement,
-                progress=progress,
-            )
+            with part_of(f"stage {number} of {len(names)} ({listing(stage)})"):
+                result = tune(
+                    task,
+                    searched,
+                    scheduler=one,
+                    sampler=Points((hparams,), then=sampler),
+                    metric=metric,
+                    mode=mode,
+                    replicates=replicates,
+                    time_limit=seconds_left(end),
+                    seed=seed,
+                    placement=placement,
+                    progress=progress,
+                )
         except KeyboardInterrupt:  # before its first evaluation
             if not results:
                 raise

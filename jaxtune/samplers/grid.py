@@ -43,11 +43,9 @@ class Grid:
 
     Example:
         >>> import jax
-        >>> from jaxtune.samplers import Grid
-        >>> from jaxtune.domains import Choice, Uniform
-        >>> from jaxtune.space import Space
-        >>> space = Space.of({"rate": Uniform(0.0, 1.0), "act": Choice(("relu", "tanh"))})
-        >>> Grid({"rate": 3})(jax.random.key(0), space, None, 6).tolist()
+        >>> import jaxtune as jt
+        >>> space = jt.Space.of({"rate": jt.Uniform(0.0, 1.0), "act": jt.Choice(("relu", "tanh"))})
+        >>> jt.Grid({"rate": 3})(jax.random.key(0), space, None, 6).tolist()
         [[0.0, 0.25], [0.0, 0.75], [0.5, 0.25], [0.5, 0.75], [1.0, 0.25], [1.0, 0.75]]
     """
 

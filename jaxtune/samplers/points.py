@@ -35,11 +35,9 @@ class Points:
 
     Example:
         >>> import jax
-        >>> from jaxtune.samplers import Points
-        >>> from jaxtune.domains import Choice, Uniform
-        >>> from jaxtune.space import Space
-        >>> space = Space.of({"rate": Uniform(0.0, 1.0), "act": Choice(("relu", "tanh"))})
-        >>> points = Points([{"rate": 0.5, "act": "tanh"}])(jax.random.key(0), space, None, 4)
+        >>> import jaxtune as jt
+        >>> space = jt.Space.of({"rate": jt.Uniform(0.0, 1.0), "act": jt.Choice(("relu", "tanh"))})
+        >>> points = jt.Points([{"rate": 0.5, "act": "tanh"}])(jax.random.key(0), space, None, 4)
         >>> points.shape, points[0].tolist()
         ((4, 2), [0.5, 0.75])
     """

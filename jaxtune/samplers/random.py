@@ -21,11 +21,9 @@ class Random:
 
     Example:
         >>> import jax
-        >>> from jaxtune.samplers import Random
-        >>> from jaxtune.domains import Uniform
-        >>> from jaxtune.space import Space
-        >>> space = Space.of({"lr": Uniform(0.0, 1.0), "dropout": Uniform(0.0, 0.7)})
-        >>> Random()(jax.random.key(0), space, None, 5).shape
+        >>> import jaxtune as jt
+        >>> space = jt.Space.of({"lr": jt.Uniform(0.0, 1.0), "dropout": jt.Uniform(0.0, 0.7)})
+        >>> jt.Random()(jax.random.key(0), space, None, 5).shape
         (5, 2)
     """
 

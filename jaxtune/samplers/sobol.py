@@ -34,11 +34,9 @@ class Sobol:
 
     Example:
         >>> import jax
-        >>> from jaxtune.samplers import Sobol
-        >>> from jaxtune.domains import Uniform
-        >>> from jaxtune.space import Space
-        >>> space = Space.of({"lr": Uniform(0.0, 1.0), "dropout": Uniform(0.0, 0.7)})
-        >>> points = Sobol()(jax.random.key(0), space, None, 4)
+        >>> import jaxtune as jt
+        >>> space = jt.Space.of({"lr": jt.Uniform(0.0, 1.0), "dropout": jt.Uniform(0.0, 0.7)})
+        >>> points = jt.Sobol()(jax.random.key(0), space, None, 4)
         >>> sorted((4 * points[:, 0]).astype(int).tolist())
         [0, 1, 2, 3]
     """

@@ -23,7 +23,8 @@ class FullBudget:
         ValueError: A number is not whole or below 1.
 
     Example:
-        >>> FullBudget(trials=64, steps=1000).plan().trial_steps
+        >>> import jaxtune as jt
+        >>> jt.FullBudget(trials=64, steps=1000).plan().trial_steps
         64000
     """
 

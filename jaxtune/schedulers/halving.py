@@ -27,7 +27,8 @@ class SuccessiveHalving:
         ValueError: An argument is out of its range.
 
     Example:
-        >>> [(row.stop, row.keep) for row in SuccessiveHalving(512, 50, 3200, eta=4).plan().rows]
+        >>> import jaxtune as jt
+        >>> [(row.stop, row.keep) for row in jt.SuccessiveHalving(512, 50, 3200, eta=4).plan().rows]
         [(50, (128,)), (200, (32,)), (800, (8,)), (3200, (8,))]
     """
 

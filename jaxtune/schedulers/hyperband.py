@@ -18,6 +18,12 @@ class Hyperband:
     The brackets of the paper run side by side in one population: each ranks its own trials when the common
     step counter reaches one of its rungs. The whole search lasts as long as one full training.
 
+    The number of trials follows from the rungs, as in the paper: with `s_max = floor(log(max_steps / min_steps, eta))`
+    there are brackets s = 0 ... s_max of `ceil((s_max + 1) / (s + 1) * eta**s)` trials each, so that all of them spend
+    about as much. More trials come with a smaller `min_steps`, a larger `max_steps` or another `eta`; still more of the
+    same kind with a second search, `tune(..., previous=result)`; and any number with `SuccessiveHalving`, which is the
+    most aggressive bracket alone.
+
     Args:
         min_steps: Steps before the first decision of the most aggressive bracket, at least 1.
         max_steps: Steps of a full training, at least `min_steps`; rungs are `max_steps / eta**k`, rounded to
@@ -28,7 +34,8 @@ class Hyperband:
         ValueError: An argument is out of its range.
 
     Example:
-        >>> Hyperband(min_steps=1, max_steps=81).plan().brackets
+        >>> import jaxtune as jt
+        >>> jt.Hyperband(min_steps=1, max_steps=81).plan().brackets
         (81, 34, 15, 8, 5)
     """
 

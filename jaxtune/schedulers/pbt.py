@@ -30,7 +30,8 @@ class PopulationBasedTraining:
         ValueError: An argument is out of its range.
 
     Example:
-        >>> len(PopulationBasedTraining(trials=16, steps=1000, interval=100).plan().rows)
+        >>> import jaxtune as jt
+        >>> len(jt.PopulationBasedTraining(trials=16, steps=1000, interval=100).plan().rows)
         10
     """
 

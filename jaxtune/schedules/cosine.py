@@ -31,9 +31,9 @@ def cosine_decay_schedule(
 
     Example:
         >>> import jax
-        >>> from jaxtune import schedules
+        >>> import jaxtune as jt
         >>> def halfway(decay_steps):
-        ...     return schedules.cosine_decay_schedule(1.0, decay_steps)(50)
+        ...     return jt.schedules.cosine_decay_schedule(1.0, decay_steps)(50)
         >>> [round(float(jax.jit(halfway)(steps)), 3) for steps in (50, 100, 200.0)]
         [0.0, 0.5, 0.854]
     """

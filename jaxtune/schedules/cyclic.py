@@ -32,10 +32,10 @@ def cyclic_schedule(
 
     Example:
         >>> import jax
-        >>> from jaxtune import schedules
+        >>> import jaxtune as jt
         >>> @jax.jit
         ... def at(step, half, gamma):
-        ...     return schedules.cyclic_schedule(0.1, 1.1, half, gamma)(step)
+        ...     return jt.schedules.cyclic_schedule(0.1, 1.1, half, gamma)(step)
         >>> [round(float(at(step, 10, 0.5)), 3) for step in (0, 5, 10, 20, 30, 50)]
         [0.1, 0.6, 1.1, 0.1, 0.6, 0.35]
     """

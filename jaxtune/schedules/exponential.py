@@ -36,10 +36,10 @@ def exponential_decay(
 
     Example:
         >>> import jax
-        >>> from jaxtune import schedules
+        >>> import jaxtune as jt
         >>> @jax.jit
         ... def at(step, staircase):
-        ...     return schedules.exponential_decay(1.0, 30, 0.1, staircase=staircase)(step)
+        ...     return jt.schedules.exponential_decay(1.0, 30, 0.1, staircase=staircase)(step)
         >>> [round(float(at(step, True)), 3) for step in (0, 29, 30, 59, 60)]
         [1.0, 1.0, 0.1, 0.1, 0.01]
         >>> round(float(at(15, False)), 3)

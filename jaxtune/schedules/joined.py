@@ -29,11 +29,11 @@ def join_schedules(schedules: Sequence[optax.Schedule], boundaries: Sequence[Sca
 
     Example:
         >>> import jax
-        >>> from jaxtune import schedules
+        >>> import jaxtune as jt
         >>> @jax.jit
         ... def at(step, boundary):
-        ...     first, then = schedules.constant_schedule(0.1), schedules.linear_schedule(0.1, 0.0, 10)
-        ...     return schedules.join_schedules([first, then], [boundary])(step)
+        ...     first, then = jt.schedules.constant_schedule(0.1), jt.schedules.linear_schedule(0.1, 0.0, 10)
+        ...     return jt.schedules.join_schedules([first, then], [boundary])(step)
         >>> [round(float(at(step, 20)), 3) for step in (0, 20, 25, 30)]
         [0.1, 0.1, 0.05, 0.0]
     """

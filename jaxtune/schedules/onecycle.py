@@ -43,8 +43,8 @@ def linear_onecycle_schedule(
 
     Example:
         >>> import jax
-        >>> from jaxtune import schedules
-        >>> at = jax.jit(lambda step, peak: schedules.linear_onecycle_schedule(100, peak)(step))
+        >>> import jaxtune as jt
+        >>> at = jax.jit(lambda step, peak: jt.schedules.linear_onecycle_schedule(100, peak)(step))
         >>> [round(float(at(step, 1.0)), 3) for step in (0, 15, 30, 85, 100)]
         [0.04, 0.52, 1.0, 0.04, 0.0]
     """
@@ -88,10 +88,10 @@ def cosine_onecycle_schedule(
 
     Example:
         >>> import jax
-        >>> from jaxtune import schedules
+        >>> import jaxtune as jt
         >>> @jax.jit
         ... def at(step, peak_at):
-        ...     return schedules.cosine_onecycle_schedule(100, 1.0, peak_at)(step)
+        ...     return jt.schedules.cosine_onecycle_schedule(100, 1.0, peak_at)(step)
         >>> [round(float(at(step, 0.5)), 3) for step in (0, 25, 50, 75, 100)]
         [0.04, 0.52, 1.0, 0.5, 0.0]
     """

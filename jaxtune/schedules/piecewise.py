@@ -40,11 +40,11 @@ def piecewise_constant_schedule(init_value: Scalar, boundaries_and_scales: Bound
 
     Example:
         >>> import jax
-        >>> from jaxtune import schedules
+        >>> import jaxtune as jt
         >>> @jax.jit
         ... def at(step, first, total):
         ...     drops = [(first * total, 0.1), (0.75 * total, 0.1)]
-        ...     return schedules.piecewise_constant_schedule(1.0, drops)(step)
+        ...     return jt.schedules.piecewise_constant_schedule(1.0, drops)(step)
         >>> [round(float(at(step, 0.5, 100)), 3) for step in (49, 50, 75)]
         [1.0, 0.1, 0.01]
     """
@@ -85,11 +85,11 @@ def piecewise_interpolate_schedule(
 
     Example:
         >>> import jax
-        >>> from jaxtune import schedules
+        >>> import jaxtune as jt
         >>> @jax.jit
         ... def at(step, peak_at):
         ...     corners = [(peak_at, 10.0), (100, 0.0)]
-        ...     return schedules.piecewise_interpolate_schedule("linear", 0.1, corners)(step)
+        ...     return jt.schedules.piecewise_interpolate_schedule("linear", 0.1, corners)(step)
         >>> [round(float(at(step, 20)), 3) for step in (0, 10, 20, 60, 100)]
         [0.1, 0.55, 1.0, 0.5, 0.0]
     """

@@ -21,8 +21,8 @@ def constant_schedule(value: Scalar) -> optax.Schedule:
     Source: `optax.constant_schedule`.
 
     Example:
-        >>> from jaxtune import schedules
-        >>> schedules.constant_schedule(0.1)(5)
+        >>> import jaxtune as jt
+        >>> jt.schedules.constant_schedule(0.1)(5)
         0.1
     """
     return lambda count: value
@@ -48,8 +48,8 @@ def linear_schedule(
 
     Example:
         >>> import jax
-        >>> from jaxtune import schedules
-        >>> halfway = jax.jit(lambda steps: schedules.linear_schedule(1.0, 0.0, steps)(50))
+        >>> import jaxtune as jt
+        >>> halfway = jax.jit(lambda steps: jt.schedules.linear_schedule(1.0, 0.0, steps)(50))
         >>> [round(float(halfway(steps)), 3) for steps in (50, 100, 200)]
         [0.0, 0.5, 0.75]
     """
@@ -86,8 +86,8 @@ def polynomial_schedule(
 
     Example:
         >>> import jax
-        >>> from jaxtune import schedules
-        >>> halfway = jax.jit(lambda power: schedules.polynomial_schedule(1.0, 0.0, power, 100)(50))
+        >>> import jaxtune as jt
+        >>> halfway = jax.jit(lambda power: jt.schedules.polynomial_schedule(1.0, 0.0, power, 100)(50))
         >>> [round(float(halfway(power)), 3) for power in (0.5, 1.0, 2.0)]
         [0.707, 0.5, 0.25]
     """

@@ -30,11 +30,11 @@ def sgdr_schedule(cosine_kwargs: Iterable[Mapping[str, Scalar]]) -> optax.Schedu
 
     Example:
         >>> import jax
-        >>> from jaxtune import schedules
+        >>> import jaxtune as jt
         >>> @jax.jit
         ... def at(step, peak):
         ...     cycle = {"init_value": 0.0, "warmup_steps": 0, "decay_steps": 50}
-        ...     return schedules.sgdr_schedule([cycle | {"peak_value": p} for p in (peak, peak / 2)])(step)
+        ...     return jt.schedules.sgdr_schedule([cycle | {"peak_value": p} for p in (peak, peak / 2)])(step)
         >>> [round(float(at(step, 1.0)), 3) for step in (0, 25, 50, 75, 100)]
         [1.0, 0.5, 0.5, 0.25, 0.0]
     """
@@ -75,10 +75,10 @@ def cosine_restarts_schedule(
 
     Example:
         >>> import jax
-        >>> from jaxtune import schedules
+        >>> import jaxtune as jt
         >>> @jax.jit
         ... def at(step, steps, multiplier):
-        ...     return schedules.cosine_restarts_schedule(1.0, steps, multiplier)(step)
+        ...     return jt.schedules.cosine_restarts_schedule(1.0, steps, multiplier)(step)
         >>> [round(float(at(step, 10, 2)), 3) for step in (0, 5, 10, 20, 30, 50)]
         [1.0, 0.5, 1.0, 0.5, 1.0, 0.5]
     """

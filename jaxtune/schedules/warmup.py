@@ -28,8 +28,8 @@ def warmup_constant_schedule(init_value: Scalar, peak_value: Scalar, warmup_step
 
     Example:
         >>> import jax
-        >>> from jaxtune import schedules
-        >>> at = jax.jit(lambda step, warmup: schedules.warmup_constant_schedule(0.0, 0.1, warmup)(step))
+        >>> import jaxtune as jt
+        >>> at = jax.jit(lambda step, warmup: jt.schedules.warmup_constant_schedule(0.0, 0.1, warmup)(step))
         >>> [round(float(at(step, 20)), 3) for step in (0, 10, 20, 100)]
         [0.0, 0.05, 0.1, 0.1]
     """
@@ -68,10 +68,10 @@ def warmup_cosine_decay_schedule(
 
     Example:
         >>> import jax
-        >>> from jaxtune import schedules
+        >>> import jaxtune as jt
         >>> @jax.jit
         ... def at(step, peak, warmup):
-        ...     return schedules.warmup_cosine_decay_schedule(0.0, peak, warmup * 100, 100)(step)
+        ...     return jt.schedules.warmup_cosine_decay_schedule(0.0, peak, warmup * 100, 100)(step)
         >>> [round(float(at(step, 0.1, 0.2)), 3) for step in (0, 10, 20, 60, 100)]
         [0.0, 0.05, 0.1, 0.05, 0.0]
     """
@@ -121,10 +121,10 @@ def warmup_exponential_decay_schedule(
 
     Example:
         >>> import jax
-        >>> from jaxtune import schedules
+        >>> import jaxtune as jt
         >>> @jax.jit
         ... def at(step, rate):
-        ...     return schedules.warmup_exponential_decay_schedule(0.0, 1.0, 10, 30, rate)(step)
+        ...     return jt.schedules.warmup_exponential_decay_schedule(0.0, 1.0, 10, 30, rate)(step)
         >>> [round(float(at(step, 0.1)), 3) for step in (5, 10, 40, 70)]
         [0.5, 1.0, 0.1, 0.01]
     """

@@ -1,14 +1,16 @@
 """Sensitivity on functions whose effects are known, and its intervals against scipy."""
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 from scipy import stats
 from toys import ONE
 
 import jaxtune as jt
-from jaxtune.practice.sensitivity import _paired
+from jaxtune.practice.intervals import paired, possible
 
 SHIFT = {"relu": 0.0, "tanh": 0.3, "gelu": 0.6}
 
@@ -111,9 +113,36 @@ def test_coverage_of_a_size_without_any_effect():
     for _ in range(400):
         values = rng.normal(size=(5, 4))
         order = np.argsort(values.mean(axis=1))
-        size, half = _paired(values[order[-1]] - values[order[0]], 1 - 0.05 / 10)
-        missed += size - half > 0
+        missed += paired(values[order[-1]] - values[order[0]], 1 - 0.05 / 10, -np.inf, np.inf).low > 0
     assert missed <= 0.06 * 400
+
+
+def test_intervals_of_an_accuracy_are_possible_ones():
+    def accuracy(key, state, data, hp):
+        return {"accuracy": jnp.clip(0.5 + (0.3 + 3 * state["noise"]) * hp["p"], 0.0, 1.0)}
+
+    task = KNOWN.replace(evaluate=accuracy)
+    options = {"metric": "accuracy", "mode": "max", "replicates": 2, "confidence": 0.999}
+    found = sensitivity(task, {"p": 0.5}, {"p": SPACE["p"]}, **options)
+    assert 0 < found["p"].size < found["p"].high == 1.0
+    assert all(-1.0 <= point.low <= point.high <= 1.0 for point in found["p"].points)
+    assert "intervals end at 1, which accuracy can't exceed: more replicates shorten them" in repr(found)
+    panel = found._panel(found["p"])
+    assert min(panel["low"]) >= 0.0
+    assert max(panel["high"]) <= 1.0
+
+
+def test_ranges_of_metrics():
+    def supervised(**metrics):
+        x = np.zeros((4, 2), np.float32), np.zeros(4, np.int32)
+        options = {"optimizer": optax.sgd(0.1), "loss": optax.softmax_cross_entropy_with_integer_labels}
+        return jt.supervised(nn.Dense(2), **options, metrics=metrics, train=x, batch_size=2)
+
+    anything = (-np.inf, np.inf)
+    assert possible(supervised(hits=jt.metrics.accuracy), "hits", [0.5]) == (0, 1)
+    assert possible(KNOWN, "top_accuracy", [0.0, np.nan, 1.0]) == (0, 1)
+    assert possible(KNOWN, "accuracy", [55.0]) == anything  # percent
+    assert possible(KNOWN, "loss", [0.5]) == anything
 
 
 def test_diverged_points_are_reported(known):
