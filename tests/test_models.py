@@ -358,6 +358,14 @@ def test_models_are_told_apart(model, kind):
     assert type(flax_model(model)) is kind
 
 
+def test_models_with_lists_can_be_compared_and_hashed():
+    """nn.Sequential holds a list, which has no hash."""
+    first, second = (LinenModel(nn.Sequential([nn.Dense(2), nn.relu])) for _ in range(2))
+    assert first == second
+    assert hash(first) == hash(second)
+    assert first != LinenModel(nn.Sequential([nn.Dense(3), nn.relu]))
+
+
 class Scaled(nn.Module):
     """With an array among its attributes, or arrays in a dict."""
 

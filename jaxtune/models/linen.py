@@ -14,12 +14,26 @@ from jaxtune.functions import call
 from jaxtune.models.common import Flags, is_nnx, named, train_flags
 
 
-@dataclass(frozen=True, eq=False)  # attributes of a module may be arrays, which don't compare
+@dataclass(frozen=True, eq=False)
 class LinenModel:
     """A linen module, or a function `(hp[, step, total_steps])` that makes one."""
 
     module: nn.Module | Callable[..., nn.Module]
     flags: Flags | None = None  # as the user gave them
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, LinenModel) or self.flags != other.flags:
+            return False
+        try:
+            return self.module is other.module or bool(self.module == other.module)
+        except ValueError:  # a module with arrays among its attributes, which don't compare
+            return False
+
+    def __hash__(self) -> int:
+        try:
+            return hash(self.module)
+        except TypeError:  # one with a list among them, such as nn.Sequential
+            return hash(type(self.module))
 
     def build(self, hp: dict, **extras: Any) -> nn.Module:
         """The module for these hyperparameters."""
