@@ -233,7 +233,7 @@ def test_plot_has_a_panel_per_hyperparameter(known):
         ({"points": 1}, ValueError, "points must be a whole number >= 2, got 1"),
         ({"confidence": 95}, ValueError, r"confidence must be a number between 0 and 1, such as 0\.95, got 95"),
         ({"steps": 0}, ValueError, "steps to be a whole number >= 1, got steps=0"),
-        ({"metric": "auc"}, ValueError, "metric='auc' needs mode"),
+        ({"metric": "auc"}, ValueError, "metric='auc' is unknown"),
         ({"mode": "low"}, ValueError, "mode must be 'min' or 'max', got 'low'"),
         ({"seed": 1.5}, TypeError, r"seed must be a whole number, got 1\.5"),
         ({"placement": 1}, TypeError, "placement must be a jt.Placement"),

@@ -199,7 +199,7 @@ def test_branch_of_a_fixed_choice_can_be_a_stage():
             ValueError,
             "The start .* violates a constraint",
         ),
-        ({"metric": "auc"}, ValueError, "metric='auc' needs mode"),
+        ({"metric": "auc"}, ValueError, "metric='auc' is unknown"),
         ({"replicates": 0}, ValueError, "replicates must be a whole number >= 1"),
         ({"seed": -1}, ValueError, "seed must be a whole number >= 0"),
         ({"placement": 3}, TypeError, "placement must be a jt.Placement"),
