@@ -15,6 +15,10 @@ from jaxtune.counts import check_whole, is_whole, whole_or_none
 
 _ARRAYS = (jax.Array, np.ndarray, np.generic, jax.ShapeDtypeStruct)
 _NUMBERS = (bool, int, float, complex)
+_EXAMPLES = {
+    "loss": "optax.softmax_cross_entropy_with_integer_labels",
+    "optimizer": "lambda hp: optax.adam(hp['lr'])",
+}
 _DATA_ADVICE = "collect the examples of a loader or iterator with numpy.concatenate first"
 
 
@@ -140,6 +144,10 @@ def _check_data_leaf(path: str, leaf: Any) -> None:
 def check_pair(data: Any, name: str) -> None:
     """Raises TypeError unless `data` is a pair (inputs, targets)."""
     if not isinstance(data, (tuple, list)) or len(data) != 2:
+        if isinstance(data, float):
+            raise TypeError(
+                f"{name} must be a pair (inputs, targets), got {data!r}: split the data, or pass folds= to tune."
+            )
         advice = "" if isinstance(data, (tuple, list, dict, *_ARRAYS)) else f"; {_DATA_ADVICE}"
         if hasattr(data, "columns"):
             advice = "; pick columns for each, as in (frame[[...]], frame['...'])"
@@ -207,7 +215,8 @@ def check_task_data(task: Any) -> None:
 def check_function(role: str, function: Any, arguments: Iterable[str]) -> None:
     """Raises TypeError unless `function` is a hashable callable that takes these positional arguments."""
     if not callable(function):
-        raise TypeError(f"{role} must be a function of ({', '.join(arguments)}), got {_kind(function)}.")
+        example = f", such as {_EXAMPLES[role]}" if role in _EXAMPLES else ""
+        raise TypeError(f"{role} must be a function of ({', '.join(arguments)}){example}, got {_kind(function)}.")
     try:
         hash(function)
     except TypeError:
@@ -295,7 +304,10 @@ def check_keeping(keep: Any, keep_weights: Any, patience: Any, scheduler: Any) -
 def check_task(task: Any) -> None:
     """Raises TypeError unless `task` is a Task."""
     if isinstance(task, type) or not hasattr(task, "functions"):
-        raise TypeError(f"task must be a jaxtune Task, got {type(task).__name__}.")
+        raise TypeError(
+            "task must be a jaxtune Task, as jt.supervised(model, ...) or jt.Task(init, step, evaluate) makes one, got "
+            f"{_kind(task)}."
+        )
 
 
 def as_key(key: Any) -> jax.Array:

@@ -8,6 +8,8 @@ from typing import Any
 
 import jax
 
+from jaxtune.counts import check_whole
+
 VARIABLE = "JAXTUNE_HOST_DEVICES"
 
 
@@ -22,13 +24,15 @@ def set_host_device_count(count: int | None = None) -> None:
 
     Raises:
         RuntimeError: JAX has already started.
+        ValueError: It is no whole number of at least 1.
 
     Example:
         >>> import jaxtune as jt
         >>> jt.set_host_device_count(4)  # doctest: +SKIP
     """
+    count = num_cores() if count is None else check_whole("count", count)
     try:
-        jax.config.update("jax_num_cpu_devices", num_cores() if count is None else count)
+        jax.config.update("jax_num_cpu_devices", count)
     except RuntimeError:
         raise RuntimeError(
             "set_host_device_count must be called before JAX starts: put it at the top of the program."

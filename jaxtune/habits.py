@@ -72,7 +72,7 @@ _ARGUMENTS = {  # names of arguments: the first of ours that a function has is m
     "folds splits": "cv nfolds nsplits ksplits kfold",
     "seed": "randomstate randomseed rng key prngkey",
     "progress": "verbose showprogressbar progressbar quiet",
-    "placement devices": "njobs maxconcurrenttrials maxconcurrent resourcespertrial devices lanes device gpus nworkers",
+    "placement devices": "devices lanes device gpus",
     "patience": "earlystopping earlystoppingrounds",
     "previous": "resume resumefrom warmstart",
     "validation": "val valid valdata validationdata evaldata dev",
@@ -96,9 +96,17 @@ _ARGUMENTS = {  # names of arguments: the first of ours that a function has is m
     "log": "logscale sampling",
     "levels": "numpoints resolution num",
 }
+_EPOCHS = " It counts updates: an epoch is as many as there are examples, divided by batch_size."
+_NOTES = {"steps": _EPOCHS, "max_steps": _EPOCHS, "min_steps": _EPOCHS}
 _HOMES = {  # arguments of ours -> where they belong
     f"the scheduler has it, as in {_SCHEDULER}": "trials steps max_steps min_steps eta interval quantile perturbation",
     "tune(time_limit=seconds) ends a search": "time_limit",
+    "all trials train side by side; on a CPU, jt.set_host_device_count() makes every core a device": (
+        "n_jobs max_concurrent_trials max_concurrent resources_per_trial n_workers num_workers workers"
+    ),
+    "sampler=jt.Points([...]) tries known configurations first": (
+        "points_to_evaluate initial_configs initial_points enqueue_trials"
+    ),
     "jt.tune takes {}": (
         "metric mode sampler scheduler replicates folds evaluate_every patience keep seed previous callback progress "
         "placement"
@@ -116,12 +124,13 @@ _FINDINGS = {  # what results and trials are asked for
     "result.best.model": "bestmodel bestmodels getbestmodel getbestmodels bestestimator",
     "result.best.variables": "bestvariables bestweights bestcheckpoint getbestcheckpoint weights",
     "result.best.predict(x)": "predict",
+    "jt.tune(sampler=jt.Points([...]), previous=result)": "enqueuetrial addtrial",
     "result.to_dataframe()": "trialsdataframe getdataframe resultsdf dataframe df cvresults todf topandas",
     "result.plot_curves()": "plot plotintermediatevalues plotoptimizationhistory plotcurve learningcurves",
     "result.plot_space()": "plotslice plotparallelcoordinate plotparamimportances plotcontour",
     "result.table()": "summary resultssummary leaderboard",
     "result.test()": "evaluate testscore",
-    "jt.tune(previous=result)": "optimize resume enqueuetrial",
+    "jt.tune(previous=result)": "optimize resume",
 }
 _TRIAL = {
     "trial.hparams": "params config hyperparameters hp parameters userattrs",
@@ -183,7 +192,8 @@ def _unknown(name: str, word: str, parameters: Iterable[str]) -> str:
     ours = _lookup(_ARGUMENTS, word).split() or [word]
     meant = next((one for one in ours if one in known), None)
     if meant is not None:
-        return f"{name}() has no argument {word!r}, did you mean {meant!r}?"
+        note = _NOTES.get(meant, "") if "epoch" in word.lower() else ""
+        return f"{name}() has no argument {word!r}, did you mean {meant!r}?{note}"
     home = next((where for where, words in _HOMES.items() if ours[0] in words.split()), "")
     hint = f": {home.format(ours[0])}." if home else did_you_mean(word, known) or f"; it takes {', '.join(known)}."
     return f"{name}() has no argument {word!r}{hint}"

@@ -10,8 +10,8 @@ class Hyperparameters(dict):
     """A dict that may be read, not changed: functions are called more than once, and all see the same one."""
 
     def __getattr__(self, name: str) -> NoReturn:
-        cure = f"; hyperparameters are the items of a dict, write hp[{name!r}]" if name in self else ""
-        raise AttributeError(f"hp has no attribute {name!r}{cure}.")
+        cure = f"write hp[{name!r}]" if name in self else "domains go into the space, and hp['name'] is a value of one"
+        raise AttributeError(f"hp has no attribute {name!r}; hyperparameters are the items of a dict, {cure}.")
 
     def _refuse(self, *args: Any, **kwargs: Any) -> NoReturn:
         raise TypeError(

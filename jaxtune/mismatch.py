@@ -38,7 +38,11 @@ def called(role: str, function: Callable[[Any, Any], Any], outputs: Any, targets
         return function(outputs, targets)
     except Exception as error:
         if not (wanted := _wanted(function, outputs, targets)):
-            raise
+            if not _works(function, targets, outputs):
+                raise
+            raise TypeError(
+                f"{role} is called with (outputs, targets), in this order, and works the other way round."
+            ) from error
         cause = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise TypeError(
             f"{role} can't take outputs {_text(outputs)} with targets {_text(targets)}; it can take {wanted}. "

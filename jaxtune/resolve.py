@@ -4,6 +4,7 @@ One abstract evaluation of the task tells most; only when that fails are hyperpa
 to say which of them is at fault and what to do about it.
 """
 
+import warnings
 from collections.abc import Callable, Hashable, Mapping
 from itertools import islice
 from typing import Any, NamedTuple
@@ -131,12 +132,15 @@ def resolve(task: Task, space: Space, metric: str | None, mode: str | None, whol
 
 
 def _check_mode(task: Task, metric: str | None, mode: str | None) -> str:
-    if mode in ("min", "max"):
-        return mode
-    if mode is not None:
+    if mode not in ("min", "max", None):
         raise ValueError(f"mode must be 'min' or 'max', got {mode!r}.")
     mode_of = getattr(task.evaluate, "mode_of", lambda name: "min" if name == "loss" else None)
-    if (known := mode_of(metric)) is None:
+    known = None if metric is None else mode_of(metric)
+    if mode is not None:
+        if known not in (mode, None):
+            warnings.warn(f"mode={mode!r} looks for the worst {metric!r}, which is better the other way.", stacklevel=5)
+        return mode
+    if known is None:
         raise ValueError(
             f"metric={metric!r} needs mode='min' or mode='max'; only the loss and jt.metrics have a known direction."
         )

@@ -49,7 +49,7 @@ class Result(Answering):
         metric: name of the metric that ranked the trials.
         mode: "min" or "max", which way it is better.
         seed: the seed of the search.
-        interrupted: the search was stopped early (Ctrl-C or a callback).
+        interrupted: the search was stopped early (Ctrl-C, time_limit or a callback).
         ended: nothing more will happen to this search; False for the results that a callback sees.
         timing: seconds by part: "compile", "run" and "total".
         num_tests: how often `test()` has looked at the test split, in an earlier search that this one continues too.
@@ -102,7 +102,12 @@ class Result(Answering):
 
     @cached_property
     def ranking(self) -> Trials:
-        """All trials, best first (see `rank_trials`)."""
+        """All trials, best first.
+
+        Those that competed longest come first: a pruned trial is never before one that went on, whatever it had
+        reached by then. Trials that went equally far are ranked by their last value (the best one with `keep="best"`);
+        diverged ones come last.
+        """
         return self.trials.ordered(self._order)
 
     @property
@@ -417,7 +422,8 @@ class Result(Answering):
         if self._has_best:
             best = self.ranking[0]
             value = with_error(best.metrics[self.metric], best.standard_error[self.metric])
-            lines.append(f"  best: trial {best.id}, {self.metric} {value} ({self.mode}) after {best.steps} steps")
+            when = f"after {best.steps} steps" if best.best_step == best.steps else f"at step {best.best_step}"
+            lines.append(f"  best: trial {best.id}, {self.metric} {value} ({self.mode}) {when}")
             lines.append("    " + ", ".join(f"{name}={short(v)}" for name, v in best.hparams.items()))
         else:
             lines.append(f"  best: none, no trial has a finite {self.metric}")

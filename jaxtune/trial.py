@@ -146,7 +146,7 @@ class Trial(Answering):
         if self._trained is None:
             raise ValueError(
                 f"predict() needs trained weights, and trial {self.id} ({self.status}) has none here: the best trial "
-                "of a search that ended keeps them, or the best k with tune(keep_weights=k)."
+                "of a search that ended keeps them, or the best k with tune(keep_weights=k); pruned ones never do."
             )
         return self._trained.predict(inputs, replicate, combine)
 

@@ -3,6 +3,7 @@
 Shapes: R runs, one replicate on one fold each.
 """
 
+import pickle
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -70,6 +71,11 @@ class Winner:
 
     def __deepcopy__(self, memo: dict) -> "Winner":
         return self  # nothing in it changes
+
+    def bound(self, task: Task, space: Any, result: Any) -> "Winner":
+        """See `ShelvedWinner.bound`: with another task in place of its own, which may have test data besides."""
+        shelved: ShelvedWinner = pickle.loads(pickle.dumps(self))
+        return shelved.bound(task, space, result)
 
     @cached_property
     def trained(self) -> Trained:

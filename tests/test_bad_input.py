@@ -684,7 +684,7 @@ test_parts = refused(
         "optimizer by name": (
             lambda: supervised(optimizer="adam"),
             TypeError,
-            "optimizer must be a function of (hp), got 'adam'.",
+            "optimizer must be a function of (hp), such as lambda hp: optax.adam(hp['lr']), got 'adam'.",
         ),
         "no optimizer": (lambda: supervised(optimizer=None), TypeError, "got None."),
         "optimizer without hp": (
@@ -787,9 +787,9 @@ test_tasks = refused(
         "no task": (
             lambda: jt.tune(None, LR, scheduler=FEW),
             TypeError,
-            "task must be a jaxtune Task, got NoneType.",
+            "makes one, got None.",
         ),
-        "a module as task": (lambda: tune(MLP()), TypeError, "task must be a jaxtune Task, got MLP."),
+        "a module as task": (lambda: tune(MLP()), TypeError, "makes one, got a value of type MLP."),
         "init is missing": (
             lambda: tune(plain(init=None)),
             TypeError,

@@ -118,3 +118,9 @@ def test_there_is_no_hint_where_nothing_is_to_gain(monkeypatch):
     assert "2 cores" in cores.hint([cpu])
     assert cores.hint([SimpleNamespace(platform="gpu")]) == ""
     assert cores.hint([cpu, cpu]) == ""
+
+
+@pytest.mark.parametrize("count", [0, -1, "all", 1.5])
+def test_a_number_of_devices(count):
+    with pytest.raises(ValueError, match="count"):
+        jt.set_host_device_count(count)

@@ -63,6 +63,7 @@ def call(function, *args, **kwargs):
 
 T = (DESCENT, DESCENT_SPACE)
 SCHEDULER = ": the scheduler has it, as in scheduler=jt.SuccessiveHalving(trials=64, min_steps=50, max_steps=800)."
+EPOCHS = " It counts updates: an epoch is as many as there are examples, divided by batch_size."
 ARGUMENTS = {
     "tune() has no argument 'n_trials'" + SCHEDULER: call(jt.tune, *T, n_trials=100),
     "tune() has no argument 'num_samples'" + SCHEDULER: call(jt.tune, *T, scheduler=FEW, num_samples=10),
@@ -74,7 +75,12 @@ ARGUMENTS = {
     "tune() has no argument 'callbacks', did you mean 'callback'?": call(jt.tune, *T, scheduler=FEW, callbacks=[]),
     "tune() has no argument 'random_state', did you mean 'seed'?": call(jt.tune, *T, scheduler=FEW, random_state=0),
     "tune() has no argument 'cv', did you mean 'folds'?": call(jt.tune, *T, scheduler=FEW, cv=5),
-    "tune() has no argument 'n_jobs', did you mean 'placement'?": call(jt.tune, *T, scheduler=FEW, n_jobs=4),
+    "tune() has no argument 'n_jobs': all trials train side by side; on a CPU, jt.set_host_device_count() makes every "
+    "core a device.": call(jt.tune, *T, scheduler=FEW, n_jobs=4),
+    "tune() has no argument 'points_to_evaluate': sampler=jt.Points([...]) tries known configurations first.": call(
+        jt.tune, *T, scheduler=FEW, points_to_evaluate=[{"lr": 0.1}]
+    ),
+    "FullBudget() has no argument 'epochs', did you mean 'steps'?" + EPOCHS: call(jt.FullBudget, trials=4, epochs=10),
     "tune() has no argument 'batch_size': jt.supervised takes batch_size.": call(
         jt.tune, *T, scheduler=FEW, batch_size=8
     ),
@@ -84,13 +90,13 @@ ARGUMENTS = {
     "plan() has no argument 'max_trials'" + SCHEDULER: call(jt.plan, *T, max_trials=3),
     "search() has no argument 'direction', did you mean 'mode'?": call(jt.search, 0, *T, direction="max"),
     "FullBudget() has no argument 'n_trials', did you mean 'trials'?": call(jt.FullBudget, n_trials=3, steps=3),
-    "FullBudget() has no argument 'max_epochs', did you mean 'steps'?": call(jt.FullBudget, 3, max_epochs=3),
+    "FullBudget() has no argument 'max_epochs', did you mean 'steps'?" + EPOCHS: call(jt.FullBudget, 3, max_epochs=3),
     "SuccessiveHalving() has no argument 'max_t', did you mean 'max_steps'?": call(jt.SuccessiveHalving, 9, max_t=81),
     "SuccessiveHalving() has no argument 'grace_period', did you mean 'min_steps'?": call(
         jt.SuccessiveHalving, 9, grace_period=1
     ),
     "Hyperband() has no argument 'reduction_factor', did you mean 'eta'?": call(jt.Hyperband, 1, 9, reduction_factor=3),
-    "Hyperband() has no argument 'min_epochs', did you mean 'min_steps'?": call(jt.Hyperband, min_epochs=3),
+    "Hyperband() has no argument 'min_epochs', did you mean 'min_steps'?" + EPOCHS: call(jt.Hyperband, min_epochs=3),
     "LogUniform() has no argument 'min_value', did you mean 'low'?": call(jt.LogUniform, min_value=1e-4, high=1.0),
     "Uniform() has no argument 'q', did you mean 'step'?": call(jt.Uniform, 0.0, 1.0, q=0.1),
     "Uniform() has no argument 'log': LogUniform and Integer(..., log=True) are logarithmic.": call(

@@ -145,6 +145,11 @@ def squared(outputs, targets):
     return (outputs - targets) ** 2
 
 
+def test_arguments_in_the_order_of_others():
+    with pytest.raises(TypeError, match=r"^loss is called with \(outputs, targets\), in this order"):
+        check(supervised(loss=lambda targets, outputs: CROSS_ENTROPY(outputs, targets)))
+
+
 def test_squeezing_where_no_batch_has_one_example():
     data = X[:32], X[:32, 0]
     task = supervised(loss=optax.squared_error, model=Squeezed(), train=data, validation=data)

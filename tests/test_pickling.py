@@ -175,3 +175,13 @@ def test_results_of_other_schedulers():
         result = tune(DESCENT, DESCENT_SPACE, scheduler=scheduler, replicates=2)
         again = pickle.loads(pickle.dumps(result)).with_task(DESCENT, DESCENT_SPACE)
         jax.tree.map(np.testing.assert_array_equal, again.refit().states, result.refit().states)
+
+
+def test_a_result_of_this_process_takes_another_task_too():
+    """With test data, say; as often as one likes."""
+    task, test = task_of(), (X[:7], Y[:7])
+    result = tune(task, SPACE, scheduler=jt.FullBudget(2, 5))
+    other = result.with_task(task.replace(test=test), SPACE)
+    assert other.test()["mae"] == pytest.approx(float(np.mean(np.abs(other.best.predict(X[:7]) - Y[:7]))), rel=1e-5)
+    again = other.with_task(task, SPACE)
+    assert again.test() == result.test()

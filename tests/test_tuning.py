@@ -510,3 +510,17 @@ def test_a_state_without_arrays_can_be_tested():
     )
     result = tune(task, DESCENT_SPACE, scheduler=jt.FullBudget(4, 10), replicates=2)
     assert result.test()["loss"] == pytest.approx(result.best.hparams["lr"], rel=1e-6)
+
+
+def test_the_wrong_direction_is_warned_of():
+    with pytest.warns(UserWarning, match="^mode='max' looks for the worst 'loss', which is better the other way"):
+        worst = tune(DESCENT, DESCENT_SPACE, scheduler=jt.FullBudget(3, 10), mode="max").best
+    assert worst.metrics["loss"] > tune(DESCENT, DESCENT_SPACE, scheduler=jt.FullBudget(3, 10)).best.metrics["loss"]
+
+
+def test_the_best_is_shown_at_its_own_step():
+    evaluate = lambda key, state, data, hp: {"loss": jnp.abs(state["count"] - 20.0)}  # noqa: E731
+    task = DESCENT.replace(evaluate=evaluate)
+    options = {"scheduler": jt.FullBudget(2, 40), "evaluate_every": 10}
+    assert "loss 0 (min) at step 20\n" in repr(tune(task, DESCENT_SPACE, keep="best", **options))
+    assert "loss 20 (min) after 40 steps\n" in repr(tune(task, DESCENT_SPACE, **options))

@@ -252,7 +252,7 @@ def no_rate(key, x, batch, hp):
 @pytest.mark.parametrize(
     ("changes", "error", "message"),
     [
-        ({"task": "no"}, TypeError, "task must be a jaxtune Task, got str"),
+        ({"task": "no"}, TypeError, "task must be a jaxtune Task, as .* makes one, got 'no'"),
         ({"low": 0.0}, ValueError, "sweeps from low to high: LogUniform needs 0 < low < high, got low=0.0"),
         ({"low": 1.0, "high": 0.1}, ValueError, "needs 0 < low < high, got low=1.0, high=0.1"),
         ({"low": "a"}, TypeError, "sweeps from low to high: LogUniform needs a number for low, got the string 'a'"),
