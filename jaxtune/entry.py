@@ -20,6 +20,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 _OWN = f"{Path(__file__).parent}/"
 _LIBRARIES = tuple(f"{Path(inspect.getfile(module)).parent}/" for module in (jax, flax, optax))
 _HIDDEN = (_OWN, *_LIBRARIES, inspect.getfile(AbstractContextManager), functools.__file__)
+OF_TASK = "This happened "  # begins the notes of such errors
 _RAISE = dis.opmap["RAISE_VARARGS"]
 
 
@@ -54,7 +55,7 @@ def _shortened(error: BaseException) -> BaseException:
         for one in _chain(error):
             frames = list(_frames(one.__traceback__))
             mine = [frame for frame in frames if not _is_hidden(frame)]
-            if mine or (frames and _is_sentence(frames[-1])):
+            if mine or one is not error or (frames and (_is_sentence(frames[-1]) or _is_of_task(one))):
                 one.__traceback__ = _linked(mine)
     return error
 
@@ -84,6 +85,11 @@ def _is_sentence(frame: types.TracebackType) -> bool:
     """Whether jaxtune raised an error that says what is wrong, in contrast to a failure that nobody thought of."""
     code = frame.tb_frame.f_code
     return code.co_filename.startswith(_OWN) and code.co_code[frame.tb_lasti] == _RAISE
+
+
+def _is_of_task(error: BaseException) -> bool:
+    """Whether a user's function failed, if somewhere in a library."""
+    return any(note.startswith(OF_TASK) for note in getattr(error, "__notes__", ()))
 
 
 def _linked(frames: list[types.TracebackType]) -> types.TracebackType | None:

@@ -20,7 +20,7 @@ from jaxtune.fingerprints import fingerprint
 from jaxtune.hp import Hyperparameters
 from jaxtune.options import typed
 from jaxtune.rewriting import rewritten
-from jaxtune.settings import settings, users_settings
+from jaxtune.settings import settings, users_promotion
 from jaxtune.task import Task
 from jaxtune.weak import weaken
 
@@ -60,7 +60,7 @@ def call(role: str, function: Callable, *args: Any, **extras: Any) -> Any:
             f"argument(s) it may ask for {known} by name."
         )
     try:
-        with users_settings():
+        with users_promotion():
             return function(*args, **{p.name: extras[p.name] for p in rest if p.name in extras})
     except NameError as error:
         if "unbound axis name" not in str(error):

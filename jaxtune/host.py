@@ -22,6 +22,8 @@ from typing import Any
 
 import jax
 
+from jaxtune.settings import in_threads
+
 GRACE = 1.5  # seconds that compilers and devices have to end after Ctrl-C
 _POLL = 0.05
 
@@ -107,7 +109,8 @@ class Host:
 
         def work() -> None:
             try:
-                done.set_result(jax.block_until_ready(program(*args)))
+                with in_threads():
+                    done.set_result(jax.block_until_ready(program(*args)))
             except BaseException as error:
                 done.set_exception(error)
 

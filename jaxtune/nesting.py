@@ -17,7 +17,7 @@ from jaxtune.options import is_number
 from jaxtune.progress import part_of
 from jaxtune.refit import Refit
 from jaxtune.result import Result
-from jaxtune.settings import own_devices
+from jaxtune.settings import own_settings
 from jaxtune.signatures import given_back
 from jaxtune.space import Space
 from jaxtune.task import Task
@@ -87,7 +87,7 @@ class Nested:
         return f"Nested: interrupted after {count} of {self.num_splits} splits{theirs}"
 
 
-@entry(own_devices)
+@entry(own_settings)
 def nested(
     task: Task,
     space: Space | Mapping[str, Any],

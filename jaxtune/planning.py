@@ -23,7 +23,7 @@ from jaxtune.population import Layout
 from jaxtune.resolve import Problem, resolve
 from jaxtune.samplers import Sobol
 from jaxtune.schedulers.plan import Plan
-from jaxtune.settings import own_devices
+from jaxtune.settings import own_settings
 from jaxtune.signatures import given_back
 from jaxtune.space import Space
 from jaxtune.task import Task
@@ -121,7 +121,7 @@ class SearchPlan:
         return "\n".join(lines)
 
 
-@entry(own_devices)
+@entry(own_settings)
 def plan(
     task: Task,
     space: Space | Mapping[str, Any],

@@ -8,7 +8,9 @@ from typing import Any
 import jax
 import numpy as np
 
+from jaxtune.entry import entry
 from jaxtune.options import portable
+from jaxtune.settings import own_settings
 from jaxtune.signatures import given_back
 from jaxtune.trained import without_task
 from jaxtune.trial import with_errors
@@ -58,6 +60,7 @@ class Refit:
         """The model of replicate 0; None unless the task has one."""
         return self._trained.model(self.hparams)
 
+    @entry(own_settings)
     def predict(self, inputs: Any, *, replicate: int | None = None, combine: Callable[[Any], Any] | None = None) -> Any:
         """What the trained models say of new examples; as `Trial.predict`.
 
@@ -71,6 +74,7 @@ class Refit:
         """
         return self._trained.predict(inputs, replicate, combine)
 
+    @entry(own_settings)
     def test(self) -> dict[str, float]:
         """Evaluate on the test split; counts in `num_tests` of the result.
 

@@ -15,6 +15,7 @@ import numpy as np
 
 from jaxtune import checks
 from jaxtune.configurations import decode
+from jaxtune.entry import OF_TASK
 from jaxtune.explain import explain
 from jaxtune.functions import Functions, call, inputs_of, trace, trace_anew
 from jaxtune.habits import did_you_mean
@@ -299,7 +300,7 @@ def _check_concrete(task: Task, space: Space, indices: Mapping[str, int]) -> Non
         if _failure(_trace_only, task, space, indices, (), counters) is None:
             name = next(iter(counters))
             raise explain(name, name, None, error) from error
-    error.add_note(f"This happened with the hyperparameters {values}.")
+    error.add_note(f"{OF_TASK}with the hyperparameters {values}.")
     raise error
 
 
@@ -344,7 +345,7 @@ class _Misspelt(KeyError):
 def _check_misspelt(task: Task, hp: dict) -> None:
     error = _failure(_trace_values, task, _Reads(hp))
     if isinstance(error, _Misspelt):
-        raise KeyError(str(error)) from None
+        raise KeyError(str(error)).with_traceback(error.__traceback__) from None
 
 
 def _trace_values(task: Task, hp: dict) -> None:

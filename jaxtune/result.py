@@ -16,11 +16,13 @@ from jaxtune import plots, tables
 from jaxtune.axes import MISSING
 from jaxtune.checks import check_time_limit
 from jaxtune.counts import check_whole, whole_or_none
+from jaxtune.entry import entry
 from jaxtune.gap import Gap
 from jaxtune.habits import Answering
 from jaxtune.history import History, rank_trials
 from jaxtune.host import Host, deadline
 from jaxtune.refit import Refit
+from jaxtune.settings import own_settings
 from jaxtune.signatures import given_back
 from jaxtune.text import listing, short, with_error
 from jaxtune.trained import without_task
@@ -139,6 +141,7 @@ class Result(Answering):
         value = self.history.mean(self.metric)[self.history.kept[first], first]
         return bool(not self.history.failed[first] and np.isfinite(value))
 
+    @entry(own_settings)
     def test(self) -> dict[str, float]:
         """Evaluate the best trial on the test split, which selection never saw. Calls count in `num_tests`.
 
@@ -156,6 +159,7 @@ class Result(Answering):
         self.num_tests += 1
         return self._tested
 
+    @entry(own_settings)
     def gap(self) -> Gap:
         """How much worse the best trial is on the test split than on the validation data that selected it.
 
@@ -184,6 +188,7 @@ class Result(Answering):
             values = np.array([trial.metrics[self.metric] for trial in self.trials])
         return values[np.isfinite(values)]
 
+    @entry(own_settings)
     def refit(self, steps: int | None = None, replicates: int = 1, time_limit: float | None = None) -> Refit:
         """Train the best configuration again, on training and validation data together.
 
@@ -219,6 +224,7 @@ class Result(Answering):
 
         return Refit(best.hparams, reached, replicates, reached < given, trained.states, trained, test)
 
+    @entry(own_settings)
     def with_task(self, task: Any, space: Any) -> Result:
         """This result with its task, which a pickle leaves behind: `test`, `gap`, `refit` and `predict` work again.
 

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import flax.struct
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 
 from jaxtune import checks, planner, population as engine
@@ -22,7 +23,7 @@ from jaxtune.resolve import Problem, resolve
 from jaxtune.samplers import Sobol
 from jaxtune.schedulers.plan import Plan
 from jaxtune.selection import decide, safe_scores, survivors
-from jaxtune.settings import own_settings
+from jaxtune.settings import own_settings, warn_of_disabled_jit
 from jaxtune.signatures import given_back
 from jaxtune.space import Space
 from jaxtune.task import Task
@@ -110,8 +111,9 @@ def search(
         >>> outcome.metrics["loss"].shape
         (9,)
     """
+    warn_of_disabled_jit()
     replicates = checks.check_search(scheduler, sampler, metric, replicates)
-    key = checks.as_key(key)
+    key = _unplaced(checks.as_key(key))
     problem = resolve(task, Space.of(space), metric, mode)
     if problem.space.constraints:
         raise ValueError("search can't draw again what a constraint refuses, since it is compiled: use tune.")
@@ -121,6 +123,13 @@ def search(
             "constant, or use tune."
         )
     return _Search(problem, scheduler.plan(), sampler, replicates, key).run()
+
+
+def _unplaced(key: jax.Array) -> jax.Array:
+    """A key that is bound to no devices, as those are that are made under a mesh."""
+    if isinstance(key, jax.core.Tracer):
+        return key
+    return jax.random.wrap_key_data(np.asarray(jax.random.key_data(key)), impl=jax.random.key_impl(key))
 
 
 class _Search:

@@ -221,8 +221,9 @@ class Study:
     def _tell(self, callback: Callable, last: bool) -> bool:
         """Shows the user's callback the result so far; whether it wants the search to end."""
         try:
+            result = self._result(interrupted=False, whole=last)
             with users_settings():
-                answer = callback(self._result(interrupted=False, whole=last))
+                answer = callback(result)
         except BaseException as error:
             with suppress(Exception):  # the user's own is what has to be seen
                 error.result = self._result(interrupted=not last, whole=True)  # type: ignore[attr-defined]

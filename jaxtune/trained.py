@@ -19,7 +19,7 @@ from jaxtune.arrays import as_arrays
 from jaxtune.executables import Jitted
 from jaxtune.functions import Extras, seamed
 from jaxtune.lanes import EVALUATE, replicate_key
-from jaxtune.settings import own_devices
+from jaxtune.settings import own_settings
 from jaxtune.task import Task
 from jaxtune.weak import weaken
 
@@ -81,14 +81,14 @@ class Trained:
         made = getattr(self.task.evaluate, "model_of", None)
         return None if made is None else made(self.state(0), hparams)
 
-    @own_devices()
+    @own_settings()
     def metrics(self, run: int, data: Any, blocks: int = 0) -> dict[str, np.ndarray]:
         """Metrics of one run, name -> [] or, with one block of examples left out at a time, name -> [blocks]."""
         evaluate = Jitted(partial(_metrics, seamed(self.task, "evaluate", self.static, self.order), blocks))
         values = evaluate(self._key(run), self.state(run), data, dict(self.hp), self._extras(run))
         return {name: np.asarray(x) for name, x in values.items()}
 
-    @own_devices()
+    @own_settings()
     def predict(self, inputs: Any, replicate: int | None = None, combine: Callable[[Any], Any] | None = None) -> Any:
         """See `Trial.predict`."""
         if not hasattr(self.task.evaluate, "outputs_of"):

@@ -14,9 +14,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxtune.entry import entry
 from jaxtune.habits import Answering
 from jaxtune.history import History
 from jaxtune.options import is_number, portable
+from jaxtune.settings import own_settings
 from jaxtune.signatures import given_back
 from jaxtune.text import listing
 
@@ -112,6 +114,7 @@ class Trial(Answering):
         """
         return None if self._trained is None else self._trained.model(self.hparams)
 
+    @entry(own_settings)
     def predict(self, inputs: Any, *, replicate: int | None = None, combine: Callable[[Any], Any] | None = None) -> Any:
         """What the trained model says of new examples: from raw inputs to outputs in the unit of the targets.
 

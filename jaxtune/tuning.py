@@ -15,13 +15,13 @@ from jaxtune.progress import Progress
 from jaxtune.resolve import resolve
 from jaxtune.result import Result
 from jaxtune.samplers import Sobol
-from jaxtune.settings import own_devices
+from jaxtune.settings import own_settings, warn_of_disabled_jit
 from jaxtune.space import Space
 from jaxtune.study import Study, Wishes
 from jaxtune.task import Task
 
 
-@entry(own_devices)
+@entry(own_settings)
 def tune(
     task: Task,
     space: Space | Mapping[str, Any],
@@ -110,6 +110,7 @@ def tune(
         >>> result.best.status
         'finished'
     """
+    warn_of_disabled_jit()
     replicates = checks.check_search(scheduler, sampler, metric, replicates)
     checks.check_time_limit(time_limit)
     host = Host(deadline(time_limit))

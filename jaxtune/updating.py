@@ -16,7 +16,7 @@ class Ahead(NamedTuple):
     """The state of an optimizer that looks ahead from the parameters, which are the slow ones (Zhang et al., 2019)."""
 
     fast: Any  # parameters
-    state: Any  # optax.LookaheadState
+    state: Any  # with an optax.LookaheadState in it
 
 
 def init(optimizer: optax.GradientTransformation, params: Any) -> Any:
@@ -60,7 +60,8 @@ def update(
 def _looks_ahead(optimizer: optax.GradientTransformation, params: Any) -> bool:
     with suppress(Exception):  # a mask, say, that knows no such parameters
         state = jax.eval_shape(optimizer.init, optax.LookaheadParams(params, params))
-        return isinstance(state, optax.LookaheadState)
+        parts = jax.tree.leaves(state, is_leaf=lambda part: isinstance(part, optax.LookaheadState))
+        return any(isinstance(part, optax.LookaheadState) for part in parts)
     return False
 
 

@@ -23,7 +23,7 @@ from jaxtune.host import Host
 from jaxtune.placement import Placement
 from jaxtune.population import Layout
 from jaxtune.resolve import Problem, resolve, static_values
-from jaxtune.settings import own_devices
+from jaxtune.settings import own_settings
 from jaxtune.space import Space
 from jaxtune.task import Task
 from jaxtune.trained import Trained
@@ -55,6 +55,7 @@ class Winner:
     states: Any
     layouts: Sequence[Layout]
 
+    @own_settings()
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickled without task, space and devices: `Result.with_task` gives them back."""
         setting, layout = self.setting, [tuple(layout)[1:] for layout in self.layouts]
@@ -123,7 +124,7 @@ class Winner:
         factor = (size - block) ** 2 / (size * block * (blocks - 1))  # some examples may be left out of no block
         return {name: float(np.sqrt(factor * np.sum((x - x.mean()) ** 2))) for name, x in values.items()}
 
-    @own_devices()
+    @own_settings()
     def retrain(
         self, course: Sequence[tuple[int, Mapping[str, Any]]], total_steps: int, replicates: int, host: Host
     ) -> tuple[Any, int]:
@@ -209,7 +210,7 @@ class ShelvedWinner:
     layouts: list[tuple[Any, ...]]  # without the mesh
     identity: tuple[Any, ...]  # see `of_winner`
 
-    @own_devices()
+    @own_settings()
     def bound(self, task: Task, space: Any, result: Any) -> Winner:
         """The winner again, on the devices of this process; for `Result.with_task`."""
         plan, replicates, key, keeps_best = self.search

@@ -10,7 +10,7 @@ import pytest
 from toys import DESCENT, DESCENT_SPACE, ONE
 
 import jaxtune as jt
-from jaxtune import cores, executables, progress, searching
+from jaxtune import cores, entry, progress
 
 CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
 
@@ -82,8 +82,7 @@ def test_every_entry_reads_the_environment(monkeypatch, name):
     def read():
         raise Read
 
-    for module in (executables, searching):
-        monkeypatch.setattr(module, "read_environment", read)
+    monkeypatch.setattr(entry, "read_environment", read)
     needed = {"nested": {"splits": 2}, "sensitivity": {"steps": 1, "space": {}}, "search": {"space": {}}}.get(name, {})
     options = {} if name in ("sensitivity", "lr_range_test", "overfit_check") else {"scheduler": None}
     with pytest.raises(Read):

@@ -3,9 +3,11 @@
 import inspect
 import traceback
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 from toys import DESCENT, DESCENT_SPACE
 
@@ -68,6 +70,46 @@ def test_a_sentence_of_ours_needs_no_frames_and_its_cause_shows_where():
     assert "declare it static" in str(error)
     assert {file for file, _ in frames(error)} == {"test_entry.py", "entry.py"}
     assert frames(error.__cause__) == [("test_entry.py", "branching")]
+
+
+def test_a_name_that_the_space_lacks_shows_who_reads_it():
+    shown = frames(caught("tune", DESCENT.replace(step=lambda key, state, batch, hp: (state, {"a": hp["lrr"]}))))
+    assert shown[-1] == ("test_entry.py", "<lambda>")
+
+
+def test_a_failure_in_a_library_needs_no_frames_of_it():
+    task = supervised(loss=lambda outputs, targets: optax.squared_error(outputs, targets))
+    shown = frames(caught("tune", task.replace(evaluate=lambda *args: {"loss": jnp.zeros(3).reshape(2)})))
+    assert {file for file, _ in shown} == {"test_entry.py", "entry.py"}
+
+
+@pytest.mark.parametrize(
+    "mistake",
+    [
+        lambda result: result.best.predict(np.zeros((3, 2), np.float32)),
+        lambda result: result.refit().predict(np.zeros((3, 2), np.float32)),
+        lambda result: result.best.predict(np.zeros((3, 1), np.float32), combine=lambda outputs: outputs["no"]),
+        lambda result: result.with_task(DESCENT, DESCENT_SPACE),
+        lambda result: result.test(),
+    ],
+)
+def test_what_is_done_with_a_result_fails_in_a_few_lines(mistake, result):
+    with pytest.raises(Exception) as error:  # noqa: PT011
+        mistake(result)
+    text = traceback.format_exception(error.value)
+    assert {file for file, _ in frames(error.value)} == {"test_entry.py", "entry.py"}
+    assert len("".join(text).splitlines()) < 30
+
+
+def supervised(**parts):
+    x = np.linspace(-1, 1, 16, dtype=np.float32)[:, None]
+    parts = {"loss": optax.squared_error, "optimizer": lambda hp: optax.sgd(hp["lr"])} | parts
+    return jt.supervised(nn.Dense(1), train=(x, x), validation=(x, x), batch_size=8, **parts)
+
+
+@pytest.fixture(scope="module")
+def result():
+    return jt.tune(supervised(), DESCENT_SPACE, scheduler=jt.FullBudget(2, 5), progress=False)
 
 
 def test_a_callback_shows_its_own_frames():

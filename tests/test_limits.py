@@ -27,7 +27,7 @@ def test_limits_has_all_its_sections(tmp_path):
     assert len(titles) == 7
     tables = rows(text)
     growing = {r["growth with"] for r in tables if "growth with" in r}
-    assert growing == {"lanes", "steps", "trials", "rungs", "hyperparameters", "groups"}
+    assert growing == {"lanes", "steps", "trials", "rungs", "hyperparameters", "undecided integers", "groups"}
     (count,) = (r for r in tables if r.get("measured") == "programs compiled")
     one, two = (number(value.split(": ")[1]) for value in count["values, n: value"].split(", "))
     assert 3 <= one < two <= 2 * one + 3  # each group has programs of its own

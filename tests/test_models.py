@@ -416,10 +416,34 @@ class Sowing(nn.Module):
 def test_what_linen_modules_sow_is_left_behind():
     model = LinenModel(Sowing())
     params, other = model.init(KEY, {}, X)
-    assert set(other) == {"counts"}
+    assert set(other) == {"counts", "losses"}  # a sum over steps, as in a plain loop that carries all variables
     outputs, after = model.train(OTHER_KEY, {}, params, other, X)
-    assert after == {"counts": {"calls": 1}}
+    assert after["counts"] == {"calls": 1}
     assert outputs.shape == model.predict(KEY, {}, params, after, X).shape == (16, 1)
+
+
+class Centred(nn.Module):
+    """Reads a collection only where there is one; sows into it, too."""
+
+    @nn.compact
+    def __call__(self, x, train):
+        if self.is_initializing():
+            self.put_variable("data", "mean", jnp.mean(x, 0))
+        self.sow("data", "seen", x[0])
+        if self.has_variable("data", "mean") and not train:
+            x = x - self.get_variable("data", "mean")
+        return nn.Dense(1)(x)
+
+
+def test_collections_that_a_module_may_do_without_stay():
+    model = LinenModel(Centred())
+    params, other = model.init(KEY, {}, X)
+    np.testing.assert_allclose(other["data"]["mean"], X.mean(0), rtol=1e-5)
+    _, after = model.train(OTHER_KEY, {}, params, other, X)
+    assert jax.tree.structure(after) == jax.tree.structure(other)
+    kernel, bias = params["Dense_0"]["kernel"], params["Dense_0"]["bias"]
+    expected = (X - X.mean(0)) @ kernel + bias
+    np.testing.assert_allclose(model.predict(KEY, {}, params, after, X), expected, rtol=1e-4, atol=1e-5)
 
 
 def test_searches_with_sowing_models_of_both_kinds():
@@ -488,3 +512,16 @@ def test_hyperparameters_are_a_dict_for_jax_and_for_copies():
 
     searched(factory)
     assert seen[0][2] == 1
+
+
+def test_nnx_models_that_users_keep_may_write_into_their_variables():
+    class Counting(nnx.Module):
+        def __init__(self, rngs):
+            self.seen, self.last = nnx.BatchStat(jnp.zeros(2)), nnx.Linear(5, 1, rngs=rngs)
+
+        def __call__(self, x):
+            self.seen[0] = self.seen[0] + 1.0
+            return self.last(x)
+
+    best = searched(lambda hp, rngs: Counting(rngs)).best
+    np.testing.assert_allclose(best.model(X), best.predict(X), rtol=1e-5)

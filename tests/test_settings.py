@@ -1,6 +1,7 @@
 """JAX's own settings: those that hold for a thread, and those that hold for all, give the same searches."""
 
 import contextlib
+import pickle
 import sys
 
 import flax.linen as nn
@@ -26,8 +27,8 @@ class Net(nn.Module):
         return nn.Dense(1)(nn.Dropout(self.dropout, deterministic=not train)(nn.tanh(nn.Dense(8)(x))))
 
 
-def search(**options):
-    task = jt.supervised(
+def task():
+    return jt.supervised(
         lambda hp: Net(jt.rate(hp["dropout"])),
         optimizer=lambda hp: optax.adam(hp["lr"]),
         loss=optax.squared_error,
@@ -35,7 +36,10 @@ def search(**options):
         validation=(X[30:], Y[30:]),
         batch_size=8,
     )
-    return tune(task, SPACE, **({"scheduler": jt.SuccessiveHalving(6, 10, 20, eta=2)} | options))
+
+
+def search(**options):
+    return tune(task(), SPACE, **({"scheduler": jt.SuccessiveHalving(6, 10, 20, eta=2)} | options))
 
 
 def mesh(kind):
@@ -78,6 +82,55 @@ def test_without_jit_a_search_compiles_all_the_same_and_says_so(plain):
     np.testing.assert_array_equal(result.history.metrics["loss"], plain.history.metrics["loss"])
 
 
+def everywhere(setting, value, function):
+    """The result of a function while a setting holds for all threads."""
+    before = getattr(jax.config, setting)
+    try:
+        jax.config.update(setting, value)
+        return function()
+    finally:
+        jax.config.update(setting, before)
+
+
+@pytest.mark.parametrize(
+    ("setting", "value"),
+    [
+        ("jax_debug_nans", True),
+        ("jax_debug_infs", True),
+        ("jax_disable_jit", True),
+        ("jax_transfer_guard", "disallow"),
+        ("jax_numpy_rank_promotion", "raise"),
+        ("jax_numpy_dtype_promotion", "strict"),
+    ],
+)
+@pytest.mark.filterwarnings("ignore:jax_disable_jit")
+def test_settings_for_all_threads(setting, value, plain):
+    result = everywhere(setting, value, search)
+    np.testing.assert_array_equal(result.history.metrics["loss"], plain.history.metrics["loss"])
+
+
+@pytest.mark.parametrize("kind", [AxisType.Auto, AxisType.Explicit])
+def test_search_as_a_function_under_a_mesh(kind):
+    """It is left where that is possible."""
+
+    def function():
+        return jt.search(jax.random.key(0), DESCENT, DESCENT_SPACE, scheduler=jt.FullBudget(2, 5)).metrics["loss"]
+
+    plain = function()
+    with jax.set_mesh(mesh(kind)), jax.debug_nans(True):
+        np.testing.assert_array_equal(function(), plain)
+        with pytest.raises(ValueError, match="^jaxtune has a mesh of its own: it can't be traced under another one"):
+            jax.jit(function)()
+
+
+def test_results_are_pickled_and_bound_under_any_setting(plain):
+    for context in (lambda: jax.set_mesh(mesh(AxisType.Explicit)), jax.disable_jit):
+        with context():
+            text = pickle.dumps(plain)
+            again = pickle.loads(text).with_task(task(), SPACE)
+            np.testing.assert_array_equal(again.best.predict(X[:3]), plain.best.predict(X[:3]))
+
+
 STRICT = {
     "jax_numpy_rank_promotion": (jax.numpy_rank_promotion, "raise", lambda x: x + jnp.ones((1, 3))),
     "jax_numpy_dtype_promotion": (jax.numpy_dtype_promotion, "strict", lambda x: x * jnp.int32(1)),
@@ -103,12 +156,14 @@ def test_a_callback_finds_the_users_settings():
 
     def callback(result):
         seen.append((jax.config.jax_numpy_rank_promotion, jax.config.jax_numpy_dtype_promotion))
+        seen.append((jax.config.jax_transfer_guard, jax.sharding.get_mesh().axis_names))
         tune(DESCENT, DESCENT_SPACE, scheduler=jt.FullBudget(2, 5))  # a search inside finds them, too
 
-    with jax.numpy_rank_promotion("raise"), jax.numpy_dtype_promotion("strict"):
+    strict = jax.numpy_rank_promotion("raise"), jax.numpy_dtype_promotion("strict"), jax.transfer_guard("log")
+    with strict[0], strict[1], strict[2], jax.set_mesh(mesh(AxisType.Auto)):
         tune(DESCENT, DESCENT_SPACE, scheduler=jt.FullBudget(2, 5), callback=callback)
         assert jax.config.jax_numpy_rank_promotion == "raise"
-    assert seen == [("raise", "strict")]
+    assert seen == [("raise", "strict"), ("log", ("mine",))]
 
 
 def test_planning_and_practice_work_where_all_is_strict():

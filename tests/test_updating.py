@@ -99,8 +99,11 @@ def test_a_type_error_of_an_optimizer_passes():
         trained(optimizer, 1)
 
 
-def test_lookahead_keeps_the_slow_parameters():
-    optimizer = optax.lookahead(optax.sgd(0.1), sync_period=3, slow_step_size=0.5)
+LOOKAHEAD = optax.lookahead(optax.sgd(0.1), sync_period=3, slow_step_size=0.5)
+
+
+@pytest.mark.parametrize("optimizer", [LOOKAHEAD, optax.chain(optax.clip(1.0), LOOKAHEAD)], ids=["alone", "in a chain"])
+def test_lookahead_keeps_the_slow_parameters(optimizer):
     both = optax.LookaheadParams.init_synced(MODEL.init(jax.random.key(0), BATCH[0])["params"])
     state = optimizer.init(both)
     for _ in range(7):

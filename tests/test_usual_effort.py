@@ -9,8 +9,8 @@ import pytest
 
 EXACT = {
     "test_population.py": "test_number_of_devices_changes_no_trial",
-    "test_searching.py": "test_equals_tune_to_the_last_bit",
-    "test_supervision.py": "test_every_trial_equals_a_plain_optax_loop",
+    "test_searching.py": "test_equals_tune_to_the_last_bit[pbt-1]",
+    "test_supervision.py": "test_every_trial_equals_a_plain_optax_loop[linen]",
 }
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import jax
 from flax import linen as nn
-from flax.errors import FlaxError
+from flax.traverse_util import flatten_dict, unflatten_dict
 
 from jaxtune.functions import call
 from jaxtune.models.common import Flags, is_nnx, named, train_flags
@@ -52,22 +52,21 @@ class LinenModel:
         # One stream named "params" serves every other stream of linen too.
         variables = dict(module.init({"params": key}, inputs, **train_flags(module, False, self.flags)))
         params = variables.pop("params", {})
-        for collection in set(variables) - {"batch_stats"}:
-            others = {name: x for name, x in variables.items() if name != collection}
-            if self._trains(key, hp, params, others, inputs, **extras):  # it is only sown into
-                variables = others
-        return params, variables
-
-    def _trains(self, *args: Any, **extras: Any) -> bool:
-        """Whether a training step works with these variables."""
-        try:
-            jax.eval_shape(partial(self.train, **extras), *args)
-        except FlaxError:
-            return False
-        return True
+        variables.pop("intermediates", None)
+        if variables.keys() <= {"batch_stats"}:
+            return params, variables
+        after = jax.eval_shape(partial(self._applied, **extras), key, hp, params, variables, inputs)[1]
+        before, after = flatten_dict(variables), flatten_dict(after)
+        kept = {path: x for path, x in before.items() if not _has_grown(x, after[path])}  # what is sown is no state
+        return params, unflatten_dict(kept)
 
     def train(self, key: jax.Array, hp: dict, params: Any, other: Any, inputs: Any, **extras: Any) -> tuple[Any, Any]:
         """Outputs in training mode, and the other variables after it."""
+        outputs, after = self._applied(key, hp, params, other, inputs, **extras)
+        changed = flatten_dict(after)
+        return outputs, unflatten_dict({path: changed[path] for path in flatten_dict(other)})
+
+    def _applied(self, key: jax.Array, hp: dict, params: Any, other: Any, inputs: Any, **extras: Any) -> Any:
         module = self.build(hp, **extras)
         return module.apply(
             {"params": params, **other},
@@ -115,6 +114,11 @@ class LinenModel:
             )
         other = {name: x for name, x in variables.items() if name != "intermediates"}
         return other.pop("params", {}), other
+
+
+def _has_grown(before: Any, after: Any) -> bool:
+    """Whether a step sows one more value into a variable."""
+    return isinstance(before, tuple) and isinstance(after, tuple) and len(after) > len(before)
 
 
 def _is_off(module: nn.Module, args: Any, kwargs: Any) -> bool | None:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 from flax import linen as nn, nnx
 from flax.traverse_util import flatten_dict, unflatten_dict
 
@@ -77,6 +78,7 @@ class NnxModel:
 
     def model(self, hp: dict, params: Any, other: Any, **extras: Any) -> nnx.Module:
         """What a user gets to keep: the trained module in evaluation mode."""
+        params, other = jax.tree.map(jnp.asarray, (params, other))  # a layer may write into its variables
         module = self._merge(jax.random.key(0), hp, params, other, **extras)
         module.eval()
         return module

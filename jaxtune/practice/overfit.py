@@ -19,7 +19,7 @@ from jaxtune.practice.fixing import check_task, even_schedule, joined, num_trial
 from jaxtune.practice.plots import plot_overfit
 from jaxtune.resolve import BATCH_SIZE
 from jaxtune.result import Result
-from jaxtune.settings import own_devices
+from jaxtune.settings import own_settings
 from jaxtune.signatures import given_back
 from jaxtune.space import Space
 from jaxtune.task import Task
@@ -94,7 +94,7 @@ class OverfitCheck:
         return "\n".join(lines)
 
 
-@entry(own_devices)
+@entry(own_settings)
 def overfit_check(
     task: Task,
     space: Space | Mapping[str, Any],

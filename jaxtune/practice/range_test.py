@@ -18,7 +18,7 @@ from jaxtune.practice.plots import plot_range_test
 from jaxtune.progress import part_of
 from jaxtune.resolve import resolve
 from jaxtune.result import Result
-from jaxtune.settings import own_devices
+from jaxtune.settings import own_settings
 from jaxtune.signatures import given_back
 from jaxtune.space import Space
 from jaxtune.task import Task
@@ -106,7 +106,7 @@ class RangeTest:
         )
 
 
-@entry(own_devices)
+@entry(own_settings)
 def lr_range_test(
     task: Task,
     space: Space | Mapping[str, Any],

@@ -17,14 +17,14 @@ from jaxtune.practice.intervals import paired, possible
 from jaxtune.result import Result
 from jaxtune.samplers import Points
 from jaxtune.schedulers import FullBudget
-from jaxtune.settings import own_devices
+from jaxtune.settings import own_settings
 from jaxtune.space import Space
 from jaxtune.task import Task
 from jaxtune.trial import Trial
 from jaxtune.tuning import tune
 
 
-@entry(own_devices)
+@entry(own_settings)
 def sensitivity(
     task: Task,
     baseline: Mapping[str, Any],

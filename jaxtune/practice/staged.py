@@ -13,7 +13,7 @@ from jaxtune.practice.fixing import check_task, fix, free_keys, middle
 from jaxtune.progress import part_of
 from jaxtune.result import Result
 from jaxtune.samplers import Points, Sobol
-from jaxtune.settings import own_devices
+from jaxtune.settings import own_settings
 from jaxtune.signatures import given_back
 from jaxtune.space import Space
 from jaxtune.task import Task
@@ -96,7 +96,7 @@ class Staged:
         return "\n".join([*lines, f"  best ({mode}): {best}"])
 
 
-@entry(own_devices)
+@entry(own_settings)
 def staged(
     task: Task,
     space: Space | Mapping[str, Any],
