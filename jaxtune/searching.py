@@ -129,7 +129,8 @@ def _unplaced(key: jax.Array) -> jax.Array:
     """A key that is bound to no devices, as those are that are made under a mesh."""
     if isinstance(key, jax.core.Tracer):
         return key
-    return jax.random.wrap_key_data(np.asarray(jax.random.key_data(key)), impl=jax.random.key_impl(key))
+    numbers = jnp.asarray(np.asarray(jax.random.key_data(key)))
+    return jax.random.wrap_key_data(numbers, impl=jax.random.key_impl(key))
 
 
 class _Search:
