@@ -100,10 +100,14 @@ def warn_of_disabled_jit() -> None:
 
 @contextmanager
 def users_promotion() -> Iterator[None]:
-    """Inside of `own_settings`, a context in which arithmetic is as strict as the user wants it."""
+    """Inside of `own_settings`, a context in which arithmetic is as strict as the user wants it; once is enough."""
     users = _users.get()
-    with _changed(_PROMOTION, {} if users is None else users.values):
-        yield
+    token = _users.set(None)
+    try:
+        with _changed(_PROMOTION, {} if users is None else users.values):
+            yield
+    finally:
+        _users.reset(token)
 
 
 @contextmanager

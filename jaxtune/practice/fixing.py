@@ -14,13 +14,6 @@ from jaxtune.hyperparameters import Entry
 from jaxtune.options import plain
 from jaxtune.schedulers import FullBudget
 from jaxtune.space import Space
-from jaxtune.task import Task
-
-
-def check_task(task: Any) -> None:
-    """Raises TypeError unless it is a task."""
-    if not isinstance(task, Task):
-        raise TypeError(f"task must be a jaxtune Task, got {type(task).__name__}.")
 
 
 def num_trials(space: Space, trials: Any) -> int:

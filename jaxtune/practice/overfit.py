@@ -15,7 +15,7 @@ from jaxtune.executables import Jitted
 from jaxtune.functions import call
 from jaxtune.placement import Placement
 from jaxtune.population import EVALUATE, INIT, replicate_key
-from jaxtune.practice.fixing import check_task, even_schedule, joined, num_trials, without
+from jaxtune.practice.fixing import even_schedule, joined, num_trials, without
 from jaxtune.practice.plots import plot_overfit
 from jaxtune.resolve import BATCH_SIZE
 from jaxtune.result import Result
@@ -159,7 +159,7 @@ def overfit_check(
         >>> jt.overfit_check(task, space, examples=8, steps=200, trials=4, progress=False).verdict
         'passes'
     """
-    check_task(task)
+    checks.check_task(task)
     steps = checks.check_whole("steps", steps)
     few = _few(task, examples, seed)
     space = _with_batch_size(Space.of(space), few)

@@ -13,7 +13,7 @@ from jaxtune.domains import LogUniform
 from jaxtune.entry import entry
 from jaxtune.functions import call
 from jaxtune.placement import Placement
-from jaxtune.practice.fixing import check_task, even_schedule, joined, num_trials, without
+from jaxtune.practice.fixing import even_schedule, joined, num_trials, without
 from jaxtune.practice.plots import plot_range_test
 from jaxtune.progress import part_of
 from jaxtune.resolve import resolve
@@ -175,7 +175,7 @@ def lr_range_test(
         >>> 0.01 < found.steepest < found.divergence < 10.0
         True
     """
-    check_task(task)
+    checks.check_task(task)
     sweep = _sweep(name, low, high)
     steps = checks.check_whole("steps", steps, low=20)
     space = without(Space.of(space), name)

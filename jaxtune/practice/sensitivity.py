@@ -12,7 +12,7 @@ from jaxtune.entry import entry
 from jaxtune.options import is_number, typed
 from jaxtune.placement import Placement
 from jaxtune.practice.effects import Effect, Point, Sensitivity
-from jaxtune.practice.fixing import check_task, fix, free_keys, joined, middle
+from jaxtune.practice.fixing import fix, free_keys, joined, middle
 from jaxtune.practice.intervals import paired, possible
 from jaxtune.result import Result
 from jaxtune.samplers import Points
@@ -94,7 +94,7 @@ def sensitivity(
         >>> found["target"].best
         0.0
     """
-    check_task(task)
+    checks.check_task(task)
     _check_numbers(points, replicates, confidence)
     space, base = _with_baseline(space, baseline)
     wanted = _perturbed(space, base, points)

@@ -9,7 +9,7 @@ from jaxtune.entry import entry
 from jaxtune.habits import did_you_mean
 from jaxtune.host import deadline, seconds_left
 from jaxtune.placement import Placement
-from jaxtune.practice.fixing import check_task, fix, free_keys, middle
+from jaxtune.practice.fixing import fix, free_keys, middle
 from jaxtune.progress import part_of
 from jaxtune.result import Result
 from jaxtune.samplers import Points, Sobol
@@ -177,7 +177,7 @@ def staged(
         >>> abs(found.hparams["dropout"] - 0.2) < 0.1, found.lane_steps
         (True, (80, 80))
     """
-    check_task(task)
+    checks.check_task(task)
     space = Space.of(space)
     names = _default_stages(space) if stages is None else _checked_stages(space, stages)
     schedulers = _per_stage(scheduler, len(names))

@@ -178,7 +178,7 @@ NEGATIVE = jt.Task(
 @pytest.mark.parametrize(
     ("changes", "error", "message"),
     [
-        ({"task": 1}, TypeError, "task must be a jaxtune Task, got int"),
+        ({"task": 1}, TypeError, "task must be a jaxtune Task, as .* makes one, got 1"),
         ({"task": NEGATIVE.replace(train=None)}, ValueError, "needs a task with training data"),
         ({"task": NEGATIVE}, ValueError, "'loss' is -1 at step 0: name another metric"),
         ({"examples": 0}, ValueError, "examples must be a whole number >= 1 and <= 200, got 0"),

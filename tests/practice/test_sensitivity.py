@@ -222,7 +222,7 @@ def test_plot_has_a_panel_per_hyperparameter(known):
 @pytest.mark.parametrize(
     ("changes", "error", "message"),
     [
-        ({"task": None}, TypeError, "task must be a jaxtune Task, got NoneType"),
+        ({"task": None}, TypeError, "task must be a jaxtune Task, as .* makes one, got None"),
         ({"baseline": [1]}, TypeError, r"baseline must be a dict from names to values, got \[1\]"),
         ({"baseline": {**BASELINE, "p": 2.0}}, ValueError, r"baseline: 'p': Uniform.* does not contain 2\.0"),
         ({"baseline": {"p": 0.5}}, ValueError, "baseline: The hyperparameters lack 'lr'"),

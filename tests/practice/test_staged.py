@@ -176,7 +176,7 @@ def test_branch_of_a_fixed_choice_can_be_a_stage():
 @pytest.mark.parametrize(
     ("changes", "error", "message"),
     [
-        ({"task": 1}, TypeError, "task must be a jaxtune Task, got int"),
+        ({"task": 1}, TypeError, "task must be a jaxtune Task, as .* makes one, got 1"),
         ({"space": 1}, TypeError, "A space is a dict"),
         ({"space": {"lr": 0.1}}, ValueError, "at least one domain: there is nothing to search"),
         ({"stages": ["lr", "droput", "width"]}, ValueError, "stages has 'droput', .*did you mean 'dropout'"),
