@@ -55,15 +55,14 @@ def own_settings() -> Iterator[None]:
     Raises:
         ValueError: It is traced under a mesh of the user's.
     """
-    before = _users.get()
-    mesh = _NO_MESH if _is_traced() else jax.sharding.get_mesh()
-    if _is_traced() and before is None and not jax.sharding.get_abstract_mesh().empty:
+    before, traced = _users.get(), _is_traced()
+    if traced and before is None and not jax.sharding.get_abstract_mesh().empty:
         raise ValueError("jaxtune has a mesh of its own: it can't be traced under another one, set by jax.set_mesh.")
     values = {name: _value(name) for name in (*_PROMOTION, *_NEEDED)}
-    token = _users.set(before or _Users(values, mesh))
+    token = _users.set(before or _Users(values, _NO_MESH if traced else jax.sharding.get_mesh()))
     try:
         with ExitStack() as stack:
-            if not _is_traced():
+            if not traced:
                 stack.enter_context(jax.set_mesh(_NO_MESH))  # JAX refuses to mix the user's with the engine's
             stack.enter_context(_changed(_PROMOTION))
             stack.enter_context(_changed(_NEEDED))
