@@ -70,5 +70,7 @@ def compiled(monkeypatch):
     empty = Executables()
     for module in (executables, programs):
         monkeypatch.setattr(module, "EXECUTABLES", empty)
+    # What the tests before left in this process must not make it forget what it compiles now.
+    monkeypatch.setattr(executables, "_is_crowded", lambda: False)
     monkeypatch.setattr(Programs, "_lowered", counted)
     return counts
