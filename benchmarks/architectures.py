@@ -9,7 +9,7 @@ import optax
 from flax import nnx
 
 import jaxtune as jt
-from jaxtune.demos import digits
+from jaxtune.cli.demo import digits
 
 SPACE = {"lr": jt.LogUniform(1e-4, 1e-2), "weight_decay": jt.LogUniform(1e-4, 1e-2)}
 EXAMPLES, BUCKETS, WIDTHS = 8192, 4096, (16, 64, 256, 1024)

@@ -28,7 +28,7 @@ from fresh import fresh
 from side_by_side import machine
 
 import jaxtune as jt
-from jaxtune.demos import digits
+from jaxtune.cli.demo import digits
 
 TRAINING = "advance"
 PROGRAMS = ("spawn", TRAINING, "evaluate", "move")

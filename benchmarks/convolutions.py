@@ -22,10 +22,10 @@ from lanes import Lanes
 from side_by_side import machine, seconds, spread
 
 import jaxtune as jt
-from jaxtune import functions
-from jaxtune.convolutions import RULES
-from jaxtune.executables import EXECUTABLES
-from jaxtune.rewriting import rewritten
+from jaxtune.tasks import functions
+from jaxtune.tasks.cpu.convolutions import RULES
+from jaxtune.tasks.cpu.rewriting import rewritten
+from jaxtune.tasks.executables import EXECUTABLES
 
 UNIT, BATCH = 10, 32
 SPACE = {"lr": jt.LogUniform(1e-4, 1e-3)}

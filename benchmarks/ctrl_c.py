@@ -24,7 +24,7 @@ import numpy as np
 from side_by_side import machine
 
 import jaxtune as jt
-from jaxtune.programs import Programs
+from jaxtune.engine.programs import Programs
 
 CASES = "slow step", "four groups", "compiling"
 

@@ -29,9 +29,9 @@ from jax.extend.random import define_prng_impl, threefry_prng_impl  # noqa: E402
 from lanes import Lanes  # noqa: E402
 from side_by_side import machine, seconds, spread  # noqa: E402
 
-from jaxtune import functions  # noqa: E402
-from jaxtune.demos import digits  # noqa: E402
-from jaxtune.executables import EXECUTABLES  # noqa: E402
+from jaxtune.cli.demo import digits  # noqa: E402
+from jaxtune.tasks import functions  # noqa: E402
+from jaxtune.tasks.executables import EXECUTABLES  # noqa: E402
 
 SHAPE = 64, 128  # the numbers of one step of the demo's network
 UNIT = 50
@@ -55,9 +55,9 @@ _FREE = define_prng_impl(
 
 
 KINDS = {
-    "JAX's": {"jaxtune.functions._FASTER": {}},
+    "JAX's": {"jaxtune.tasks.functions._FASTER": {}},
     "written out": {},
-    "no draw": {"jaxtune.bits._UNROLLED": _FREE},
+    "no draw": {"jaxtune.tasks.cpu.bits._UNROLLED": _FREE},
 }
 DRAWS = {
     "bits": lambda key: jax.random.bits(key, SHAPE),

@@ -8,8 +8,9 @@ import numpy as np
 from gpu_models import SPACE, data, loss, optimizer, task, trainer
 
 import jaxtune as jt
-from jaxtune.configurations import decode, sample
-from jaxtune.space import Space
+from jaxtune.drivers.proposing import sample
+from jaxtune.spaces.space import Space
+from jaxtune.tasks.problem import decode
 
 TRAINING, VALIDATION = 1437, 360  # examples
 ROUNDS = 3  # warm ones, after a cold one

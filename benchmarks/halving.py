@@ -26,9 +26,10 @@ from fresh import fresh
 from side_by_side import machine, spread
 
 import jaxtune as jt
-from jaxtune.configurations import decode, sample
-from jaxtune.demos import digits
-from jaxtune.space import Space
+from jaxtune.cli.demo import digits
+from jaxtune.drivers.proposing import sample
+from jaxtune.spaces.space import Space
+from jaxtune.tasks.problem import decode
 
 BATCH = 64
 FULL = jt.SuccessiveHalving(512, 50, 3200, eta=4)

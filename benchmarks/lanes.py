@@ -8,14 +8,14 @@ import jax
 import numpy as np
 
 import jaxtune as jt
-from jaxtune import planner
-from jaxtune.configurations import TRAIN, decode, sample, study_key
-from jaxtune.data import on_devices, task_data
-from jaxtune.group import Group, Setting
-from jaxtune.host import Host
-from jaxtune.resolve import resolve
+from jaxtune.drivers.proposing import TRAIN, sample, study_key
+from jaxtune.engine import timing
+from jaxtune.engine.data import on_devices, task_data
+from jaxtune.engine.group import Group, Setting
+from jaxtune.engine.host import Host
 from jaxtune.schedulers.plan import Plan, Row
-from jaxtune.space import Space
+from jaxtune.spaces.space import Space
+from jaxtune.tasks.problem import decode, resolve
 
 _TOTAL_STEPS = 10_000  # what a learning-rate schedule sees; nothing here trains as long
 
@@ -61,7 +61,7 @@ class Lanes:
         )
         data = on_devices(task_data(task), setting.mesh)
         group = Group.of(
-            setting, {}, data, np.arange(num_lanes), Host(), num_lanes, planner.layouts(setting, {}, num_lanes)
+            setting, {}, data, np.arange(num_lanes), Host(), num_lanes, timing.layouts(setting, {}, num_lanes)
         )
         group.spawn(hp)
         slots = np.minimum(group.lanes, num_lanes - 1)  # free slots repeat a lane

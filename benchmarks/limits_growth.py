@@ -17,9 +17,9 @@ from limits_tasks import TINY_SPACE, many_groups, many_hyperparameters, one_shap
 from side_by_side import seconds
 
 import jaxtune as jt
-from jaxtune.executables import EXECUTABLES
-from jaxtune.resolve import resolve
-from jaxtune.space import Space
+from jaxtune.spaces.space import Space
+from jaxtune.tasks.executables import EXECUTABLES
+from jaxtune.tasks.problem import resolve
 
 LINEAR = 1.1  # an exponent above that counts as more than linear: timings scatter
 

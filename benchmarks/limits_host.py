@@ -17,7 +17,7 @@ from limits_tasks import TINY_SPACE, tiny_task
 from side_by_side import spread
 
 import jaxtune as jt
-from jaxtune.programs import Programs
+from jaxtune.engine.programs import Programs
 
 MICROSECONDS = 50  # per trial, at most
 IMPORT = 0.2  # seconds, at most

@@ -7,9 +7,9 @@ import jax
 from limits_report import table, verdict
 
 import jaxtune as jt
-from jaxtune.demos import digits
-from jaxtune.group import Group
-from jaxtune.study import Study
+from jaxtune.cli.demo import digits
+from jaxtune.drivers.study import Study
+from jaxtune.engine.group import Group
 
 SHARE = 3  # % of a search, at most
 PARTS = {

@@ -14,11 +14,11 @@ from limits_report import table, verdict
 from limits_tasks import SPACE, task
 
 import jaxtune as jt
-from jaxtune import planner
-from jaxtune.group import Setting, fitting
-from jaxtune.lanes import AXIS, num_chunks
-from jaxtune.resolve import resolve
-from jaxtune.space import Space
+from jaxtune.engine import timing
+from jaxtune.engine.group import Setting, fitting
+from jaxtune.engine.lanes import AXIS, num_chunks
+from jaxtune.spaces.space import Space
+from jaxtune.tasks.problem import resolve
 
 TARGET = 0.95
 WIDTHS = (64, 256)
@@ -75,7 +75,7 @@ def of_plan(problem, plan):
         fewest=problem.task.num_examples,
         key=jax.random.key(0),
     )
-    layouts = planner.layouts(setting, {}, plan.trials)
+    layouts = timing.layouts(setting, {}, plan.trials)
     steps = np.diff([0, *(row.stop for row in plan.rows)])
     path = [layouts[0]]
     for count in plan.population[1:]:

@@ -18,7 +18,7 @@ from lanes import Lanes
 from side_by_side import machine, seconds, spread
 
 import jaxtune as jt
-from jaxtune.demos import digits
+from jaxtune.cli.demo import digits
 
 UNIT, QUICK_UNIT = 50, 5  # steps of the innermost loop; 50 is the demo's
 LANE_STEPS = 50_000  # of a timed call, where the lanes are few

@@ -30,8 +30,8 @@ import psutil
 from side_by_side import machine
 
 import jaxtune as jt
-from jaxtune.demos import digits
-from jaxtune.programs import Programs
+from jaxtune.cli.demo import digits
+from jaxtune.engine.programs import Programs
 
 LIMIT = 1_500_000_000  # bytes, of the control group
 GROUPS = Path("/sys/fs/cgroup")

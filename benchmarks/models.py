@@ -25,7 +25,7 @@ from lanes import Lanes
 from side_by_side import machine, spread
 
 import jaxtune as jt
-from jaxtune.demos import digits
+from jaxtune.cli.demo import digits
 
 WIDTHS, STEPS = (1, 4, 16, 64), 4
 

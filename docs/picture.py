@@ -12,8 +12,8 @@ matplotlib.use("Agg")  # needs no display
 import numpy as np
 
 import jaxtune as jt
-from jaxtune import plots
-from jaxtune.demos import digits
+from jaxtune.cli.demo import digits
+from jaxtune.results.plots import search as plots
 
 FILE = Path(__file__).with_name("curves.png")
 EVERY = 10  # steps between evaluations

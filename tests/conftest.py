@@ -27,9 +27,10 @@ import pytest
 if jax.__version__.startswith("0.10."):  # XLA has other flags later, and ends the process for one that it doesn't know
     os.environ.setdefault("XLA_FLAGS", "--xla_cpu_use_fusion_emitters=false --xla_backend_optimization_level=1")
 
-from jaxtune import executables, programs
-from jaxtune.executables import EXECUTABLES, Executables
-from jaxtune.programs import Programs
+from jaxtune.engine import programs
+from jaxtune.engine.programs import Programs
+from jaxtune.tasks import executables
+from jaxtune.tasks.executables import EXECUTABLES, Executables
 
 if "JAX_PLATFORMS" not in os.environ:
     jax.config.update("jax_platforms", "cpu")

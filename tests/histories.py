@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from jaxtune.history import History
+from jaxtune.results.history import History
 
 NAN = math.nan
 

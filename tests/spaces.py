@@ -4,7 +4,7 @@ import itertools
 
 from hypothesis import strategies as st
 
-from jaxtune.domains import Choice, Domain, Integer, LogNormal, LogUniform, Normal, Uniform
+from jaxtune.spaces.domains import Choice, Domain, Integer, LogNormal, LogUniform, Normal, Uniform
 
 CONTINUOUS = [Uniform(-1.0, 2.0), LogUniform(1e-4, 1.0), Normal(1.0, 0.5), LogNormal(-3.0, 1.0)]
 DISCRETE = [
@@ -40,7 +40,7 @@ def spaces(draw, finite=False, depth=2):
 
 
 def configurations(space):
-    """All configurations of a finite space in the order of a grid, written without `jaxtune.enumeration`."""
+    """All configurations of a finite space in the order of a grid, written without `jaxtune.spaces.enumeration`."""
     if not space:
         return [{}]
     (name, value), *rest = space.items()

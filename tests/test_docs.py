@@ -136,7 +136,7 @@ def contributed():
 
 
 def test_contributed_sampler_hits_every_cell_once(contributed):
-    from jaxtune.space import Space
+    from jaxtune.spaces.space import Space
 
     space = Space.of({"a": jt.Uniform(0, 1), "b": jt.Uniform(0, 1)})
     points = contributed.LatinHypercube()(jax.random.key(0), space, None, 8)

@@ -1,9 +1,10 @@
-"""The architecture: a file imports lower layers only. Reading upwards, each file needs nothing that comes later."""
+"""The architecture: folders import what lies below them, and files of a folder don't import one another in circles."""
 
 import ast
 import importlib
 import subprocess
 import sys
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -12,92 +13,79 @@ import jaxtune
 
 ROOT = Path(jaxtune.__file__).parent
 
-LAYERS = [
-    # values, words, and functions of arrays that know nothing of the rest
-    {"arrays", "counts", "habits", "options", "settings", "hp"},
-    {"cache", "checks", "weak", "task", "metrics", "schedules", "order", "schedulers"},
-    {"notebook", "latex", "cores", "signatures"},
-    {
-        "fingerprints",
-        "host",
-        "host_memory",
-        "broadcasts",
-        "labels",
-        "mismatch",
-        "stored",
-        "progress",
-        "entry",
-        "updating",
-    },
-    {"costs", "augment", "losses", "penalties", "preprocess", "weights", "folds", "pace", "rewriting", "executables"},
-    {"bits", "convolutions", "pooling", "bitcast", "constraints"},
-    # hyperparameters, and user functions as the engine sees them
-    {"domains", "rates", "text", "explain", "functions", "plateau", "scaling", "data"},
-    {"hyperparameters", "lanes", "axes"},
-    {"assignment", "plots", "trained"},
-    {"space", "history", "gap", "draws", "models", "optimizers"},
-    {"enumeration", "observed", "rows"},
-    # what is searched, how it is ranked, and the population
-    {"samplers", "configurations", "selection", "reads", "record", "trial", "recipe", "population"},
-    {"measured", "evaluation", "resolve", "placement", "refit", "tables"},
-    {"programs", "conditions", "undefined"},
-    {"supervision", "group", "result"},
-    {"winner", "recovery", "continuing"},
-    {"planner"},
-    {"study"},
-    # the two drivers, which know everything, and their forecast
-    {"tuning", "searching", "planning"},
-    # what calls `tune` many times
-    {"nesting"},
-    {"practice"},
-    # what users import, and what is built on that
-    {"__init__"},
-    {"demos"},
-    {"cli"},
-    {"__main__"},
-]
-LAYER = {name: number for number, names in enumerate(LAYERS) for name in names}
-FILES = sorted(path.relative_to(ROOT) for path in ROOT.rglob("*.py"))
+RULES = {  # folder -> what it may import, and all that these may import
+    "interface": (),
+    "spaces": ("interface",),
+    "samplers": ("spaces",),
+    "schedulers": ("interface",),
+    "tasks": ("spaces",),
+    "training": ("tasks",),
+    "engine": ("tasks", "samplers", "schedulers"),
+    "results": ("engine",),
+    "storage": ("results",),
+    "monitoring": ("results",),
+    "drivers": ("storage", "monitoring"),
+    "practice": ("drivers",),
+    "cli": ("practice", "training"),  # by the public names
+}
+FILES = {".".join(path.relative_to(ROOT).with_suffix("").parts): path for path in ROOT.rglob("*.py")}
+FILES = {name.removesuffix(".__init__"): path for name, path in FILES.items() if path.parent != ROOT}
 
 
-def unit(path):
-    """The file, or the package in which it lies."""
-    return path.parts[0].removesuffix(".py")
+def below(folder):
+    """All folders that a folder may import."""
+    return {other for allowed in RULES[folder] for other in (allowed, *below(allowed))}
 
 
-def imports(path):
-    """Units of jaxtune that a file imports, at its top or inside its functions."""
+def imports(name):
+    """Files of jaxtune that a file imports, at its top or inside its functions."""
     found = set()
-    for node in ast.walk(ast.parse((ROOT / path).read_text(encoding="utf-8"))):
-        if isinstance(node, ast.Import):
-            names = [alias.name for alias in node.names]
-        elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, f"{path} imports relatively"
-            names = [f"{node.module}.{alias.name}" for alias in node.names]
-        else:
-            continue
-        for package, _, rest in (name.partition(".") for name in names):
-            if package == "jaxtune":
-                first = rest.partition(".")[0]
-                found.add(first if first in LAYER else "__init__")
-    return found
+    for node in ast.walk(ast.parse(FILES[name].read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{name} imports relatively"
+            for alias in node.names:
+                whole = f"{node.module}.{alias.name}".removeprefix("jaxtune.")
+                found.add(whole if whole in FILES else whole.rpartition(".")[0])
+    return found & set(FILES)
 
 
-def test_every_file_has_a_layer():
-    assert {unit(path) for path in FILES} == set(LAYER)
+def test_the_top_is_what_the_rules_name():
+    entries = {path.name for path in ROOT.iterdir() if not path.name.startswith("__")} - {"py.typed"}
+    assert entries == set(RULES)
+    assert len(entries) <= 13
+    assert not entries & set(jaxtune.__all__)
 
 
-@pytest.mark.parametrize("path", FILES, ids=str)
-def test_imports_lower_layers_only(path):
-    own = unit(path)
-    wrong = {name for name in imports(path) - {own} if LAYER[name] >= LAYER[own]}
-    assert not wrong, f"{path} of layer {LAYER[own]} imports {wrong}"
+@pytest.mark.parametrize("folder", RULES)
+def test_a_folder_imports_what_lies_below(folder):
+    wrong = {
+        f"{name} imports {other}"
+        for name in FILES
+        if name.split(".")[0] == folder
+        for other in imports(name)
+        if other.split(".")[0] not in {folder, *below(folder)}
+    }
+    assert not wrong
 
 
-def test_imports_are_found():
-    """The check above sees something."""
-    assert {"samplers", "study", "searching"} & imports(Path("tuning.py")) == {"samplers", "study"}
-    assert imports(Path("demos/digits.py")) >= {"__init__"}
+def test_engine_and_drivers_know_no_training():
+    for folder in ("engine", "drivers", "practice", "results"):
+        assert "training" not in below(folder)
+
+
+def test_no_file_imports_itself_in_a_circle():
+    graph = {name: imports(name) - {name} for name in FILES}
+    assert graph["drivers.tune"] >= {"drivers.study", "engine.host"}  # imports are found
+    TopologicalSorter(graph).prepare()  # raises CycleError
+
+
+@pytest.mark.parametrize("folder", RULES)
+def test_every_folder_says_what_it_is_and_where_to_begin(folder):
+    said = " ".join(importlib.import_module(f"jaxtune.{folder}").__doc__.split())
+    begin = said.partition("Begin with `")[2].partition("`")[0]
+    assert (ROOT / folder / begin).is_file()
+    for other in RULES[folder]:
+        assert f"`{other}`" in said or folder in ("drivers", "cli"), other
 
 
 def run(code):
@@ -129,31 +117,13 @@ def test_type_checkers_see_the_public_names():
 
 
 @pytest.mark.parametrize(
-    "first", ["searching", "supervision", "practice.staged", "practice.sensitivity", "demos.digits"]
+    "first", ["drivers.search", "training.supervised", "practice.staged", "practice.sensitivity", "cli.demo.digits"]
 )
 def test_any_file_can_be_imported_first(first):
     """Public names mean the same afterwards."""
     names = ("search", "tune", "staged", "rate", "sensitivity")
     code = f"import jaxtune.{first}, jaxtune as jt; print(all(callable(getattr(jt, name)) for name in {names}))"
     assert run(code).strip() == "True"
-
-
-@pytest.mark.slow
-def test_strict_type_checkers_know_the_names(tmp_path):
-    user = tmp_path / "user.py"
-    user.write_text("import jaxtune as jt\njt.tune\njt.Uniform(0.0, 1.0)\njt.schedules\njt.tunee\n")
-    command = [
-        sys.executable,
-        "-m",
-        "mypy",
-        "--strict",
-        "--ignore-missing-imports",
-        "--follow-imports=silent",
-        str(user),
-    ]
-    done = subprocess.run([*command, "--cache-dir", str(tmp_path)], capture_output=True, text=True, cwd=ROOT.parent)
-    assert [line for line in done.stdout.splitlines() if "error:" in line and "tunee" not in line] == [], done.stdout
-    assert 'Module has no attribute "tunee"' in done.stdout
 
 
 def test_an_unknown_name():

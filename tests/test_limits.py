@@ -8,7 +8,7 @@ import pytest
 from scripts import ROOT, number, rows, run, runs
 
 import jaxtune as jt
-from jaxtune.population import Layout
+from jaxtune.engine.population import Layout
 
 
 @pytest.fixture

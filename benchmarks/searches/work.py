@@ -15,7 +15,7 @@ import numpy as np
 from flax import linen as nn
 
 import jaxtune as jt
-from jaxtune.demos import digits
+from jaxtune.cli.demo import digits
 
 CHARACTERS = 65  # of Tiny Shakespeare
 SPACE = digits.SPACE  # learning rate, weight decay, dropout

@@ -5,11 +5,11 @@ from typing import Any
 
 import numpy as np
 
-from jaxtune.practice.plots import plot_sensitivity
-from jaxtune.result import Result
-from jaxtune.signatures import given_back
-from jaxtune.text import short
-from jaxtune.trial import Trial
+from jaxtune.interface.signatures import given_back
+from jaxtune.results.plots.practice import plot_sensitivity
+from jaxtune.results.result import Result
+from jaxtune.results.text import short
+from jaxtune.results.trial import Trial
 
 
 @given_back

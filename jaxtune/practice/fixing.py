@@ -7,13 +7,13 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
-from jaxtune import checks
-from jaxtune.domains import Choice
-from jaxtune.enumeration import num_configurations
-from jaxtune.hyperparameters import Entry
-from jaxtune.options import plain
+from jaxtune.interface.counts import plain
 from jaxtune.schedulers import FullBudget
-from jaxtune.space import Space
+from jaxtune.spaces.domains import Choice
+from jaxtune.spaces.enumeration import num_configurations
+from jaxtune.spaces.hyperparameters import Entry
+from jaxtune.spaces.space import Space
+from jaxtune.tasks import checks
 
 
 def num_trials(space: Space, trials: Any) -> int:

@@ -1,13 +1,11 @@
 """Confidence intervals of paired differences, cut to what is possible."""
 
-import math
 import re
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from jaxtune import metrics
-from jaxtune.task import Task
+from jaxtune.tasks.task import Task
 
 _SHARES = {"acc", "accuracy", "auc", "auroc", "dice", "f1", "iou", "precision", "recall", "top1", "top5"}
 
@@ -41,9 +39,7 @@ def possible(task: Task, metric: str, values: Any) -> tuple[float, float]:
         metric: Its name.
         values: All that were seen.
     """
-    functions = dict(getattr(getattr(task.evaluate, "recipe", None), "metrics", ()))
+    lowest, highest = task.evaluation.range_of(metric)
     named = _SHARES.intersection(re.split(r"[^a-z0-9]+", metric.lower()))
     seen = np.asarray(values)[np.isfinite(values)]
-    if functions.get(metric) in (metrics.accuracy, metrics.auc, metrics.f1):
-        return 0.0, 1.0
-    return (0.0, 1.0) if named and np.all((seen >= 0) & (seen <= 1)) else (-math.inf, math.inf)
+    return (0.0, 1.0) if named and np.all((seen >= 0) & (seen <= 1)) else (lowest, highest)

@@ -8,23 +8,23 @@ from typing import Any
 import jax
 import numpy as np
 
-from jaxtune import checks
-from jaxtune.configurations import TRAIN, study_key
-from jaxtune.entry import entry
-from jaxtune.executables import Jitted
-from jaxtune.functions import call
-from jaxtune.placement import Placement
-from jaxtune.population import EVALUATE, INIT, replicate_key
+from jaxtune.drivers.proposing import TRAIN, study_key
+from jaxtune.drivers.tune import tune
+from jaxtune.engine.placement import Placement
+from jaxtune.engine.population import EVALUATE, INIT, replicate_key
+from jaxtune.interface.entry import entry
+from jaxtune.interface.settings import own_settings
+from jaxtune.interface.signatures import given_back
 from jaxtune.practice.fixing import even_schedule, joined, num_trials, without
-from jaxtune.practice.plots import plot_overfit
-from jaxtune.resolve import BATCH_SIZE
-from jaxtune.result import Result
-from jaxtune.settings import own_settings
-from jaxtune.signatures import given_back
-from jaxtune.space import Space
-from jaxtune.task import Task
-from jaxtune.text import short
-from jaxtune.tuning import tune
+from jaxtune.results.plots.practice import plot_overfit
+from jaxtune.results.result import Result
+from jaxtune.results.text import short
+from jaxtune.spaces.space import Space
+from jaxtune.tasks import checks
+from jaxtune.tasks.executables import Jitted
+from jaxtune.tasks.functions import call
+from jaxtune.tasks.problem import BATCH_SIZE
+from jaxtune.tasks.task import Task
 
 PASSES = 0.01  # share of the initial loss that a model which can overfit gets below
 FALLING = 0.95  # a loss which falls below this share of its value at half time has not come to rest

@@ -8,22 +8,22 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxtune import checks
-from jaxtune.domains import LogUniform
-from jaxtune.entry import entry
-from jaxtune.functions import call
-from jaxtune.placement import Placement
+from jaxtune.drivers.tune import tune
+from jaxtune.engine.placement import Placement
+from jaxtune.interface.entry import entry
+from jaxtune.interface.settings import own_settings
+from jaxtune.interface.signatures import given_back
+from jaxtune.monitoring.progress import part_of
 from jaxtune.practice.fixing import even_schedule, joined, num_trials, without
-from jaxtune.practice.plots import plot_range_test
-from jaxtune.progress import part_of
-from jaxtune.resolve import resolve
-from jaxtune.result import Result
-from jaxtune.settings import own_settings
-from jaxtune.signatures import given_back
-from jaxtune.space import Space
-from jaxtune.task import Task
-from jaxtune.text import short
-from jaxtune.tuning import tune
+from jaxtune.results.plots.practice import plot_range_test
+from jaxtune.results.result import Result
+from jaxtune.results.text import short
+from jaxtune.spaces.domains import LogUniform
+from jaxtune.spaces.space import Space
+from jaxtune.tasks import checks
+from jaxtune.tasks.functions import call
+from jaxtune.tasks.problem import resolve
+from jaxtune.tasks.task import Task
 
 _POINTS = 100  # intervals of the sweep whose mean loss is recorded
 _SMOOTHING = 2.0  # standard deviation of the smoothing kernel, in intervals

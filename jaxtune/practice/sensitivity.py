@@ -6,22 +6,22 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
-from jaxtune import checks
-from jaxtune.domains import Choice
-from jaxtune.entry import entry
-from jaxtune.options import is_number, typed
-from jaxtune.placement import Placement
+from jaxtune.drivers.tune import tune
+from jaxtune.engine.placement import Placement
+from jaxtune.interface.entry import entry
+from jaxtune.interface.settings import own_settings
 from jaxtune.practice.effects import Effect, Point, Sensitivity
 from jaxtune.practice.fixing import fix, free_keys, joined, middle
 from jaxtune.practice.intervals import paired, possible
-from jaxtune.result import Result
+from jaxtune.results.result import Result
+from jaxtune.results.trial import Trial
 from jaxtune.samplers import Points
 from jaxtune.schedulers import FullBudget
-from jaxtune.settings import own_settings
-from jaxtune.space import Space
-from jaxtune.task import Task
-from jaxtune.trial import Trial
-from jaxtune.tuning import tune
+from jaxtune.spaces.domains import Choice
+from jaxtune.spaces.space import Space
+from jaxtune.spaces.values import is_number, typed
+from jaxtune.tasks import checks
+from jaxtune.tasks.task import Task
 
 
 @entry(own_settings)

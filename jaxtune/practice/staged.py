@@ -4,22 +4,22 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from jaxtune import checks
-from jaxtune.entry import entry
-from jaxtune.habits import did_you_mean
-from jaxtune.host import deadline, seconds_left
-from jaxtune.placement import Placement
+from jaxtune.drivers.tune import tune
+from jaxtune.engine.host import deadline, seconds_left
+from jaxtune.engine.placement import Placement
+from jaxtune.interface.entry import entry
+from jaxtune.interface.habits import did_you_mean
+from jaxtune.interface.settings import own_settings
+from jaxtune.interface.signatures import given_back
+from jaxtune.monitoring.progress import part_of
 from jaxtune.practice.fixing import fix, free_keys, middle
-from jaxtune.progress import part_of
-from jaxtune.result import Result
+from jaxtune.results.result import Result
+from jaxtune.results.text import listing, short, with_error
+from jaxtune.results.trial import Trial
 from jaxtune.samplers import Points, Sobol
-from jaxtune.settings import own_settings
-from jaxtune.signatures import given_back
-from jaxtune.space import Space
-from jaxtune.task import Task
-from jaxtune.text import listing, short, with_error
-from jaxtune.trial import Trial
-from jaxtune.tuning import tune
+from jaxtune.spaces.space import Space
+from jaxtune.tasks import checks
+from jaxtune.tasks.task import Task
 
 # The default order. A name belongs to the first line of which it has a word, between underscores.
 ORDER = {

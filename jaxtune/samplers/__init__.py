@@ -1,11 +1,14 @@
 """Samplers: pure functions that choose points of the unit cube.
 
+May import `spaces`. Begin with `random.py`.
+
 A sampler is a frozen dataclass with
 
     __call__(key, space, history, num_points) -> [num_points, D] float32 in [0, 1]
 
-where `key` is a typed key (`jax.random.key`) that may be traced, `space` a `jaxtune.space.Space` of D
-domains, `history` a `jaxtune.observed.Observed` of trials trained before or None, and `num_points` a Python int.
+where `key` is a typed key (`jax.random.key`) that may be traced, `space` a `jaxtune.spaces.space.Space` of D
+domains, `history` a `jaxtune.samplers.observed.Observed` of trials trained before or None, and `num_points` a Python
+int.
 It has no state to save, and works under `jax.jit` and under `jax.vmap` over keys.
 
 `tune` drops points that violate a constraint of the space or repeat a configuration, and asks again for twice as

@@ -10,13 +10,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxtune.counts import is_whole
-from jaxtune.domains import Choice
-from jaxtune.enumeration import combinations, num_combinations, num_values, searched
-from jaxtune.habits import did_you_mean, hinted
-from jaxtune.hyperparameters import Entry
-from jaxtune.observed import Observed
-from jaxtune.space import Space
+from jaxtune.interface.counts import is_whole
+from jaxtune.interface.habits import did_you_mean, hinted
+from jaxtune.samplers.observed import Observed
+from jaxtune.spaces.domains import Choice
+from jaxtune.spaces.enumeration import combinations, num_combinations, num_values, searched
+from jaxtune.spaces.hyperparameters import Entry
+from jaxtune.spaces.space import Space
 
 _MAX_CHECKED = 2**20  # configurations that a constraint is asked about
 

@@ -10,11 +10,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxtune.habits import hinted
-from jaxtune.observed import Observed
-from jaxtune.options import hashable_hint, is_hashable, plain, typed
+from jaxtune.interface.counts import plain
+from jaxtune.interface.habits import hinted
+from jaxtune.samplers.observed import Observed
 from jaxtune.samplers.sobol import Sobol
-from jaxtune.space import Space
+from jaxtune.spaces.space import Space
+from jaxtune.spaces.values import hashable_hint, is_hashable, typed
 
 
 @hinted

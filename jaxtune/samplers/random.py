@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 import jax
 
-from jaxtune.domains.numeric import draw_units
-from jaxtune.habits import hinted
-from jaxtune.observed import Observed, num_observed
-from jaxtune.space import Space
+from jaxtune.interface.habits import hinted
+from jaxtune.samplers.observed import Observed, num_observed
+from jaxtune.spaces.domains.numeric import draw_units
+from jaxtune.spaces.space import Space
 
 
 @hinted

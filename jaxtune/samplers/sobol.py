@@ -9,9 +9,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxtune.habits import hinted
-from jaxtune.observed import Observed, num_observed
-from jaxtune.space import Space
+from jaxtune.interface.habits import hinted
+from jaxtune.samplers.observed import Observed, num_observed
+from jaxtune.spaces.space import Space
 
 _BITS = 30  # of a coordinate on the host
 _FLOAT_BITS = 24  # that float32 holds for any number below 1, so that none rounds up to 1

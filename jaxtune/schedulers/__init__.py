@@ -1,4 +1,7 @@
-"""Schedulers: how many trials, and at which step counts who goes on. One file each; all write a `Plan`."""
+"""Schedulers: how many trials, and at which step counts who goes on. One file each; all write a `Plan`.
+
+May import `interface`. Begin with `plan.py`.
+"""
 
 from jaxtune.schedulers.full import FullBudget
 from jaxtune.schedulers.halving import SuccessiveHalving

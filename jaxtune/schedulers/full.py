@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
-from jaxtune.counts import set_counts
-from jaxtune.habits import hinted
+from jaxtune.interface.counts import set_counts
+from jaxtune.interface.habits import hinted
 from jaxtune.schedulers.plan import Plan, Row
 
 

@@ -6,7 +6,7 @@ Li et al., 2018, "Hyperband: a novel bandit-based approach to hyperparameter opt
 import math
 from dataclasses import dataclass
 
-from jaxtune.habits import hinted
+from jaxtune.interface.habits import hinted
 from jaxtune.schedulers.plan import Plan, Row, check_ladder, round_to, warn_of_rounding
 
 

@@ -9,8 +9,7 @@ import warnings
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
-from jaxtune.counts import set_counts
-from jaxtune.options import plain
+from jaxtune.interface.counts import plain, set_counts
 
 
 class Row(NamedTuple):

@@ -9,7 +9,7 @@ import pytest
 from toys import DESCENT, DESCENT_SPACE, ONE
 
 import jaxtune as jt
-from jaxtune.tuning import tune
+from jaxtune.drivers.tune import tune
 
 PRACTICE = [import_module(f"jaxtune.practice.{name}") for name in ("overfit", "range_test", "sensitivity", "staged")]
 OPTIONS = {"progress": False, "placement": ONE}
@@ -36,7 +36,7 @@ def press(monkeypatch):
 
             return tune(*args, **kwargs, callback=callback)
 
-        for module in (import_module("jaxtune.nesting"), *PRACTICE):
+        for module in (import_module("jaxtune.practice.nested"), *PRACTICE):
             monkeypatch.setattr(module, "tune", interrupted)
         return searches
 

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 import jaxtune.samplers
-from jaxtune.domains import Choice, Integer, LogUniform, Uniform
 from jaxtune.samplers import Points
-from jaxtune.space import Space
+from jaxtune.spaces.domains import Choice, Integer, LogUniform, Uniform
+from jaxtune.spaces.space import Space
 
 SPACE = Space.of({"lr": LogUniform(1e-5, 1.0), "width": Integer(1, 2), "act": Choice(("relu", "tanh")), "b": 1})
 NUM_POINTS = 16  # of Grid(4) too

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import assume, given, settings
 from spaces import configurations, spaces
 
-from jaxtune.domains import Choice, Integer, LogUniform, Uniform
 from jaxtune.samplers import Grid
-from jaxtune.space import Space, constrain
+from jaxtune.spaces.domains import Choice, Integer, LogUniform, Uniform
+from jaxtune.spaces.space import Space, constrain
 
 KEY = jax.random.key(0)
 SPACE = Space.of(

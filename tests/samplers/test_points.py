@@ -2,10 +2,10 @@ import jax
 import numpy as np
 import pytest
 
-from jaxtune.domains import Choice, Integer, LogUniform, Uniform
-from jaxtune.observed import Observed
 from jaxtune.samplers import Grid, Points, Random, Sobol
-from jaxtune.space import Space, constrain
+from jaxtune.samplers.observed import Observed
+from jaxtune.spaces.domains import Choice, Integer, LogUniform, Uniform
+from jaxtune.spaces.space import Space, constrain
 
 KEY = jax.random.key(0)
 SPACE = Space.of({"lr": LogUniform(1e-4, 1.0), "depth": 3, "width": Integer(1, 9)})

@@ -2,10 +2,10 @@ import jax
 import numpy as np
 from scipy import stats
 
-from jaxtune.domains import Integer, Uniform
-from jaxtune.observed import Observed
 from jaxtune.samplers import Random
-from jaxtune.space import Space
+from jaxtune.samplers.observed import Observed
+from jaxtune.spaces.domains import Integer, Uniform
+from jaxtune.spaces.space import Space
 
 
 def test_coordinates_are_uniform_and_uncorrelated():

@@ -6,11 +6,11 @@ import pytest
 from scipy import stats
 from scipy.stats import qmc
 
-from jaxtune.domains import Uniform
-from jaxtune.observed import Observed
 from jaxtune.samplers import Random, Sobol
+from jaxtune.samplers.observed import Observed
 from jaxtune.samplers.sobol import _MAX_DIMS
-from jaxtune.space import Space
+from jaxtune.spaces.domains import Uniform
+from jaxtune.spaces.space import Space
 
 
 def make_space(num_dims):

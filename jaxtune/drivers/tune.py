@@ -1,0 +1,133 @@
+"""`tune`: a search driven from the host, row by row of its plan."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from jaxtune.drivers.previous import check_previous
+from jaxtune.drivers.study import Study, Wishes
+from jaxtune.engine.data import smallest_fold
+from jaxtune.engine.host import Busy, Host, deadline, interrupts
+from jaxtune.engine.placement import Placement
+from jaxtune.interface.cores import hint
+from jaxtune.interface.entry import entry
+from jaxtune.interface.settings import own_settings, warn_of_disabled_jit
+from jaxtune.monitoring.progress import Progress
+from jaxtune.results.result import Result
+from jaxtune.samplers import Sobol
+from jaxtune.spaces.space import Space
+from jaxtune.tasks import checks
+from jaxtune.tasks.folds import make_folds
+from jaxtune.tasks.problem import resolve
+from jaxtune.tasks.task import Task
+
+
+@entry(own_settings)
+def tune(
+    task: Task,
+    space: Space | Mapping[str, Any],
+    *,
+    scheduler: Any,
+    sampler: Any = Sobol(),  # noqa: B008 - a frozen value
+    metric: str = "loss",
+    mode: str | None = None,
+    replicates: int = 1,
+    folds: Any = None,
+    evaluate_every: int | None = None,
+    patience: int | None = None,
+    keep: str = "last",
+    keep_weights: int = 1,
+    time_limit: float | None = None,
+    seed: int = 0,
+    previous: Result | None = None,
+    callback: Callable[[Result], Any] | None = None,
+    progress: bool = True,
+    placement: Placement = Placement(),  # noqa: B008 - a frozen value
+) -> Result:
+    """Searches a space for the hyperparameters that train a task best.
+
+    All trials train side by side in one compiled program (one per combination of static hyperparameters); the
+    scheduler's rungs decide who goes on. Equal arguments on equal devices give equal results, bit for bit, as long as
+    equally many lanes are trained at once: before a long search that number is measured and kept in the user's cache
+    folder; `Placement(lanes=...)` fixes it. `plan` tells beforehand what a search will take. When memory runs out the
+    search goes on with fewer lanes at once.
+
+    Args:
+        task: What one trial is: from `supervised`, or a `Task`.
+        space: dict name -> domain or constant. `batch_size` in it takes the place of the task's; the scheduler goes
+            on counting steps of the task's batch size, that is examples, so that a trial with `batch_size=b` makes
+            `steps * task.batch_size / b` updates, rounded up.
+        scheduler: How many trials, and who goes on: `SuccessiveHalving`, `Hyperband`, `PopulationBasedTraining`,
+            `FullBudget`.
+        sampler: How trials are chosen: `Sobol`, `Random`, `Grid`, `Points`. No configuration is trained twice unless
+            the space has fewer than there are trials; a warning says so.
+        metric: A name that the task reports; decides at rungs and ranks the result.
+        mode: "min" or "max"; may be left out for the loss and for metrics of `jt.metrics`.
+        replicates: Seeds per trial, at least 1, trained as further lanes; trials are ranked by the mean.
+        folds: Cross-validation on `train`, as further lanes, ranked by the mean: a number of folds (stratified where
+            targets are labels: whole numbers, bools, one-hot) or pairs (train indices, validation indices). The task
+            then has no validation data. Where the number doesn't divide that of the examples, some validate in two
+            folds, which have to be equally large.
+        evaluate_every: Evaluate every so many steps besides, for curves, `patience` and `keep`; no more than there
+            are. Small or odd numbers shorten the innermost loop of the program, which costs time.
+        patience: A trial whose metric has not improved for so many evaluations stops training, and competes with the
+            value it has. Rungs are the only evaluations without `evaluate_every`.
+        keep: The weights and the value that count: "last", or "best", a checkpoint of each trial at its best
+            evaluation, which doubles the memory of the states.
+        keep_weights: How many of the best trials keep their weights, on the host: `result.ranking[i].predict(x)` for
+            `i < keep_weights`. Those that were pruned have none.
+        time_limit: Seconds, compiling included, after which the search ends as by Ctrl-C, once the calls of programs
+            that are running then are done and evaluated. There is always a result.
+        seed: Of everything random.
+        previous: An earlier result to go on from, of the same metric, replicates and folds. Trial ids continue, the
+            sampler sees its trials, and the result is about both.
+        callback: Called with the result so far after every evaluation; returning True ends the search.
+        progress: Whether to show a progress bar (a line per rung where the output is no terminal).
+        placement: Devices, and lanes trained at once.
+
+    Returns:
+        The result. After Ctrl-C, or when time or the callback ended the search, it holds what is known by then and
+        `interrupted` is True; without weights where a device was still busy after some two seconds. An exception of
+        the callback ends the search too, and has the result so far as its attribute `result`.
+
+    Raises:
+        TypeError: An argument or a result of a user function has the wrong type; before anything compiles.
+        ValueError: An argument has a wrong value; before anything compiles.
+        KeyError: The task reads a hyperparameter that the space lacks; before anything compiles.
+        MemoryError: The population can't fit, and says how many lanes would; or there is not even memory to train one
+            lane at once up to the first evaluation.
+        KeyboardInterrupt: Ctrl-C before the first evaluation, or pressed twice.
+        Exception: What the callback raises, with the result so far as `error.result`.
+
+    Example:
+        >>> import flax.linen as nn, numpy as np, optax
+        >>> import jaxtune as jt
+        >>> x = np.linspace(-1, 1, 64, dtype=np.float32)[:, None]
+        >>> task = jt.supervised(
+        ...     nn.Dense(1), optimizer=lambda hp: optax.sgd(hp["lr"]), loss=optax.squared_error,
+        ...     train=(x, 3 * x), validation=(x, 3 * x), batch_size=16,
+        ... )
+        >>> result = jt.tune(task, {"lr": jt.LogUniform(1e-4, 0.5)}, scheduler=jt.FullBudget(8, 50), progress=False)
+        >>> result.best.status
+        'finished'
+    """
+    warn_of_disabled_jit()
+    replicates = checks.check_search(scheduler, sampler, metric, replicates)
+    checks.check_time_limit(time_limit)
+    host = Host(deadline(time_limit))
+    seed, evaluate_every = checks.check_host(seed, evaluate_every, callback, placement)
+    keep_weights, patience = checks.check_keeping(keep, keep_weights, patience, scheduler)
+    checks.check_task(task)
+    made = None if folds is None else make_folds(task, folds, seed)
+    problem = resolve(task if made is None else smallest_fold(task, made), Space.of(space), metric, mode, whole=task)
+    check_previous(previous, problem, task, replicates, made)
+    plan = scheduler.plan().with_curve(evaluate_every)
+    wishes = Wishes(sampler, seed, replicates, made, keep == "best", keep_weights, patience, previous, placement)
+    with interrupts(host):
+        try:
+            study = Study(task, problem, plan, wishes, host)
+        except Busy as error:  # widths were being timed
+            raise KeyboardInterrupt(f"Ctrl-C before the first evaluation: {error}.") from None
+        total = plan.trial_steps * study.runs
+        advice = hint(list(study.setting.mesh.devices.flat))
+        with Progress(total, plan.steps, progress, compiling=lambda: host.compiling, hint=advice) as view:
+            return study.run(view, callback)

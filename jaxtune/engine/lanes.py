@@ -1,0 +1,145 @@
+"""The lanes of a population: their state, how they lie on devices, and how a chunk of them is taken and put back.
+
+Shapes: R runs x rows x D devices make the lanes; a run is one replicate on one fold. Slot s = row * D + device holds
+one trial, the same one in every run. Leaves are sharded over the device axis, and `shard_map` gives each device its own
+rows.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import flax.struct
+import jax
+import jax.numpy as jnp
+from jax import lax
+from jax.sharding import Mesh, NamedSharding, PartitionSpec as P
+
+from jaxtune.engine.data import Data
+from jaxtune.tasks.functions import Extras
+
+AXIS = "lanes"
+INIT, ORDER, STEP, EVALUATE = range(4)  # what a key of a replicate is for
+HEALTHY = -1
+
+
+class Layout(NamedTuple):
+    """How lanes lie on devices: with the traced functions, the static key of a program."""
+
+    mesh: Mesh
+    rows: int  # lanes per device and run that the arrays hold
+    width: int  # lanes that a device trains at once; divides rows
+    runs: int
+    unit: int  # steps of the innermost loop
+    batch_size: int | None
+    fewest: int | None  # examples in the smallest fold's training part, if they come in batches
+    keeps_best: bool  # whether the population holds a checkpoint of each lane
+
+    @property
+    def devices(self) -> int:
+        """Number of devices."""
+        return self.mesh.devices.size
+
+    @property
+    def slots(self) -> int:
+        """Trials that the arrays can hold."""
+        return self.rows * self.devices
+
+    @property
+    def lanes(self) -> NamedSharding:
+        """Placement of population leaves [R, rows, D, ...]."""
+        return NamedSharding(self.mesh, P(None, None, AXIS))
+
+    @property
+    def everywhere(self) -> NamedSharding:
+        """Placement of data, keys and tables: a copy on each device."""
+        return NamedSharding(self.mesh, P())
+
+
+class Population(flax.struct.PyTreeNode):
+    """State of all lanes."""
+
+    state: Any  # the trials' states; leaves [R, rows, D, ...]
+    kept: Any  # their best states so far, likewise; None if these are not kept
+    diverged: jax.Array  # [R, rows, D] int32: step of the first non-finite loss or metric, or HEALTHY
+    info_sum: dict[str, jax.Array]  # [R, rows, D] float: sums of what steps log since the last evaluation
+    info_count: dict[str, jax.Array]  # [R, rows, D] int32: how many of these were numbers
+
+
+class Shared(flax.struct.PyTreeNode):
+    """What all lanes share."""
+
+    key: jax.Array  # key of the study
+    consts: Any  # arrays that user functions close over
+    data: Data
+    replicate: jax.Array  # [R] int32: which replicate each run is
+    fold: jax.Array  # [R] int32: and on which fold
+    total_steps: jax.Array  # int32
+
+    def extras(self, step: Any, fold: Any) -> Extras:
+        """What task functions may ask for by name, in one fold."""
+        return Extras(step, self.total_steps, self.data.of_fold(self.data.stats, fold))
+
+
+def replicate_key(key: jax.Array, replicate: Any, purpose: int) -> jax.Array:
+    """The key that serves one purpose in one replicate."""
+    return jax.random.fold_in(jax.random.fold_in(key, replicate), purpose)
+
+
+def per_device(layout: Layout, body: Callable, *args: Any) -> Any:
+    """Runs `body` on each device with its own rows of populations and of hyperparameters, and all other arguments.
+
+    Leaves of a population are [R, rows, 1, ...] there, and so are results; a dict of hyperparameters, name -> [slots],
+    becomes [rows, 1]. The device axis stays: without it XLA would copy a population on its way in and out of the loops.
+    """
+
+    def spec(arg: Any) -> P:
+        if isinstance(arg, Population):
+            return P(None, None, AXIS)
+        return P(None, AXIS) if isinstance(arg, dict) else P()
+
+    tables = [
+        jax.tree.map(lambda x: x.reshape(layout.rows, layout.devices), arg) if isinstance(arg, dict) else arg
+        for arg in args
+    ]
+    mapped = jax.shard_map(
+        body,
+        mesh=layout.mesh,
+        in_specs=tuple(spec(arg) for arg in tables),
+        out_specs=P(None, None, AXIS),
+        check_vma=False,
+    )
+    return mapped(*tables)
+
+
+def num_chunks(num_lanes: jax.Array, layout: Layout) -> jax.Array:
+    """Chunks with a lane in use on this device: slots are dealt round-robin, so that some devices have fewer."""
+    rows = -(-(num_lanes - lax.axis_index(AXIS)) // layout.devices)
+    return -(-rows // layout.width)
+
+
+def _start(x: jax.Array, *first: Any) -> list[jax.Array]:
+    """Indices of one dtype, also where JAX's default is 64 bits."""
+    return [jnp.int32(i) for i in (*first, *[0] * (x.ndim - len(first)))]
+
+
+def take(tree: Any, replicate: Any, row: Any, width: int) -> Any:
+    """[R, rows, 1, ...] -> [width, ...]."""
+
+    def slice_of(x: jax.Array) -> jax.Array:
+        return lax.dynamic_slice(x, _start(x, replicate, row), (1, width, 1, *x.shape[3:]))[0, :, 0]
+
+    return jax.tree.map(slice_of, tree)
+
+
+def take_hp(hp: Any, row: Any, width: int) -> Any:
+    """[rows, 1] -> [width]."""
+    return jax.tree.map(lambda x: lax.dynamic_slice(x, _start(x, row), (width, 1))[:, 0], hp)
+
+
+def put(tree: Any, part: Any, replicate: Any, row: Any) -> Any:
+    """Writes [width, ...] into [R, rows, 1, ...]."""
+    return jax.tree.map(
+        lambda x, p: lax.dynamic_update_slice(x, p[None, :, None], _start(x, replicate, row)),
+        tree,
+        part,
+    )

@@ -1,0 +1,255 @@
+"""The compiled programs of one group: made ahead of time, and found again by later searches.
+
+The programs of a whole search compile side by side, and those for later rungs while the first rung is already running.
+"""
+
+import time
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from functools import cached_property, partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxtune.engine import population as engine
+from jaxtune.engine.host import Host
+from jaxtune.engine.placement import check_scratch
+from jaxtune.engine.population import Layout, Population, Shared
+from jaxtune.interface.settings import settings
+from jaxtune.tasks.executables import EXECUTABLES, shapes
+from jaxtune.tasks.functions import Functions
+
+_COUNT = jax.ShapeDtypeStruct((), jnp.int32)
+_SIGN = jax.ShapeDtypeStruct((), jnp.float32)
+_READS = {  # the traced functions that a program is made of; all know the state
+    "spawn": ("init",),
+    "advance": ("step", "holds"),
+    "evaluate": ("evaluate", "observe"),
+    "keep": (),
+    "move": (),
+}
+
+
+@dataclass(frozen=True)
+class Programs:
+    """The programs of a group of trials on given data.
+
+    Attributes:
+        functions: The traced functions of the group.
+        shared: Data, keys and constants, on the devices.
+        hp: name -> dtype of the traced hyperparameters.
+        host: Who waits for them.
+    """
+
+    functions: Functions
+    shared: Shared
+    hp: Mapping[str, Any]
+    host: Host
+    _futures: dict[Hashable, Future] = field(default_factory=dict, repr=False)  # those that this group uses
+
+    def prefetch(self, path: Sequence[Layout]) -> None:
+        """Starts compiling what a population on its way through a path of layouts needs, in that order.
+
+        What it needs first is lowered at once, the rest while the host has to wait.
+        """
+        self.prefetch_training(path[0])
+        for before, layout in zip([None, *path], path, strict=False):
+            if before is not None:
+                self._start_later("move", before, layout)  # also within equal arrays, where survivors close ranks
+            if layout != before:
+                for name in ("advance", "evaluate", "keep") if layout.keeps_best else ("advance", "evaluate"):
+                    self._start_later(name, layout)
+
+    def prefetch_training(self, layout: Layout) -> None:
+        """Starts compiling what it takes to train for a while."""
+        self._start("spawn", layout)
+        self._start("advance", layout)
+
+    def wait_for_training(self, layout: Layout) -> None:
+        """Waits until that is compiled."""
+        for name in ("spawn", "advance"):
+            self.host.settled(self._start(name, layout))
+
+    def prefetch_remainders(self, path: Sequence[Layout]) -> None:
+        """Starts compiling the programs that make single updates, where whole units don't come out even."""
+        for layout in path:
+            self._start_later("advance", layout._replace(unit=1))
+
+    def _start_later(self, name: str, *layouts: Layout) -> None:
+        self.host.later.append(partial(self._start, name, *layouts))
+
+    def ready(self, name: str, *layouts: Layout) -> Any:
+        """Waits until a program is compiled, and returns it."""
+        return self._get(name, *layouts)
+
+    def is_ready(self, name: str, *layouts: Layout) -> bool:
+        """Whether a program is compiled."""
+        future = self._find(name, layouts)
+        return future is not None and future.done()
+
+    def has(self, name: str, *layouts: Layout) -> bool:
+        """Whether a program is compiled, or about to be."""
+        return self._find(name, layouts) is not None
+
+    def spawn(self, layout: Layout, hp: Any) -> Population:
+        """See `population.spawn`."""
+        return self._call("spawn", (layout,), hp, self.shared)
+
+    def advance(self, layout: Layout, lanes: Population, hp: Any, count: int, start: int, units: int) -> Population:
+        """See `population.advance`; consumes the population."""
+        numbers = np.int32(count), np.int32(start), np.int32(units)
+        return self._call("advance", (layout,), lanes, hp, self.shared, *numbers)
+
+    def evaluate(
+        self, layout: Layout, lanes: Population, hp: Any, count: int, stop: int, metric: int, sign: float
+    ) -> tuple[Population, dict[str, jax.Array]]:
+        """See `population.evaluate`; consumes the population."""
+        numbers = np.int32(count), np.int32(stop), np.int32(metric), np.float32(sign)
+        return self._call("evaluate", (layout,), lanes, hp, self.shared, *numbers)
+
+    def keep(self, layout: Layout, lanes: Population, improved: Any) -> Population:
+        """See `population.keep`; consumes the population."""
+        return self._call("keep", (layout,), lanes, improved)
+
+    def move(self, before: Layout, after: Layout, lanes: Population, source: Any, count: int) -> Population:
+        """See `population.move`; consumes the population."""
+        return self._call("move", (before, after), lanes, source, np.int32(count))
+
+    def cancel(self) -> None:
+        """Compiles no more of what this group asked for."""
+        for future in self._futures.values():
+            future.cancel()
+
+    def _call(self, name: str, layouts: tuple[Layout, ...], *args: Any) -> Any:
+        everywhere = layouts[0].everywhere
+        # The thread that makes the call has none of the settings that hold here: what a number becomes is decided here.
+        placed = jax.tree.map(lambda x: x if isinstance(x, jax.Array) else jax.device_put(x, everywhere), args)
+        return self.host.call(self._get(name, *layouts), *placed)
+
+    def _get(self, name: str, *layouts: Layout) -> Any:
+        program = self.host.compiled_program(self._start(name, *layouts))
+        check_scratch(layouts[0].mesh, program.scratch_bytes)
+        return program.call
+
+    def _find(self, name: str, layouts: Sequence[Layout]) -> Future | None:
+        key = self._key(name, layouts)
+        future = self._futures.get(key)
+        if future is None or future.cancelled():
+            future = EXECUTABLES.find(key)
+        if future is not None:
+            self._futures[key] = future
+        return future
+
+    def _start(self, name: str, *layouts: Layout) -> Future:
+        """A program that is compiled or about to be; lowered here, in the thread whose settings of JAX it obeys."""
+        future = self._find(name, layouts)
+        if future is None:
+            future = EXECUTABLES.add(self._key(name, layouts), self._lowered(name, *layouts))
+            self._futures[self._key(name, layouts)] = future
+        return future
+
+    def _lowered(self, name: str, *layouts: Layout) -> "_Timed":
+        self.host.compiled[name] = self.host.compiled.get(name, 0) + 1
+        return _Timed(_LOWER[name](self.functions, *layouts, *self._structs(layouts[0])), name, self.host)
+
+    def _key(self, name: str, layouts: Sequence[Layout]) -> Hashable:
+        """What a program computes: also the shapes of all data, of which a trace knows one batch only."""
+        return name, *layouts, self._computed[name], settings()
+
+    @cached_property
+    def _computed(self) -> dict[str, Hashable]:
+        functions, named = self.functions, self.functions.named
+        state = tuple((x.shape, x.dtype) for x in jax.tree.leaves(functions.state))
+        common = state, functions.info, functions.held, functions.judges_state, shapes(self.shared)
+        hp = tuple((name, str(dtype)) for name, dtype in sorted(self.hp.items()))
+        return {
+            name: (common, hp, tuple(named[part].fingerprint for part in parts if part in named))
+            for name, parts in _READS.items()
+        }
+
+    def _structs(self, layout: Layout) -> tuple[Any, Any]:
+        """Shapes of hyperparameters and of what is shared: executables must not keep the data alive."""
+        hp = {
+            name: jax.ShapeDtypeStruct((layout.slots,), dtype, sharding=layout.everywhere)
+            for name, dtype in self.hp.items()
+        }
+        return hp, _placed(self.shared, layout.everywhere)
+
+
+@dataclass(frozen=True)
+class _Timed:
+    """A lowered program whose time in the compiler is booked."""
+
+    lowered: Any
+    name: str
+    host: Host
+
+    def compile(self) -> Any:
+        begin = time.monotonic()
+        executable = self.lowered.compile()
+        spent = self.host.compile_seconds
+        spent[self.name] = spent.get(self.name, 0.0) + time.monotonic() - begin
+        return executable
+
+
+def _lower_spawn(functions: Functions, layout: Layout, hp: Any, shared: Any) -> Any:
+    def spawn(hp: Any, shared: Shared) -> Population:
+        return engine.spawn(functions, layout, hp, shared)
+
+    return jax.jit(spawn, out_shardings=layout.lanes).lower(hp, shared)
+
+
+def _lower_advance(functions: Functions, layout: Layout, hp: Any, shared: Any) -> Any:
+    def advance(lanes: Population, *rest: Any) -> Population:
+        return engine.advance(functions, layout, lanes, *rest)
+
+    jitted = jax.jit(advance, donate_argnums=0, out_shardings=layout.lanes)
+    return jitted.lower(_lanes(functions, layout, hp, shared), hp, shared, _COUNT, _COUNT, _COUNT)
+
+
+def _lower_evaluate(functions: Functions, layout: Layout, hp: Any, shared: Any) -> Any:
+    def evaluate(lanes: Population, *rest: Any) -> Any:
+        return engine.evaluate(functions, layout, lanes, *rest)
+
+    jitted = jax.jit(evaluate, donate_argnums=0, out_shardings=(layout.lanes, layout.everywhere))
+    return jitted.lower(_lanes(functions, layout, hp, shared), hp, shared, _COUNT, _COUNT, _COUNT, _SIGN)
+
+
+def _lower_keep(functions: Functions, layout: Layout, hp: Any, shared: Any) -> Any:
+    def keep(lanes: Population, improved: Any) -> Population:
+        return engine.keep(layout, lanes, improved)
+
+    jitted = jax.jit(keep, donate_argnums=0, out_shardings=layout.lanes)
+    improved = jax.ShapeDtypeStruct((layout.slots,), jnp.bool_, sharding=layout.everywhere)
+    return jitted.lower(_lanes(functions, layout, hp, shared), improved)
+
+
+def _lower_move(functions: Functions, before: Layout, after: Layout, hp: Any, shared: Any) -> Any:
+    def move(lanes: Population, source: Any, count: Any) -> Population:
+        return engine.move(before, after, lanes, source, count)
+
+    donated = (0,) if before.rows == after.rows else ()  # smaller arrays can't reuse the memory
+    jitted = jax.jit(move, donate_argnums=donated, out_shardings=after.lanes)
+    source = jax.ShapeDtypeStruct((after.slots,), jnp.int32, sharding=after.everywhere)
+    return jitted.lower(_lanes(functions, before, hp, shared), source, _COUNT)
+
+
+_LOWER: dict[str, Callable[..., Any]] = {
+    "spawn": _lower_spawn,
+    "advance": _lower_advance,
+    "evaluate": _lower_evaluate,
+    "keep": _lower_keep,
+    "move": _lower_move,
+}
+
+
+def _lanes(functions: Functions, layout: Layout, hp: Any, shared: Any) -> Population:
+    """Shapes of a population."""
+    return _placed(jax.eval_shape(partial(engine.spawn, functions, layout), hp, shared), layout.lanes)
+
+
+def _placed(tree: Any, sharding: Any) -> Any:
+    return jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding), tree)

@@ -1,0 +1,190 @@
+"""What happens at a rung: who goes on, who copies whom, and which hyperparameters change.
+
+Everything here works on tables with one entry per trial, T of them, whatever their lanes and groups.
+"""
+
+import functools
+import zlib
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from jaxtune.schedulers.plan import Exploit
+from jaxtune.spaces.domains.numeric import draw_units
+from jaxtune.spaces.space import Space
+from jaxtune.tasks.executables import Jitted
+
+
+class Decision(NamedTuple):
+    """The outcome of a rung."""
+
+    training: Any  # [T] bool: goes on
+    source: Any  # [T] int32: the trial whose weights it goes on with; itself where nothing is copied
+    unit: Any  # [T, D] float: hyperparameters it goes on with, in the unit cube
+
+
+def safe_scores(values: jax.Array, diverged: jax.Array, mode: str) -> jax.Array:
+    """Scores [T], lower is better, from values [R, T]: the mean over replicates.
+
+    Anything not finite, minus infinity too, is worst: argmin, top_k and argsort each have other ideas about NaN.
+    """
+    score = jnp.mean(values, axis=0) * (1.0 if mode == "min" else -1.0)
+    return jnp.where(jnp.isfinite(score) & ~jnp.any(diverged, axis=0), score, jnp.inf)
+
+
+@functools.lru_cache(maxsize=32)
+def deciding(space: Space, mode: str, exploit: Exploit | None, dead: tuple[str, ...]) -> Jitted:
+    """`decide` for these settings, compiled."""
+    return Jitted(functools.partial(decide, space=space, mode=mode, exploit=exploit, dead=dead))
+
+
+def decide(
+    key: jax.Array,
+    generation: jax.Array,
+    attempt: jax.Array,
+    keep: jax.Array,
+    bracket: jax.Array,
+    training: jax.Array,
+    values: jax.Array,
+    diverged: jax.Array,
+    unit: jax.Array,
+    *,
+    space: Space,
+    mode: str,
+    exploit: Exploit | None,
+    dead: tuple[str, ...] = (),
+) -> Decision:
+    """Ranks each bracket and applies a row of the plan.
+
+    Args:
+        key: Key of the study's exploration.
+        generation: Number of the row, int32.
+        attempt: Other numbers explore otherwise, from the same donors; int32, 0 at first.
+        keep: [B] int32, trials of each bracket that go on.
+        bracket: [T] int32, below B.
+        training: [T] bool, trials in training so far.
+        values: [R, T] float, the metric.
+        diverged: [R, T] bool.
+        unit: [T, D] float, hyperparameters in the unit cube.
+        space: The space with static hyperparameters pinned.
+        mode: "min" or "max".
+        exploit: Settings of truncation selection, or None.
+        dead: Keys of hyperparameters that can't be explored.
+    """
+    score = safe_scores(values, diverged, mode)
+    trial = jnp.arange(score.shape[0], dtype=jnp.int32)
+    *_, ranked = lax.sort((bracket, ~training, score, trial), num_keys=4)  # ties: the lower id
+    sizes = jnp.zeros(keep.shape, jnp.int32).at[bracket].add(1)
+    first = jnp.cumsum(sizes) - sizes  # where each bracket begins in the ranking
+    rank = jnp.zeros_like(trial).at[ranked].set(trial) - first[bracket]
+    goes_on = training & (rank < keep[bracket])
+    if exploit is None:
+        return Decision(goes_on, trial, unit)
+    healthy = training & jnp.isfinite(score)
+    source = _exploit(key, generation, exploit, bracket, sizes, first, rank, ranked, healthy)
+    explored = _explore(jax.random.fold_in(key, attempt), generation, exploit, space, dead, unit[source])
+    return Decision(goes_on, source, jnp.where((source != trial)[:, None], explored, unit))
+
+
+def _exploit(
+    key: jax.Array,
+    generation: jax.Array,
+    exploit: Exploit,
+    bracket: jax.Array,
+    sizes: jax.Array,
+    first: jax.Array,
+    rank: jax.Array,
+    ranked: jax.Array,
+    healthy: jax.Array,
+) -> jax.Array:
+    """Source of each trial [T]: the lowest quantile, and what diverged, copies a random one of the highest."""
+    trial = jnp.arange(rank.shape[0], dtype=jnp.int32)
+    num_healthy = jnp.zeros_like(sizes).at[bracket].add(healthy.astype(jnp.int32))
+    copied = jnp.clip((sizes * exploit.quantile).astype(jnp.int32), 1, sizes // 2)
+    donors = jnp.minimum(copied, num_healthy)[bracket]
+    losers = (rank >= (sizes - copied)[bracket]) | ~healthy
+    draw = draw_units(_noise_key(key, generation, "exploit"), rank.shape)
+    pick = jnp.minimum((draw * donors).astype(jnp.int32), donors - 1)
+    donor = ranked[jnp.maximum(first[bracket] + pick, 0)]
+    return jnp.where(losers & (rank >= donors) & (donors > 0), donor, trial)
+
+
+def _explore(
+    key: jax.Array, generation: jax.Array, exploit: Exploit, space: Space, dead: tuple[str, ...], unit: jax.Array
+) -> jax.Array:
+    """New places [T, D] in the unit cube for the traced hyperparameters, each with noise of its own."""
+    columns = []
+    for i, (name, domain) in enumerate(space.domains):
+        at = unit[:, i]
+        if name in space.static or name in dead:
+            columns.append(at)
+            continue
+        noise = draw_units(_noise_key(key, generation, name), (3, at.shape[0]))
+        size = max(exploit.perturbation, 1.0 / domain.num_options if domain.num_options else 0.0)
+        # Options without an order have no neighbours: another one is as good as any.
+        moved = _bounce(at, jnp.where(noise[0] < 0.5, -size, size)) if domain.ordered else noise[2]
+        columns.append(jnp.where(noise[1] < exploit.resample_probability, noise[2], moved))
+    return _ensure_change(key, generation, space, dead, unit, jnp.stack(columns, axis=1) if columns else unit)
+
+
+def _bounce(at: jax.Array, move: jax.Array) -> jax.Array:
+    """`at + move`, or `at - move` where that would leave the unit interval, so that a move is never lost."""
+    there = at + move
+    return jnp.where((there >= 0.0) & (there < 1.0), there, at - move)
+
+
+def _ensure_change(
+    key: jax.Array, generation: jax.Array, space: Space, dead: tuple[str, ...], before: jax.Array, after: jax.Array
+) -> jax.Array:
+    """Puts one discrete hyperparameter on another option in rows where no decoded value has changed.
+
+    A copy that changes nothing would stay a twin of its donor, since their randomness is shared.
+    """
+    live = set(space.traced).difference(dead)
+    traced = [(i, name, domain) for i, (name, domain) in enumerate(space.domains) if name in live]
+    discrete = [(i, name, domain) for i, name, domain in traced if domain.num_options and domain.num_options > 1]
+    if not discrete or any(domain.num_options is None for _, _, domain in traced):
+        return after  # a continuous value always moves
+    old, new = space.decode(before), space.decode(after)
+    stuck = jnp.all(jnp.stack([old[name] == new[name] for _, name, _ in traced]), axis=0)
+    draw = draw_units(_noise_key(key, generation, "change"), (2, before.shape[0]))
+    chosen = jnp.minimum((draw[0] * len(discrete)).astype(jnp.int32), len(discrete) - 1)
+    for number, (i, _, domain) in enumerate(discrete):
+        n = domain.num_options or 0
+        shift = 1 + jnp.minimum((draw[1] * (n - 1)).astype(jnp.int32), n - 2)
+        centres = jnp.asarray(domain.grid_units(n), after.dtype)
+        other = centres[(domain.decode_index(before[:, i]) + shift) % n]
+        after = after.at[:, i].set(jnp.where(stuck & (chosen == number), other, after[:, i]))
+    return after
+
+
+def _noise_key(key: jax.Array, generation: jax.Array, name: str) -> jax.Array:
+    # A hash that is the same in every process; entry t of a draw belongs to trial t.
+    return jax.random.fold_in(jax.random.fold_in(key, generation), zlib.crc32(name.encode()))
+
+
+def survivors(xp: Any, lanes: Any, training: Any, source: Any, slots: int) -> tuple[Any, Any]:
+    """Where the lanes of one group go after a decision.
+
+    Args:
+        xp: `numpy` or `jax.numpy`: the host and the compiled search share this function.
+        lanes: [S] int32, the trial in each slot, or T for a free one.
+        training: [T] bool, trials that go on.
+        source: [T] int32, the trial whose weights each goes on with.
+        slots: Number of slots afterwards.
+
+    Returns:
+        The trial in each slot [slots], and the slot each takes its lane from [slots]. Survivors keep their order.
+    """
+    num_trials = training.shape[0]
+    kept = xp.concatenate([training, xp.zeros(1, bool)])[lanes]
+    order = xp.argsort(~kept, stable=True)
+    order = xp.concatenate([order, xp.zeros(slots, order.dtype)])[:slots]
+    used = xp.arange(slots) < xp.sum(kept)
+    lanes_after = xp.where(used, lanes[order], num_trials).astype(xp.int32)
+    by_trial = xp.argsort(lanes, stable=True)
+    wanted = source[xp.minimum(lanes_after, num_trials - 1)]
+    slot = by_trial[xp.minimum(xp.searchsorted(lanes[by_trial], wanted), lanes.shape[0] - 1)]
+    return lanes_after, xp.where(used, slot, 0).astype(xp.int32)

@@ -1,0 +1,64 @@
+"""Numbers that users give, Python's and NumPy's alike; counts are never bools, and no more than programs can count."""
+
+import operator
+from typing import Any
+
+import numpy as np
+
+MOST = 2**31 - 1  # programs count in int32
+
+
+def plain(value: Any) -> Any:
+    """A numpy scalar as a Python number; anything else as it is."""
+    return value.item() if isinstance(value, np.generic) else value
+
+
+def is_whole(value: Any) -> bool:
+    """Whether a value is one whole number, of Python, NumPy or JAX; a bool is none."""
+    if isinstance(value, bool):
+        return False
+    try:
+        operator.index(value)
+    except TypeError:  # a tracer's error is one too
+        return False
+    return True
+
+
+def check_whole(name: str, value: Any, low: int = 1, high: int | None = None) -> int:
+    """A whole number in these bounds, as an int.
+
+    Raises:
+        ValueError: It is none; without `high`, also one that programs can't count to.
+
+    Example:
+        >>> import numpy as np
+        >>> from jaxtune.interface.counts import check_whole
+        >>> check_whole("steps", np.int64(3))
+        3
+    """
+    most = MOST if high is None else high
+    if is_whole(value) and low <= operator.index(value) <= most:
+        return operator.index(value)
+    shown = high is not None or (is_whole(value) and value > most)
+    raise ValueError(f"{name} must be a whole number >= {low}{f' and <= {most}' if shown else ''}, got {value!r}.")
+
+
+def whole_or_none(name: str, value: Any) -> int | None:
+    """None, or a whole number of at least 1; raises ValueError for anything else."""
+    return None if value is None else check_whole(name, value)
+
+
+def set_counts(owner: Any, *names: str) -> None:
+    """Checks fields of a frozen dataclass, in its `__post_init__`, and makes them ints of at least 1.
+
+    Raises:
+        ValueError: One is no whole number from 1 to what programs can count to.
+    """
+    for name in names:
+        value = getattr(owner, name)
+        if not is_whole(value) or not 1 <= value <= MOST:
+            most = f" and <= {MOST}" if is_whole(value) and value > MOST else ""
+            raise ValueError(
+                f"{type(owner).__name__} needs {name} to be a whole number >= 1{most}, got {name}={value!r}."
+            )
+        object.__setattr__(owner, name, operator.index(value))

@@ -1,0 +1,1 @@
+"""What a running search shows. May import `results`. Begin with `progress.py`."""

@@ -1,0 +1,453 @@
+"""What a search hands back: a `History` seen as trials, tables, curves, pictures and text."""
+
+from __future__ import annotations
+
+import copy
+import html
+import math
+import os
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from jaxtune.engine.host import Host, deadline
+from jaxtune.interface.counts import check_whole, whole_or_none
+from jaxtune.interface.entry import entry
+from jaxtune.interface.habits import Answering
+from jaxtune.interface.settings import own_settings
+from jaxtune.interface.signatures import given_back
+from jaxtune.results import tables
+from jaxtune.results.gap import Gap
+from jaxtune.results.history import History, rank_trials
+from jaxtune.results.plots.axes import MISSING
+from jaxtune.results.plots.search import plot_curves, plot_space
+from jaxtune.results.refit import Refit
+from jaxtune.results.text import listing, short, with_error
+from jaxtune.results.trained import without_task
+from jaxtune.results.trial import Trial, Trials, make_trials, statuses, with_errors
+from jaxtune.results.undefined import undefined_runs
+from jaxtune.tasks.checks import check_time_limit
+
+
+@given_back
+class Result(Answering):
+    """What a search found. `result.best` is the winner; every other view is one method away.
+
+    The winner: `best` (a Trial, with `hparams`, `metrics`, `predict`, `variables`, `model`), `test()` on data that
+    nothing was selected by, `gap()` between validation and test, `refit()` on all data.
+
+    The others: `trials` by id, `ranking` best first, the first `keep_weights` of them with weights; in text and
+    notebooks the object itself and `table()`.
+
+    As data: `to_dataframe()`, `records()`, `to_csv()` have a row per trial, `curves_dataframe()`, `curves()` the
+    metrics over steps, `progress()` the best value so far over what was spent; `history` is all of it as arrays.
+
+    As pictures: `plot_curves()`, `plot_space()`.
+
+    For later: `pickle` keeps all but the task, which `with_task()` gives back; `tune(..., previous=result)` goes on.
+
+    Attributes:
+        metric: name of the metric that ranked the trials.
+        mode: "min" or "max", which way it is better.
+        seed: the seed of the search.
+        interrupted: the search was stopped early (Ctrl-C, time_limit or a callback).
+        ended: nothing more will happen to this search; False for the results that a callback sees.
+        timing: seconds by part: "compile", "run" and "total".
+        num_tests: how often `test()` has looked at the test split, in an earlier search that this one continues too.
+        num_folds: of a cross-validation, else None.
+        history: the record, as arrays.
+        conditions: what another search has to share in order to be comparable.
+        weights: trial -> its weights, of those that keep them (see `tune(keep_weights=)`).
+    """
+
+    def __init__(
+        self,
+        history: History,
+        *,
+        metric: str,
+        mode: str,
+        seed: int,
+        interrupted: bool = False,
+        timing: Mapping[str, float] | None = None,
+        weights: Mapping[int, Any] | None = None,
+        num_folds: int | None = None,
+        ended: bool = False,
+        num_tests: int = 0,
+        conditions: Mapping[str, Any] | None = None,
+    ):
+        self.history = history
+        self.metric = metric
+        self.mode = mode
+        self.seed = seed
+        self.interrupted = interrupted
+        self.timing = dict(timing or {})
+        self.ended = ended
+        self.num_tests = num_tests
+        self.conditions = dict(conditions or {})
+        self.weights = dict(weights or {})
+        self.num_folds = num_folds
+        self._order = rank_trials(history, metric, mode)
+        self._tested: dict[str, np.ndarray] | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What is pickled: trials are made again when asked for; the task is left behind, see `with_task`."""
+        return {name: value for name, value in self.__dict__.items() if name not in ("trials", "ranking")}
+
+    # The trials
+
+    @cached_property
+    def trials(self) -> Trials:
+        """All trials, by id."""
+        trained = {trial: kept.trained for trial, kept in self.weights.items()}
+        return make_trials(self.history, self.interrupted or self.ended, trained, self.num_folds)
+
+    @cached_property
+    def ranking(self) -> Trials:
+        """All trials, best first.
+
+        Those that competed longest come first: a pruned trial is never before one that went on, whatever it had
+        reached by then. Trials that went equally far are ranked by their last value (the best one with `keep="best"`);
+        diverged ones come last.
+        """
+        return self.trials.ordered(self._order)
+
+    @property
+    def best(self) -> Trial:
+        """The winner, with its trained `state`, `variables` and `model`.
+
+        Raises:
+            ValueError: no trial has a finite value, because all diverged or none reports one.
+        """
+        if self._has_best:
+            return self.ranking[0]
+        if not self.history.failed.all():
+            where = undefined_runs(self.history.at_kept(self.metric)[~self.history.failed], self.num_folds)
+            what = f"it is undefined (NaN) {where}, though losses are finite" if where else "none reports one"
+            raise ValueError(f"There is no best trial, for none has a finite {self.metric!r}: {what}.")
+        raise ValueError(
+            f"Every trial diverged, so there is no best one. Tried: {tables.ranges(self.history.hparams)}. "
+            "Search lower learning rates, or clip the gradients."
+        )
+
+    @property
+    def winner(self) -> Any:
+        """The weights of the best trial, with its search; None where these are not at hand."""
+        return self.weights.get(self._order[0])
+
+    @cached_property
+    def _has_best(self) -> bool:
+        first = self._order[0]
+        value = self.history.mean(self.metric)[self.history.kept[first], first]
+        return bool(not self.history.failed[first] and np.isfinite(value))
+
+    @entry(own_settings)
+    def test(self) -> dict[str, float]:
+        """Evaluate the best trial on the test split, which selection never saw. Calls count in `num_tests`.
+
+        Returns:
+            The mean over replicates (and folds) under each metric's name and, with several, its standard error
+            under `<name>_se`.
+
+        Raises:
+            ValueError: the task has no test data, there is no best trial, or its weights are gone.
+        """
+        return with_errors(self._look_at_test(self._testable("test()")), self.num_folds)
+
+    def _look_at_test(self, winner: Any) -> dict[str, np.ndarray]:
+        self._tested = winner.metrics("test")
+        self.num_tests += 1
+        return self._tested
+
+    @entry(own_settings)
+    def gap(self) -> Gap:
+        """How much worse the best trial is on the test split than on the validation data that selected it.
+
+        Takes the values of the last `test()`, or calls it. See `Gap` for what is reported beside the difference.
+
+        Raises:
+            ValueError: as `test`.
+        """
+        winner = self._testable("gap()")
+        tested = self._look_at_test(winner) if self._tested is None else self._tested
+        return Gap.of(
+            self.metric,
+            self.mode,
+            validation=np.ravel(self.best.replicates[self.metric]),
+            test=tested[self.metric],
+            errors={split: winner.sampling_error(split)[self.metric] for split in ("validation", "test")},
+            candidates=self._candidates(),
+            num_folds=self.num_folds or 1,
+        )
+
+    def _candidates(self) -> np.ndarray:
+        """Values that the best one was picked from: one per healthy trial or, of checkpoints, all evaluations."""
+        if self.winner.setting.keeps_best:
+            values = self.history.mean(self.metric)[:, ~self.history.failed]
+        else:
+            values = np.array([trial.metrics[self.metric] for trial in self.trials])
+        return values[np.isfinite(values)]
+
+    @entry(own_settings)
+    def refit(self, steps: int | None = None, replicates: int = 1, time_limit: float | None = None) -> Refit:
+        """Train the best configuration again, on training and validation data together.
+
+        The programs are those of the search, so this compiles nothing as a rule. There are no validation data left to
+        watch; `Refit.test` evaluates the test split.
+
+        Args:
+            steps: how long; None for as long as the weights of the best trial were trained, on the same schedule.
+            replicates: seeds, of initial weights and batch order.
+            time_limit: seconds after which the first seeds stop where they are, and all others at the same step.
+
+        Returns:
+            The new weights; `Refit.interrupted` where time was up.
+
+        Raises:
+            ValueError: there is no best trial, its search is not at hand, or a number is below 1.
+        """
+        winner = self._searched("refit()")
+        replicates, steps = check_whole("replicates", replicates), whole_or_none("steps", steps)
+        check_time_limit(time_limit)
+        best, total = self.best, int(self.history.total_steps[self._order[0]])
+        given = best.best_step if steps is None else steps
+        course = best.course(given)
+        told = total if steps is None else steps
+        states, reached = winner.retrain(course, told, replicates, Host(deadline(time_limit)))
+        trained = winner.retrained(states, replicates, reached, told)
+
+        def test() -> dict[str, np.ndarray]:
+            if winner.task.test is None:
+                raise ValueError("test() needs test data: give the task test=.")
+            self.num_tests += 1
+            return winner.tested(trained)
+
+        return Refit(best.hparams, reached, replicates, reached < given, trained.states, trained, test)
+
+    @entry(own_settings)
+    def with_task(self, task: Any, space: Any) -> Result:
+        """This result with its task, which a pickle leaves behind: `test`, `gap`, `refit` and `predict` work again.
+
+        Args:
+            task: The task of the search, with equal data and functions.
+            space: Its space.
+
+        Raises:
+            ValueError: The result has no weights, or task or space are not those of the search.
+
+        Example:
+            >>> import pickle, flax.linen as nn, numpy as np, optax
+            >>> import jaxtune as jt
+            >>> x, space = np.linspace(-1, 1, 64, dtype=np.float32)[:, None], {"lr": jt.LogUniform(1e-4, 0.5)}
+            >>> task = jt.supervised(
+            ...     nn.Dense(1), optimizer=lambda hp: optax.sgd(hp["lr"]), loss=optax.squared_error,
+            ...     train=(x, 3 * x), validation=(x, 3 * x), batch_size=16,
+            ... )
+            >>> result = jt.tune(task, space, scheduler=jt.FullBudget(8, 50), progress=False)
+            >>> again = pickle.loads(pickle.dumps(result)).with_task(task, space)
+            >>> again.best.predict(x[:2]).shape
+            (2, 1)
+        """
+        if self.winner is None:
+            raise ValueError("with_task() is for results with weights, and this one has none.")
+        again = copy.copy(self)
+        for name in ("trials", "ranking"):
+            again.__dict__.pop(name, None)
+        again.weights = {trial: kept.bound(task, space, self) for trial, kept in self.weights.items()}
+        return again
+
+    def _searched(self, who: str) -> Any:
+        best = self.best  # raises where nothing won
+        if self.winner is not None and not hasattr(self.winner, "task"):
+            raise without_task(who)
+        if self.winner is None:
+            raise ValueError(
+                f"{who} needs the weights of the best trial, and trial {best.id} ({best.status}) has none "
+                "here: only the result that tune() returns holds them, and only of trials never pruned."
+            )
+        return self.winner
+
+    def _testable(self, who: str) -> Any:
+        winner = self._searched(who)
+        if winner.task.test is None:
+            raise ValueError(f"{who} needs test data: give the task test=.")
+        return winner
+
+    # As tables
+
+    def records(self) -> list[dict[str, Any]]:
+        """One plain dict per trial, by id: id, hyperparameters, metrics, steps, status, bracket.
+
+        With several replicates the ranking metric's standard error is `<metric>_se`. A hyperparameter that a
+        trial doesn't have is None; one that is named like another column gets the prefix `hp_`. A metric that is named
+        like a fixed column gets `metric_`, a standard error whose name is taken `error_`.
+        """
+        return tables.records(self.trials, self.history, self.metric)
+
+    def to_dataframe(self) -> Any:
+        """The `records` as a pandas DataFrame.
+
+        Raises:
+            ImportError: pandas is not installed.
+        """
+        return tables.dataframe(self.records(), "result.to_dataframe()", "result.records() gives plain dicts")
+
+    def to_csv(self, path: str | os.PathLike[str]) -> None:
+        """Write the `records` as a CSV file.
+
+        Text that a spreadsheet would take for a formula (it starts with = + - or @) gets a leading quote.
+        """
+        tables.write_csv(path, self.records())
+
+    def table(self, num: int = 10) -> list[dict[str, str]]:
+        """The best trials as formatted text, one dict (heading -> cell) per row."""
+        return tables.ranked(self.ranking[:num], self.history, self.metric)
+
+    # As curves
+
+    def curves(self, metric: str | None = None) -> dict[str, np.ndarray]:
+        """Metrics over steps, averaged over replicates.
+
+        Args:
+            metric: one metric's name; None for all.
+
+        Returns:
+            {"steps": int [E], name: float [T, E]}; NaN where a trial was not in training or had diverged.
+
+        Raises:
+            ValueError: the metric was not recorded.
+        """
+        if metric is not None and metric not in self.history.metrics:
+            raise ValueError(f"There is no metric {metric!r}; there are {listing(self.history.metrics)}.")
+        names = self.history.metrics if metric is None else (metric,)
+        return {name: self.history.mean(name).T for name in names} | {"steps": self.history.step}
+
+    def curves_dataframe(self) -> Any:
+        """Every evaluation of every trial as a pandas DataFrame in long format, as seaborn and `groupby` take it.
+
+        One row per evaluation of a trial that was in training, with the columns `trial`, `replicate` (where there are
+        several), `fold` (of a cross-validation), `step`, and one per metric; NaN once the trial has diverged. So
+        `seaborn.lineplot(frame, x="step", y="loss", hue="trial")` shows the mean and spread over replicates, and
+        `frame.join(result.to_dataframe().set_index("id")["lr"], on="trial")` adds a hyperparameter. A metric that is
+        named like another column gets `metric_`.
+
+        Raises:
+            ImportError: pandas is not installed.
+        """
+        table = tables.curves(self.history, self.num_folds)
+        return tables.dataframe(table, "result.curves_dataframe()", "result.curves() gives arrays")
+
+    def progress(self) -> tuple[np.ndarray, np.ndarray]:
+        """What the search had found for what it had spent: lane-steps int [E], best value so far float [E].
+
+        `plt.plot(*a.progress()); plt.plot(*b.progress())` compares two searches.
+        """
+        values = self.history.mean(self.metric)
+        values = np.where(np.isfinite(values), values, np.nan)
+        better = np.fmin if self.mode == "min" else np.fmax  # these skip NaN
+        best = better.reduce(values, axis=1, initial=np.nan)
+        return self.history.lane_steps, better.accumulate(best)
+
+    def plot_curves(self, metric: str | None = None, ax: Any = None) -> Any:
+        """Plot every trial's metric over steps: pruned trials faded, diverged ones crossed, the best on top.
+
+        Args:
+            metric: name of a metric; None for the one that ranks.
+            ax: matplotlib Axes to draw into; None makes a figure.
+
+        Returns:
+            The Axes.
+
+        Raises:
+            ImportError: matplotlib is not installed.
+            ValueError: the metric was not recorded.
+        """
+        name = metric or self.metric
+        return plot_curves(
+            self.history.step,
+            self.curves(name)[name],
+            [trial.status for trial in self.trials],
+            name=name,
+            best=self._order[0] if self._has_best else None,
+            mode=self._mode_of(name),
+            stops=np.array([trial.steps for trial in self.trials]),
+            rungs=self.history.step[self.history.decided],
+            ax=ax,
+        )
+
+    def plot_space(self, names: Sequence[str] | None = None, metric: str | None = None) -> Any:
+        """Plot each trial's last value against each hyperparameter, coloured by steps trained.
+
+        Args:
+            names: hyperparameters, one panel each; None for those that differ between trials.
+            metric: name of a metric; None for the one that ranks.
+
+        Returns:
+            Array of matplotlib Axes, one per panel.
+
+        Raises:
+            ImportError: matplotlib is not installed.
+            ValueError: a hyperparameter or the metric is unknown.
+        """
+        name = metric or self.metric
+        self.curves(name)  # raises where the metric is unknown
+        known = tables.hparam_names(self.history.hparams)
+        unknown = [n for n in names or () if n not in known]
+        if unknown:
+            raise ValueError(f"There is no hyperparameter {unknown[0]!r}; there are {listing(known)}.")
+        return plot_space(
+            {
+                n: [trial.hparams.get(n, MISSING) for trial in self.trials]
+                for n in names or tables.varying(self.trials, known)
+            },
+            np.array([trial.metrics[name] for trial in self.trials]),
+            np.array([trial.steps for trial in self.trials]),
+            name=name,
+            best=self._order[0] if self._has_best else None,
+            mode=self._mode_of(name),
+            log_names=self.history.log_names,
+        )
+
+    # As text
+
+    @property
+    def num_runs(self) -> int:
+        """Values per trial of each metric: replicates times folds."""
+        return self.history.metrics[self.metric].shape[1]
+
+    def _mode_of(self, name: str) -> str | None:
+        """Which way a metric is better, where that is known."""
+        if name in (self.metric, f"train_{self.metric}"):
+            return self.mode
+        return "min" if "loss" in name else None
+
+    def __repr__(self) -> str:
+        lines = [f"Result: {len(self.trials)} trials, {self._counts()}"]
+        if self.interrupted:
+            lines.append("  interrupted: the search was stopped before its end")
+        if self._has_best:
+            best = self.ranking[0]
+            value = with_error(best.metrics[self.metric], best.standard_error[self.metric])
+            when = f"after {best.steps} steps" if best.best_step == best.steps else f"at step {best.best_step}"
+            lines.append(f"  best: trial {best.id}, {self.metric} {value} ({self.mode}) {when}")
+            lines.append("    " + ", ".join(f"{name}={short(v)}" for name, v in best.hparams.items()))
+        else:
+            lines.append(f"  best: none, no trial has a finite {self.metric}")
+        if self._tested is not None:
+            tested = with_errors(self._tested, self.num_folds)
+            text = with_error(tested[self.metric], tested.get(f"{self.metric}_se", math.nan))
+            lines.append(f"  test: {self.metric} {text} (looked at {self.num_tests}x)")
+        if self.timing:
+            lines.append("  time: " + ", ".join(f"{part} {s:.1f} s" for part, s in self.timing.items()))
+        return "\n".join(lines)
+
+    def _repr_html_(self) -> str:
+        """The summary and the ten best trials, for notebooks."""
+        return f"<div><pre>{html.escape(repr(self))}</pre>{tables.as_html(self.table())}</div>"
+
+    def _counts(self) -> str:
+        status = statuses(self.history, self.interrupted or self.ended)
+        kinds = [one.split(" at ")[0] for one in status]
+        order = ("finished", "stopped early", "pruned", "diverged", "in training", "interrupted")
+        return ", ".join(f"{kinds.count(kind)} {kind}" for kind in order if kind in kinds)

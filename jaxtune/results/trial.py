@@ -1,0 +1,352 @@
+"""One trial as users see it, made from the arrays of a `History` (shapes T, R, E as there)."""
+
+from __future__ import annotations
+
+import functools
+import itertools
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from functools import cached_property
+from typing import Any, overload
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxtune.interface.entry import entry
+from jaxtune.interface.habits import Answering
+from jaxtune.interface.settings import own_settings
+from jaxtune.interface.signatures import given_back
+from jaxtune.results.history import History
+from jaxtune.results.text import listing
+from jaxtune.spaces.values import is_number, portable
+
+
+@dataclass(frozen=True)
+class PiecewiseConstant:
+    """A hyperparameter's value over the steps of a trial, as an Optax-compatible schedule.
+
+    `values[i]` holds from step `boundaries[i - 1]` up to but not including `boundaries[i]`. Equal by value
+    and hashable, so that an optimizer built from it a second time compiles nothing.
+
+    >>> lr = PiecewiseConstant(boundaries=(100, 200), values=(0.1, 0.03, 0.05))
+    >>> [round(float(lr(count)), 3) for count in (0, 99, 100, 250)]
+    [0.1, 0.1, 0.03, 0.05]
+    """
+
+    boundaries: tuple[int, ...]
+    values: tuple[float, ...]  # one more than boundaries
+
+    def __call__(self, count: Any) -> jax.Array:
+        """The value at step `count` (from 0): a Python, numpy or traced integer, or an array of them."""
+        # A chain of `where` on Python numbers stays weakly typed, as hyperparameters are inside user code;
+        # indexing an array would give strong float32, which changes the dtype of a bfloat16 optimizer state.
+        value = jnp.broadcast_to(self.values[0], jnp.shape(count))
+        for boundary, following in zip(self.boundaries, self.values[1:], strict=True):
+            value = jnp.where(count >= boundary, following, value)
+        return value
+
+    def at(self, step: int) -> float:
+        """The value at a step, as a Python number."""
+        return self.values[sum(boundary <= step for boundary in self.boundaries)]
+
+
+@given_back
+@dataclass(frozen=True, eq=False)
+class Trial(Answering):
+    """One configuration and what became of it.
+
+    Attributes:
+        id: position in `Result.trials`.
+        hparams: hyperparameters by name; after PBT those that were last in force.
+        metrics: name -> value at the trial's last evaluation (at its best with `keep="best"`), mean over replicates
+            and folds; NaN once it has diverged.
+        steps: steps trained; for a diverged trial, those before the bad one.
+        status: "finished", "pruned at step 200", "stopped early at step 400", "diverged at step 37" or "interrupted".
+        best_step: step count of the evaluation that `metrics` and the weights are from.
+        bracket: the set of trials it was ranked among.
+        replicates: name -> float [R], the values that `metrics` averages; [R, F] with F folds.
+        standard_error: name -> standard error of that mean; NaN for a single value.
+        lineage: (first step, trial id) pairs, oldest first: where the weights were trained. `((0, id),)`
+            unless PBT copied them from elsewhere.
+        states: of trials that keep their weights (see `tune`), their state with a leading replicate axis; else None.
+    """
+
+    id: int
+    hparams: dict[str, Any]
+    metrics: dict[str, float]
+    steps: int
+    status: str
+    bracket: int
+    best_step: int
+    replicates: dict[str, np.ndarray] = field(repr=False)
+    standard_error: dict[str, float] = field(repr=False)
+    lineage: tuple[tuple[int, int], ...] = field(repr=False)
+    states: Any = field(default=None, repr=False)
+    _explored: dict[str, PiecewiseConstant] = field(default_factory=dict, repr=False)
+    _trained: Any = field(default=None, repr=False)  # a Trained, or what a pickle left of it
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What is pickled: the fields, without the user's functions."""
+        state = {one.name: getattr(self, one.name) for one in fields(self) if one.name != "states"}
+        return state | {"hparams": portable([self.hparams])[0]}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        trained = state["_trained"]
+        self.__dict__.update(state, states=None if trained is None else trained.states)
+
+    @cached_property
+    def state(self) -> Any:
+        """The trained state of replicate 0; None unless this trial keeps its weights."""
+        return self._of(0)
+
+    @cached_property
+    def variables(self) -> Any:
+        """The trained weights of replicate 0; None unless this trial keeps them and its task names them."""
+        return None if self._trained is None else self._trained.variables
+
+    @cached_property
+    def model(self) -> Any:
+        """The model of replicate 0; None unless this trial keeps its weights and has one.
+
+        It takes inputs as preprocessing leaves them, and has to be told of evaluation mode: `predict` sees to all that.
+        """
+        return None if self._trained is None else self._trained.model(self.hparams)
+
+    @entry(own_settings)
+    def predict(self, inputs: Any, *, replicate: int | None = None, combine: Callable[[Any], Any] | None = None) -> Any:
+        """What the trained model says of new examples: from raw inputs to outputs in the unit of the targets.
+
+        In evaluation mode, preprocessed as in training, in batches of the task's size. Of several replicates and folds
+        the mean of the outputs is taken, each one's with the preprocessing statistics of its own training part.
+
+        Args:
+            inputs: Pytree of arrays [N, ...], as the inputs of `train`; no targets.
+            replicate: Number of one seed, from 0; None for the mean over all.
+            combine: From outputs [N, ...] to what is to be averaged instead, such as `jax.nn.softmax` of logits.
+
+        Returns:
+            Pytree of numpy arrays [N, ...].
+
+        Raises:
+            ValueError: This trial keeps no weights, the task is none of `supervised`, or inputs are not like those of
+                train.
+            TypeError: Outputs that are no floats can't be averaged.
+
+        Example:
+            >>> import flax.linen as nn, numpy as np, optax
+            >>> import jaxtune as jt
+            >>> x = np.linspace(-1, 1, 64, dtype=np.float32)[:, None]
+            >>> task = jt.supervised(
+            ...     nn.Dense(1), optimizer=lambda hp: optax.sgd(hp["lr"]), loss=optax.squared_error, batch_size=16,
+            ...     train=(x, 40 * x), validation=(x, 40 * x), preprocess=jt.standardize(targets=True),
+            ... )
+            >>> best = jt.tune(task, {"lr": jt.Uniform(0.1, 0.5)}, scheduler=jt.FullBudget(4, 100), progress=False).best
+            >>> best.predict(np.array([[0.5]], np.float32)).round().tolist()
+            [[20.0]]
+        """
+        if self._trained is None:
+            raise ValueError(
+                f"predict() needs trained weights, and trial {self.id} ({self.status}) has none here: the best trial "
+                "of a search that ended keeps them, or the best k with tune(keep_weights=k); pruned ones never do."
+            )
+        return self._trained.predict(inputs, replicate, combine)
+
+    def _of(self, replicate: int) -> Any:
+        return None if self.states is None else jax.tree.map(lambda leaf: leaf[replicate], self.states)
+
+    def course(self, steps: int) -> list[tuple[int, dict[str, Any]]]:
+        """The hyperparameters over so many steps of training: (stop, hparams) pairs; one pair unless PBT explored."""
+        changes = {b for explored in self._explored.values() for b in explored.boundaries if b < steps}
+        return [
+            (stop, self.hparams | {name: explored.at(start) for name, explored in self._explored.items()})
+            for start, stop in itertools.pairwise([0, *sorted(changes), steps])
+        ]
+
+    def schedule(self, name: str) -> PiecewiseConstant:
+        """How one hyperparameter changed while these weights were trained, as an Optax-compatible schedule.
+
+        After PBT it follows the lineage, so training once with it replays the trial:
+        `optax.sgd(best.schedule("lr"))`. A hyperparameter that was never explored gives a constant.
+
+        Args:
+            name: a numeric hyperparameter.
+
+        Returns:
+            A function of the step count (from 0; may be traced).
+
+        Raises:
+            KeyError: the trial has no such hyperparameter, or it is not a number.
+        """
+        if name in self._explored:
+            return self._explored[name]
+        if name not in self.hparams:
+            raise KeyError(f"schedule({name!r}): trial {self.id} has {listing(self.hparams)}.")
+        if not is_number(self.hparams[name]):
+            raise KeyError(f"schedule({name!r}): {name} is {self.hparams[name]!r}, only numbers have a schedule.")
+        return PiecewiseConstant((), (self.hparams[name],))
+
+
+@given_back
+class Trials(Sequence):
+    """Trials in some order, each made when it is first asked for: few ever are.
+
+    Args:
+        make: from an id to the trial; the same one each time.
+        ids: in the order wanted.
+    """
+
+    def __init__(self, make: Callable[[int], Trial], ids: Sequence[int]):
+        self._make, self._ids = make, ids
+
+    def __len__(self) -> int:
+        return len(self._ids)
+
+    @overload
+    def __getitem__(self, index: int) -> Trial: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[Trial]: ...
+    def __getitem__(self, index: int | slice) -> Trial | list[Trial]:
+        ids = self._ids[index]
+        return self._make(ids) if isinstance(ids, int) else list(map(self._make, ids))
+
+    def __repr__(self) -> str:
+        return repr(self[:])
+
+    def ordered(self, ids: Sequence[int]) -> Trials:
+        """The same trials in another order."""
+        return Trials(self._make, ids)
+
+
+# From arrays to trials
+
+
+def make_trials(
+    history: History, interrupted: bool, weights: Mapping[int, Any], num_folds: int | None = None
+) -> Trials:
+    """All trials of a search, by id.
+
+    Args:
+        history: the record.
+        num_folds: F of a cross-validation.
+        interrupted: the search was stopped early.
+        weights: id -> a Trained, or what a pickle left of it.
+    """
+    kept = {name: history.at_kept(name) for name in history.metrics}  # [T, R]
+    with np.errstate(invalid="ignore"):
+        mean = {name: values.mean(axis=1) for name, values in kept.items()}
+        error = {name: standard_error(values, num_folds) for name, values in kept.items()}
+    shape = (-1,) if num_folds is None else (-1, num_folds)
+    status = statuses(history, interrupted)
+
+    @functools.cache
+    def make(t: int) -> Trial:
+        explored = _explored(history, t)
+        return Trial(
+            id=t,
+            hparams=history.hparams[t] | {name: course.values[-1] for name, course in explored.items()},
+            metrics={name: float(values[t]) for name, values in mean.items()},
+            steps=int(history.steps[t]),
+            status=status[t],
+            bracket=int(history.bracket[t]),
+            best_step=int(history.step[history.kept[t]]),
+            replicates={name: values[t].reshape(shape) for name, values in kept.items()},
+            standard_error={name: float(values[t]) for name, values in error.items()},
+            lineage=_lineage(history, t) if history.moved[t] else ((0, t),),
+            _explored=explored,
+            states=weights[t].states if t in weights else None,
+            _trained=weights.get(t),
+        )
+
+    return Trials(make, range(history.num_trials))
+
+
+def statuses(history: History, interrupted: bool) -> list[str]:
+    """The status of each trial; `interrupted` as for `make_trials`."""
+    unfinished = "interrupted" if interrupted else "in training"  # a callback sees searches that go on
+    at_end = np.where(history.reach == history.total_steps, "finished", unfinished)
+    columns = (history.diverged, history.pruned, history.stopped, at_end)
+    return list(map(_status, *(column.tolist() for column in columns)))
+
+
+def _status(diverged: int, pruned: int, stopped: int, at_end: str) -> str:
+    # A diverged trial is dropped at the next rung as well; that it diverged is the reason.
+    if diverged >= 0:
+        return f"diverged at step {diverged}"
+    if pruned >= 0:
+        return f"pruned at step {pruned}"
+    if stopped >= 0:
+        return f"stopped early at step {stopped}"
+    return at_end
+
+
+def _intervals(history: History, trial: int) -> tuple[np.ndarray, np.ndarray]:
+    """First step and slot, both int [e], of each interval the trial's weights went through."""
+    first, end = history.first[trial], history.last[trial] + 1
+    starts = np.append(0, history.step[first : end - 1])
+    return starts, history.slots[first:end, trial]
+
+
+def _changes(values: np.ndarray) -> np.ndarray:
+    """Indices at which a new run of equal values starts."""
+    return np.flatnonzero(np.append(True, values[1:] != values[:-1]))
+
+
+def _lineage(history: History, trial: int) -> tuple[tuple[int, int], ...]:
+    starts, slots = _intervals(history, trial)
+    return tuple((int(starts[i]), int(slots[i])) for i in _changes(slots))
+
+
+def _explored(history: History, trial: int) -> dict[str, PiecewiseConstant]:
+    """The course of each explored hyperparameter along the trial's lineage."""
+    if not history.schedule:
+        return {}
+    starts, slots = _intervals(history, trial)
+    courses = {}
+    for name, table in history.schedule.items():
+        if name not in history.hparams[trial]:
+            continue
+        values = table[history.first[trial] + np.arange(len(slots)), slots]
+        at = _changes(values)
+        initial = [history.hparams[slots[i]][name] for i in at]
+        courses[name] = PiecewiseConstant(
+            boundaries=tuple(starts[at[1:]].tolist()),
+            values=tuple(_like(old, value) for old, value in zip(initial, values[at], strict=True)),
+        )
+    return courses
+
+
+def _like(initial: Any, value: Any) -> Any:
+    """A value of the table as a Python number; an unchanged one is returned as the user wrote it."""
+    if np.float32(initial) == np.float32(value):
+        return initial
+    return int(value) if np.issubdtype(np.asarray(value).dtype, np.integer) else float(str(np.float32(value)))
+
+
+def with_errors(values: Mapping[str, np.ndarray], num_folds: int | None = None) -> dict[str, float]:
+    """The mean of each metric's values [R] under its name and, of several, its standard error under `<name>_se`.
+
+    Where a metric has that name itself, the error is `error_<name>_se`.
+    """
+    means = {name: float(np.mean(v, dtype=np.float64)) for name, v in values.items()}
+    errors = {f"{name}_se": float(standard_error(v, num_folds)) for name, v in values.items() if len(v) > 1}
+    return means | {f"error_{name}" if name in means else name: error for name, error in errors.items()}
+
+
+def standard_error(values: np.ndarray, num_folds: int | None = None) -> np.ndarray:
+    """Standard error of the mean over the last axis; NaN for a single value.
+
+    Replicates of a fold share its data, so that they tell no more about the choice of examples than one of them: the
+    values of a cross-validation count as one for each fold, the mean over its replicates.
+
+    Args:
+        values: [..., R], replicate by replicate.
+        num_folds: F of a cross-validation.
+    """
+    if num_folds is not None:
+        values = values.reshape(*values.shape[:-1], -1, num_folds).mean(axis=-2)
+    num = values.shape[-1]
+    if num < 2:
+        return np.full(values.shape[:-1], np.nan)
+    return values.std(axis=-1, ddof=1) / math.sqrt(num)

@@ -1,0 +1,266 @@
+"""The best trial of a search: its weights, evaluated on any split, and trained again on all data.
+
+Shapes: R runs, one replicate on one fold each.
+"""
+
+import pickle
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from itertools import zip_longest
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxtune.engine.data import data_bytes, is_poolable, of_fold, on_devices, pooled, smallest_fold, whole
+from jaxtune.engine.group import Group, Setting
+from jaxtune.engine.host import Host
+from jaxtune.engine.placement import Placement
+from jaxtune.engine.population import Layout
+from jaxtune.interface.settings import own_settings
+from jaxtune.results.conditions import check_conditions, of_winner
+from jaxtune.results.trained import Trained
+from jaxtune.spaces.space import Space
+from jaxtune.tasks.executables import Jitted
+from jaxtune.tasks.folds import Fold
+from jaxtune.tasks.problem import Problem, resolve, static_values
+from jaxtune.tasks.task import Task
+
+_BLOCKS = 20  # of a split, left out one at a time to see how much its metrics depend on its examples
+
+
+@dataclass(frozen=True, eq=False)
+class Winner:
+    """The best trial of a search.
+
+    Attributes:
+        task: The task with all its data.
+        setting: Of the search.
+        folds: Of the search, or None.
+        indices: Option indices of its static hyperparameters.
+        hp: name -> value of its traced hyperparameters.
+        step: Step count at which its weights were evaluated.
+        states: Its states, leaves [R, ...] on the host.
+        layouts: Sizes that its group's population could take.
+    """
+
+    task: Task
+    setting: Setting
+    folds: Sequence[Fold] | None
+    indices: Mapping[str, int]
+    hp: Mapping[str, Any]
+    step: int
+    states: Any
+    layouts: Sequence[Layout]
+
+    @own_settings()
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickled without task, space and devices: `Result.with_task` gives them back."""
+        setting, layout = self.setting, [tuple(layout)[1:] for layout in self.layouts]
+        search = (
+            setting.plan,
+            setting.replicates,
+            jax.device_get(jax.random.key_data(setting.key)),
+            setting.keeps_best,
+        )
+        lanes = setting.placement.lanes, setting.placement.max_programs
+        parts = tuple(self.folds or ()), dict(self.indices), dict(self.hp), self.step
+        identity = of_winner(setting.problem, self.task, self.indices)
+        return ShelvedWinner, (self.trained, search, lanes, *parts, layout, identity)
+
+    def __deepcopy__(self, memo: dict) -> "Winner":
+        return self  # nothing in it changes
+
+    def bound(self, task: Task, space: Any, result: Any) -> "Winner":
+        """See `ShelvedWinner.bound`: with another task in place of its own, which may have test data besides."""
+        shelved: ShelvedWinner = pickle.loads(pickle.dumps(self))
+        return shelved.bound(task, space, result)
+
+    @cached_property
+    def trained(self) -> Trained:
+        """Its weights."""
+        runs = self.setting.replicates, self.setting.folds
+        return self._trained(self.states, runs, self.step, self.setting.plan.steps, self._stats)
+
+    def _trained(
+        self, states: Any, runs: tuple[int, int], step: int, total_steps: int, stats_of: Callable[[int], Any]
+    ) -> Trained:
+        space, pace = self.setting.problem.space, self.setting.pace(self.indices)
+        return Trained(
+            task=self.task,
+            static=static_values(space, self.indices),
+            order=tuple(space.active(self.indices)),
+            hp=self.hp,
+            key=self.setting.key,
+            replicates=runs[0],
+            num_folds=runs[1],
+            states=states,
+            updates=pace.updates(step),
+            total_updates=pace.updates(total_steps),
+            stats_of=stats_of,
+        )
+
+    def _stats(self, fold: int) -> Any:
+        return None if self.task.prepare is None else Jitted(self.task.prepare)(self._trained_on(fold))
+
+    def metrics(self, split: str) -> dict[str, np.ndarray]:
+        """Name -> [R] on the validation or test data."""
+        return {name: values[:, 0] for name, values in self._evaluate(split, blocks=0).items()}
+
+    def sampling_error(self, split: str) -> dict[str, float]:
+        """Name -> standard error that comes from the choice of the split's examples, by the jackknife.
+
+        Blocks of examples are left out one at a time (Efron and Stein, 1981); NaN for a split with fewer than two
+        examples.
+        """
+        size = len(jax.tree.leaves(self._data(split, 0))[0]) if self._data(split, 0) is not None else 0
+        blocks = min(_BLOCKS, size)
+        if blocks < 2:
+            return dict.fromkeys(self.setting.problem.functions(self.indices).metrics, float("nan"))
+        values = {name: x.mean(axis=0) for name, x in self._evaluate(split, blocks).items()}
+        block = size // blocks
+        factor = (size - block) ** 2 / (size * block * (blocks - 1))  # some examples may be left out of no block
+        return {name: float(np.sqrt(factor * np.sum((x - x.mean()) ** 2))) for name, x in values.items()}
+
+    @own_settings()
+    def retrain(
+        self, course: Sequence[tuple[int, Mapping[str, Any]]], total_steps: int, replicates: int, host: Host
+    ) -> tuple[Any, int]:
+        """States after training from new weights on training and validation data together.
+
+        Takes the programs of the search wherever they fit.
+
+        Args:
+            course: (stop, hyperparameters) pairs: traced ones, by name, that hold up to a step of the scheduler.
+            total_steps: Steps that an optimizer's schedule is told.
+            replicates: Seeds.
+            host: Tells when time is up: all seeds are trained as long as the first ones were by then.
+
+        Returns:
+            Leaves [replicates, ...] on the host, and the step count that they reached.
+        """
+        problem, runs = self.setting.problem, self.setting.runs
+        if self.task.validation is not None and self.task.train is not None and not is_poolable(self.task):
+            raise ValueError(
+                "refit() trains on training and validation data together, but theirs are not alike: examples need the "
+                "same structure, shapes and dtypes."
+            )
+        task = problem.task.replace(train=pooled(self.task))  # without batches, steps have to be traced for its size
+        setting = replace(self.setting, problem=problem._replace(task=task))
+        setting.check_memory([(self.indices, self.layouts[0])], data_bytes(self.task, self.folds, setting.mesh))
+        data = on_devices(whole(self.task, self.folds), setting.mesh)
+        one = np.zeros(1, int)
+        group = Group.of(setting, self.indices, data, one, host, num_trials=1, layouts=self.layouts)
+        dtypes = group.programs.hp
+        stages = [
+            (stop, {key: np.asarray([hp[name]], dtypes[name]) for name, key in group.keys.items()})
+            for stop, hp in course
+        ]
+        parts = []
+        for first in range(0, replicates, runs):
+            shared = group.programs.shared.replace(
+                replicate=jnp.arange(first, first + runs, dtype=jnp.int32),
+                fold=jnp.zeros(runs, jnp.int32),
+                total_steps=jnp.int32(group.pace.updates(total_steps)),
+            )
+            programs = replace(group.programs, shared=jax.device_put(shared, group.layout.everywhere))
+            states, reached = replace(group, programs=programs).alone(stages, host)
+            parts.append(states)
+            stages, host = [(min(stop, reached), hp) for stop, hp in stages], Host()
+        return jax.tree.map(lambda *xs: _concatenated(xs)[:replicates], *parts), reached
+
+    def retrained(self, states: Any, replicates: int, step: int, total_steps: int) -> Trained:
+        """States that were trained on all other data than those for testing."""
+        prepare = self.task.prepare
+        stats = None if prepare is None else Jitted(prepare)(pooled(self.task))
+        return self._trained(states, (replicates, 1), step, total_steps, lambda fold: stats)
+
+    def tested(self, trained: Trained) -> dict[str, np.ndarray]:
+        """Name -> [R] on the test data, of weights trained anew."""
+        return {name: x[:, 0] for name, x in _of_runs(trained, lambda run: self.task.test, 0).items()}
+
+    def _evaluate(self, split: str, blocks: int) -> dict[str, np.ndarray]:
+        """Name -> [R, max(blocks, 1)]: on the whole split, or with one block of its examples left out at a time."""
+        folds = self.setting.folds
+        data = [self._data(split, fold) for fold in range(folds)]
+        return _of_runs(self.trained, lambda run: data[run % folds], blocks)
+
+    def _trained_on(self, fold: int) -> Any:
+        return self.task.train if self.folds is None else of_fold(self.task, self.folds[fold]).train
+
+    def _data(self, split: str, fold: int) -> Any:
+        if split == "test" or self.folds is None:
+            return getattr(self.task, split)
+        return of_fold(self.task, self.folds[fold]).validation
+
+
+@dataclass(frozen=True, eq=False)
+class ShelvedWinner:
+    """What a pickle keeps of a winner: plain values and arrays."""
+
+    trained: Any  # a Shelved
+    search: tuple[Any, ...]  # plan, replicates, key data, whether checkpoints are kept
+    limits: tuple[Any, ...]  # of a Placement
+    folds: tuple[Fold, ...]
+    indices: dict[str, int]
+    hp: dict[str, Any]
+    step: int
+    layouts: list[tuple[Any, ...]]  # without the mesh
+    identity: tuple[Any, ...]  # see `of_winner`
+
+    @own_settings()
+    def bound(self, task: Task, space: Any, result: Any) -> Winner:
+        """The winner again, on the devices of this process; for `Result.with_task`."""
+        plan, replicates, key, keeps_best = self.search
+        placement, folds = Placement(None, *self.limits), self.folds or None
+        mesh, one = placement.mesh(), task if folds is None else smallest_fold(task, folds)
+        problem = resolve(one, Space.of(space), result.metric, result.mode, whole=task)
+        check_conditions("The result", result.conditions, problem, task, replicates, folds)
+        self._check_identity(problem, task)
+        setting = Setting(
+            problem=problem,
+            mesh=mesh,
+            placement=placement,
+            plan=plan,
+            replicates=replicates,
+            folds=len(self.folds) or 1,
+            fewest=task.num_examples if folds is None else min(len(fold.train) for fold in folds),
+            key=jax.random.wrap_key_data(key),
+            keeps_best=keeps_best,
+        )
+        tree = problem.functions(self.indices).state_tree
+        states = jax.tree.unflatten(tree, _with_keys(jax.tree.leaves(self.trained.states), problem, self.indices))
+        layouts = [Layout(mesh, *rest) for rest in self.layouts]
+        return Winner(task, setting, folds, self.indices, self.hp, self.step, states, layouts)
+
+    def _check_identity(self, problem: Problem, task: Task) -> None:
+        try:
+            given = of_winner(problem, task, self.indices)
+        except (KeyError, IndexError):  # another space has no such options
+            given = ()
+        for what, mine, theirs in zip_longest(("training data", "space", "functions"), self.identity, given):
+            if mine != theirs:
+                raise ValueError(f"with_task() needs the task and the space of the search, but the {what} are others.")
+
+
+def _concatenated(parts: Sequence[Any]) -> Any:
+    """Leaves [n, ...] in one; of random keys numpy knows nothing."""
+    is_key = jax.dtypes.issubdtype(parts[0].dtype, jax.dtypes.prng_key)
+    return jnp.concatenate(parts) if is_key else np.concatenate(parts)
+
+
+def _of_runs(trained: Trained, data_of: Callable[[int], Any], blocks: int) -> dict[str, np.ndarray]:
+    """Name -> [R, max(blocks, 1)]."""
+    values = [trained.metrics(run, data_of(run), blocks) for run in range(trained.num_runs)]
+    return {name: np.stack([np.atleast_1d(one[name]) for one in values]) for name in values[0]}
+
+
+def _with_keys(leaves: Sequence[Any], problem: Problem, indices: Mapping[str, int]) -> list[Any]:
+    """Leaves of a state with random keys where it has them; a pickle keeps their numbers."""
+    dtypes = [x.dtype for x in jax.tree.leaves(problem.functions(indices).state)]
+    return [
+        jax.random.wrap_key_data(x, impl=dtype._impl.name) if jax.dtypes.issubdtype(dtype, jax.dtypes.prng_key) else x
+        for x, dtype in zip(leaves, dtypes, strict=True)
+    ]

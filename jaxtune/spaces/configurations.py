@@ -1,0 +1,72 @@
+"""The configurations of many trials as plain dicts, each made when it is first asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, overload
+
+import numpy as np
+
+from jaxtune.spaces.domains import Domain
+from jaxtune.spaces.space import Space
+
+_BLOCK = 256  # rows made together: a column at a time is several times faster than row by row
+
+
+class Rows(Sequence):
+    """What `Space.row` returns for each trial, T of them.
+
+    A search may have 100,000 trials, of which nobody looks at more than the best.
+
+    Args:
+        space: the space.
+        decoded: what its `decode` returned: [T] per domain.
+
+    Example:
+        >>> from jaxtune.spaces.domains import Uniform
+        >>> from jaxtune.spaces.configurations import Rows
+        >>> from jaxtune.spaces.space import Space
+        >>> space = Space.of({"rate": Uniform(0.0, 1.0), "depth": 3})
+        >>> Rows(space, space.decode([[0.25], [0.5]]))[1]
+        {'rate': 0.5, 'depth': 3}
+    """
+
+    def __init__(self, space: Space, decoded: Mapping[str, Any]):
+        self._space = space
+        self._decoded = {key: np.asarray(values) for key, values in decoded.items()}
+        self._blocks: dict[int, list[dict[str, Any]]] = {}
+
+    def __len__(self) -> int:
+        return len(next(iter(self._decoded.values()), [0]))
+
+    @overload
+    def __getitem__(self, index: int) -> dict[str, Any]: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[dict[str, Any]]: ...
+    def __getitem__(self, index: int | slice) -> dict[str, Any] | list[dict[str, Any]]:
+        if isinstance(index, slice):
+            return [self[t] for t in range(len(self))[index]]
+        number, place = divmod(range(len(self))[index], _BLOCK)
+        if number not in self._blocks:
+            self._blocks[number] = self._block(slice(number * _BLOCK, (number + 1) * _BLOCK))
+        return self._blocks[number][place]
+
+    def _block(self, part: slice) -> list[dict[str, Any]]:
+        space, decoded = self._space, {key: values[part] for key, values in self._decoded.items()}
+        options, group_of = space.combinations(decoded)
+        active = [space.active(indices) for indices in options]
+        columns: dict[str, list[Any]] = {key: [value] * len(group_of) for key, value in space.constants}
+        columns |= {key: _column(space.domain(key), values) for key, values in decoded.items()}
+        return [
+            {name: columns[key][t] for name, key in active[number].items()}
+            for t, number in enumerate(group_of.tolist())
+        ]
+
+
+def _column(domain: Domain, values: np.ndarray) -> list[Any]:
+    """Plain Python values of one hyperparameter; of discrete ones each is made once."""
+    if domain.num_options is None:
+        return list(map(domain.to_python, values))
+    different, where = np.unique(values, return_inverse=True)
+    plain = [domain.option(int(value)) if domain.static else domain.to_python(value) for value in different]
+    return [plain[i] for i in where.reshape(-1).tolist()]

@@ -1,0 +1,340 @@
+"""Sentences about values: data, functions, their results and arguments, checked before anything compiles."""
+
+import inspect
+import numbers
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxtune.interface.counts import check_whole, is_whole, whole_or_none
+from jaxtune.tasks.arrays import check_dtype, fits_device
+
+_ARRAYS = (jax.Array, np.ndarray, np.generic, jax.ShapeDtypeStruct)
+_NUMBERS = (bool, int, float, complex)
+_EXAMPLES = {
+    "loss": "optax.softmax_cross_entropy_with_integer_labels",
+    "optimizer": "lambda hp: optax.adam(hp['lr'])",
+}
+_DATA_ADVICE = "collect the examples of a loader or iterator with numpy.concatenate first"
+
+
+def _structure(tree: Any) -> Any:
+    return jax.tree.structure(tree)
+
+
+def _leaves(tree: Any) -> list[tuple[str, Any]]:
+    leaves = jax.tree_util.tree_leaves_with_path(tree, is_leaf=lambda x: isinstance(x, Iterator))
+    return [(jax.tree_util.keystr(path), leaf) for path, leaf in leaves]
+
+
+def _kind(value: Any) -> str:
+    """What a value is, in words."""
+    if isinstance(value, type):
+        return f"the class {value.__name__}"
+    if isinstance(value, (jax.Array, np.ndarray, np.generic)):
+        return f"an array of dtype {value.dtype}"
+    if isinstance(value, (str, *_NUMBERS)) or value is None:
+        return repr(value)
+    if isinstance(value, (tuple, list)):
+        return f"a {type(value).__name__} of {len(value)}"
+    return "a function" if inspect.isroutine(value) else f"a value of type {type(value).__name__}"
+
+
+def _is_array(leaf: Any) -> bool:
+    return isinstance(leaf, _NUMBERS) or (isinstance(leaf, _ARRAYS) and fits_device(leaf.dtype))
+
+
+# What user functions return.
+
+
+def check_arrays(tree: Any, owner: str, name: str, advice: str) -> None:
+    """Raises TypeError if a leaf of `tree`, which `owner` returned as `name`, is no array."""
+    for path, leaf in _leaves(tree):
+        if not _is_array(leaf):
+            raise TypeError(f"{owner} returned {_kind(leaf)} at {name}{path}; {advice}")
+
+
+def check_same_state(before: Any, after: Any, owner: str) -> None:
+    """Raises TypeError if a step changed structure, shape or dtype of the state."""
+    if _structure(before) != _structure(after):
+        raise TypeError(
+            f"{owner} changed the structure of the state from {_structure(before)} to {_structure(after)}; "
+            "it must return the state it was given with new values."
+        )
+    for (path, old), (_, new) in zip(_leaves(before), _leaves(after), strict=True):
+        if (old.shape, old.dtype) != (new.shape, new.dtype):
+            raise TypeError(
+                f"{owner} changed state{path} from {_describe(old)} to {_describe(new)}; it must keep shape and dtype."
+            )
+
+
+def _describe(leaf: Any) -> str:
+    return f"{leaf.dtype}{list(leaf.shape)}"
+
+
+def check_scalars(values: Any, owner: str) -> None:
+    """Raises TypeError unless `values` is a dict of name -> real number."""
+    rule = f"{owner} must be a dict of name -> scalar"
+    if not isinstance(values, Mapping):
+        raise TypeError(f"{rule}, got {_kind(values)}.")
+    for name, value in values.items():
+        if not isinstance(name, str):
+            raise TypeError(f"{rule}, got the name {name!r}.")
+        if not _is_real(value):
+            raise TypeError(f"{rule}, but {name!r} is {_kind(value)}.")
+        if jnp.shape(value) != ():
+            raise TypeError(f"{rule}, but {name!r} has shape {jnp.shape(value)}.")
+
+
+def _is_real(value: Any) -> bool:
+    return _is_array(value) and any(
+        jnp.issubdtype(jnp.result_type(value), kind) for kind in (np.bool_, np.integer, np.floating)
+    )
+
+
+def check_real(value: Any, owner: str) -> None:
+    """Raises TypeError unless `owner` returned one array of real numbers, or a number."""
+    if not _is_real(value):
+        raise TypeError(f"{owner} must return an array or a number, got {_kind(value)}.")
+
+
+# Data.
+
+
+def num_examples(data: Any, name: str) -> int:
+    """The length of the leading axis that all arrays of `data` share.
+
+    Raises:
+        TypeError: `data` holds something else than arrays: an iterator, say.
+        ValueError: Lengths differ, or there is no example.
+    """
+    leaves = [(f"{name}{path}", leaf) for path, leaf in _leaves(data)]
+    for path, leaf in leaves:
+        _check_data_leaf(path, leaf)
+    if not leaves:
+        raise ValueError(f"{name} holds no array.")
+    lists = jax.tree.leaves(data, is_leaf=lambda x: isinstance(x, list))
+    hint = "; numpy.stack makes one array of a list" if any(isinstance(x, list) for x in lists) else ""
+    for path, leaf in leaves:
+        if leaf.ndim == 0:
+            raise ValueError(f"{path} has no axis that counts examples{hint}.")
+    first, count = leaves[0][0], leaves[0][1].shape[0]
+    for path, leaf in leaves:
+        if leaf.shape[0] != count:
+            raise ValueError(
+                f"All arrays of {name} need the same number of examples, but {first} has {count} and "
+                f"{path} has {leaf.shape[0]}{hint}."
+            )
+    if count == 0:
+        raise ValueError(f"{name} is empty.")
+    return count
+
+
+def _check_data_leaf(path: str, leaf: Any) -> None:
+    if isinstance(leaf, _ARRAYS):
+        return check_dtype(path, leaf)
+    advice = "pass numpy.asarray(...)" if isinstance(leaf, (*_NUMBERS, str)) else _DATA_ADVICE
+    raise TypeError(f"{path} must be an array that fits the device, got {_kind(leaf)}; {advice}.")
+
+
+def check_pair(data: Any, name: str) -> None:
+    """Raises TypeError unless `data` is a pair (inputs, targets)."""
+    if not isinstance(data, (tuple, list)) or len(data) != 2:
+        if isinstance(data, float):
+            raise TypeError(
+                f"{name} must be a pair (inputs, targets), got {data!r}: split the data, or pass folds= to tune."
+            )
+        advice = "" if isinstance(data, (tuple, list, dict, *_ARRAYS)) else f"; {_DATA_ADVICE}"
+        if hasattr(data, "columns"):
+            advice = "; pick columns for each, as in (frame[[...]], frame['...'])"
+        raise TypeError(f"{name} must be a pair (inputs, targets) of arrays, got {_kind(data)}{advice}.")
+
+
+def check_batch_size(batch_size: Any, examples: int) -> int:
+    """The size as an int; raises ValueError unless batches of it can be drawn from so many examples."""
+    batch_size = check_whole("batch_size", batch_size)
+    if batch_size > examples:
+        raise ValueError(f"batch_size={batch_size} is larger than the training data, {examples} examples.")
+    return batch_size
+
+
+def check_finite(data: Any, name: str) -> None:
+    """Raises ValueError if data hold NaN or infinity. Traced arrays have no values to look at."""
+    for path, leaf in _leaves(data):
+        if isinstance(leaf, jax.core.Tracer) or not jnp.issubdtype(leaf.dtype, jnp.inexact):
+            continue
+        bad = int(np.size(leaf) - np.count_nonzero(np.isfinite(np.asarray(leaf))))
+        if bad:
+            raise ValueError(f"{name}{path} holds {bad} values that are NaN or infinite; clean the data first.")
+
+
+def check_fits(data: Any, name: str) -> None:
+    """Raises ValueError if numbers don't fit the dtype that JAX is going to use: it would wrap them, or say inf."""
+    for path, leaf in _leaves(data):
+        used = jax.dtypes.canonicalize_dtype(leaf.dtype)
+        if not isinstance(leaf, (np.ndarray, np.generic)) or used == leaf.dtype:
+            continue
+        values = np.asarray(leaf)
+        bad = values[_is_beyond(values, used)]
+        if bad.size:
+            raise ValueError(
+                f"{name}{path} has dtype {leaf.dtype}, of which JAX makes {used}, and {bad.size} values that don't fit "
+                f"it, {bad.flat[0]} for one: scale them, convert them to floats, or set jax_enable_x64."
+            )
+
+
+def _is_beyond(values: np.ndarray, dtype: Any) -> np.ndarray:
+    """Which values a narrower dtype can't hold; a float that is rounded is one that it can."""
+    if np.issubdtype(dtype, np.integer):
+        limits = np.iinfo(dtype)
+        return (values < limits.min) | (values > limits.max)
+    with np.errstate(over="ignore"):
+        return np.isfinite(values) & ~np.isfinite(values.astype(dtype))
+
+
+def check_task_data(task: Any) -> None:
+    """Checks the data of any task: arrays, equal lengths, not empty, numbers and a batch size that fit."""
+    for name in ("train", "validation", "test"):
+        if getattr(task, name) is not None:
+            num_examples(getattr(task, name), name)
+            check_fits(getattr(task, name), name)
+    for name in ("batch_size", "prepare"):
+        if getattr(task, name) is not None and task.train is None:
+            raise ValueError(f"The task has {name} but no training data: pass train=.")
+    if task.batch_size is not None:
+        check_batch_size(task.batch_size, num_examples(task.train, "train"))
+
+
+# Functions and arguments.
+
+
+def check_function(role: str, function: Any, arguments: Iterable[str]) -> None:
+    """Raises TypeError unless `function` is a hashable callable that takes these positional arguments."""
+    if not callable(function):
+        example = f", such as {_EXAMPLES[role]}" if role in _EXAMPLES else ""
+        raise TypeError(f"{role} must be a function of ({', '.join(arguments)}){example}, got {_kind(function)}.")
+    try:
+        hash(function)
+    except TypeError:
+        raise TypeError(
+            f"{role} must be hashable, since equal functions share a compiled program; got {_kind(function)}."
+        ) from None
+    check_takes(role, function, arguments)
+
+
+def check_takes(role: str, function: Callable, arguments: Iterable[str]) -> None:
+    """Raises TypeError unless a function takes so many positional arguments."""
+    arguments = tuple(arguments)
+    try:
+        signature = inspect.signature(function)
+    except ValueError:  # some functions written in C have none
+        return
+    parameters = signature.parameters.values()
+    positional = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+    if len(positional) < len(arguments) and not any(p.kind == p.VAR_POSITIONAL for p in parameters):
+        raise TypeError(f"{role} is called with ({', '.join(arguments)}), but takes {signature}.")
+
+
+def check_search(scheduler: Any, sampler: Any, metric: Any, replicates: Any) -> int:
+    """Checks the arguments that every kind of search has, but for task, space and mode; gives replicates as an int."""
+    if isinstance(scheduler, type) or not hasattr(scheduler, "plan"):
+        raise TypeError(f"scheduler must be a scheduler such as jt.SuccessiveHalving(...), got {_kind(scheduler)}.")
+    if isinstance(sampler, type) or not callable(sampler):
+        raise TypeError(f"sampler must be a sampler such as jt.Sobol(), got {_kind(sampler)}.")
+    check_function("sampler", sampler, ("key", "space", "history", "num_points"))
+    if not isinstance(metric, str):
+        raise TypeError(f"metric must be the name of a metric, got {_kind(metric)}.")
+    return check_whole("replicates", replicates)
+
+
+def check_time_limit(time_limit: Any) -> None:
+    """Raises ValueError unless this is None or a number of seconds."""
+    is_number = isinstance(time_limit, numbers.Real) and not isinstance(time_limit, bool)
+    if time_limit is not None and not (is_number and 0 <= time_limit < 1e12):
+        raise ValueError(f"time_limit must be a number of seconds, got {time_limit!r}.")
+
+
+def check_host(seed: Any, evaluate_every: Any, callback: Any, placement: Any) -> tuple[int, int | None]:
+    """Checks the arguments that only a search driven from the host has; gives seed and `evaluate_every` as ints."""
+    if callback is not None:
+        _check_callback(callback)
+    if isinstance(placement, type) or not hasattr(placement, "mesh"):
+        raise TypeError(f"placement must be a jt.Placement(...), got {_kind(placement)}.")
+    return check_seed(seed), whole_or_none("evaluate_every", evaluate_every)
+
+
+def check_seed(seed: Any) -> int:
+    """A seed as an int; raises unless it is a whole number that JAX takes as it is."""
+    if not is_whole(seed):
+        raise TypeError(f"seed must be a whole number, got {seed!r}.")
+    return check_whole("seed", seed, low=0, high=2**32 - 1)  # JAX would silently drop the higher bits
+
+
+def _check_callback(callback: Any) -> None:
+    if not callable(callback):
+        raise TypeError(f"callback must be a function of a result, got {_kind(callback)}.")
+    try:
+        signature = inspect.signature(callback)
+    except ValueError:  # some functions written in C have none
+        return
+    try:
+        signature.bind(None)
+    except TypeError:
+        raise TypeError(f"callback is called with (result), but takes {signature}.") from None
+
+
+def check_keeping(keep: Any, keep_weights: Any, patience: Any, scheduler: Any) -> tuple[int, int | None]:
+    """Checks what `tune` is told about checkpoints and early stopping; gives `keep_weights` and patience as ints."""
+    if keep not in ("last", "best"):
+        raise ValueError(f"keep must be 'last' or 'best', got {keep!r}.")
+    keep_weights, patience = check_whole("keep_weights", keep_weights), whole_or_none("patience", patience)
+    if scheduler.plan().exploit is not None and (keep == "best" or patience is not None):
+        given = "keep='best'" if keep == "best" else f"patience={patience}"
+        raise ValueError(
+            f"{type(scheduler).__name__} replaces the weights of trials that fall behind by those of better ones, "
+            f"so it takes no {given}."
+        )
+    return keep_weights, patience
+
+
+def check_task(task: Any) -> None:
+    """Raises TypeError unless `task` is a Task."""
+    if isinstance(task, type) or not hasattr(task, "functions"):
+        raise TypeError(
+            "task must be a jaxtune Task, as jt.supervised(model, ...) or jt.Task(init, step, evaluate) makes one, got "
+            f"{_kind(task)}."
+        )
+
+
+def as_key(key: Any) -> jax.Array:
+    """A typed key, from one or from the older `uint32[2]`.
+
+    Raises:
+        TypeError: It is no key.
+        ValueError: They are several keys.
+    """
+    dtype = getattr(key, "dtype", None)
+    if dtype is not None and jnp.issubdtype(dtype, np.unsignedinteger):
+        key = jax.random.wrap_key_data(key)
+    elif dtype is None or not jnp.issubdtype(dtype, jax.dtypes.prng_key):
+        raise TypeError(f"key must be a JAX key such as jax.random.key(0), got {_kind(key)}.")
+    if key.shape != ():
+        raise ValueError(f"search takes one key, got keys of shape {key.shape}: use jax.vmap over them.")
+    return key
+
+
+def check_points(points: Any, num_points: int, num_dims: int) -> None:
+    """Raises unless a sampler returned points of the unit cube; traced ones have no values to look at."""
+    wanted = f"sampler must return an array [{num_points}, {num_dims}] of numbers in [0, 1]"
+    if not _is_real(points):
+        raise TypeError(f"{wanted}, got {_kind(points)}.")
+    if jnp.shape(points) != (num_points, num_dims):
+        raise ValueError(f"{wanted}, got shape {jnp.shape(points)}.")
+    if not isinstance(points, jax.core.Tracer):
+        values = np.asarray(points)
+        outside = values[~((values >= 0) & (values <= 1))]  # NaN too
+        if outside.size:
+            raise ValueError(f"{wanted}, got {outside[0]}.")

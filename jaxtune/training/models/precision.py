@@ -1,0 +1,80 @@
+"""A model that computes in another floating-point type than that of its parameters."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxtune.training.models.common import Flags
+
+
+@dataclass(frozen=True)
+class InPrecision:
+    """A model whose parameters and inputs are converted for each call, and whose outputs are float32 again.
+
+    Gradients flow back through the conversion, so that the optimizer works on the parameters in their own type. Other
+    variables, such as BatchNorm's averages, are left alone.
+    """
+
+    inner: Any  # LinenModel | NnxModel
+    dtype: np.dtype
+
+    @property
+    def flags(self) -> Flags | None:
+        """Those that the user gave."""
+        return self.inner.flags
+
+    def init(self, key: jax.Array, hp: dict, inputs: Any, **extras: Any) -> tuple[Any, Any]:
+        """Fresh parameters and other variables."""
+        return self.inner.init(key, hp, inputs, **extras)
+
+    def train(self, key: jax.Array, hp: dict, params: Any, other: Any, inputs: Any, **extras: Any) -> tuple[Any, Any]:
+        """Outputs in training mode, and the other variables after it."""
+        outputs, other = self.inner.train(key, hp, self._narrow(params), other, self._narrow(inputs), **extras)
+        return self._wide(outputs), other
+
+    def predict(self, key: jax.Array, hp: dict, params: Any, other: Any, inputs: Any, **extras: Any) -> Any:
+        """Outputs in evaluation mode."""
+        return self._wide(self.inner.predict(key, hp, self._narrow(params), other, self._narrow(inputs), **extras))
+
+    def asleep(self, key: jax.Array, hp: dict, params: Any, other: Any, inputs: Any, **extras: Any) -> list[str]:
+        """Names of layers that are switched off in training, if all are that act there only."""
+        return self.inner.asleep(key, hp, params, other, inputs, **extras)
+
+    def variables(self, params: Any, other: Any) -> Any:
+        """As the model gives them to users."""
+        return self.inner.variables(params, other)
+
+    def model(self, hp: dict, params: Any, other: Any, **extras: Any) -> Any:
+        """What a user gets to keep: the module itself, which computes in the type of its parameters."""
+        return self.inner.model(hp, params, other, **extras)
+
+    def split(self, variables: Any) -> tuple[Any, Any]:
+        """Parameters and other variables, of what a user gives."""
+        return self.inner.split(variables)
+
+    def _narrow(self, tree: Any) -> Any:
+        def convert(x: jax.Array) -> jax.Array:
+            return x.astype(self.dtype) if jnp.issubdtype(x.dtype, jnp.floating) else x
+
+        return jax.tree.map(convert, tree)
+
+    def _wide(self, tree: Any) -> Any:
+        return jax.tree.map(lambda x: x.astype(jnp.float32) if x.dtype == self.dtype else x, tree)
+
+
+def checked_dtype(dtype: Any) -> np.dtype:
+    """The type, if models can compute in it.
+
+    Raises:
+        TypeError: This is no floating-point type.
+    """
+    try:
+        found = jnp.dtype(dtype)
+    except TypeError:
+        found = None
+    if found is None or not jnp.issubdtype(found, jnp.floating):
+        raise TypeError(f"compute_dtype must be a floating-point type such as jax.numpy.bfloat16, got {dtype!r}.")
+    return found
