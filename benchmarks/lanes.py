@@ -8,7 +8,8 @@ import jax
 import numpy as np
 
 import jaxtune as jt
-from jaxtune.drivers.proposing import TRAIN, sample, study_key
+from jaxtune.engine.keys import TRAIN, search_key
+from jaxtune.drivers.proposing import sample
 from jaxtune.engine import timing
 from jaxtune.engine.data import on_devices, task_data
 from jaxtune.engine.group import Group, Setting
@@ -57,7 +58,7 @@ class Lanes:
             replicates=1,
             folds=1,
             fewest=task.num_examples,
-            key=study_key(key, TRAIN),
+            key=search_key(key, TRAIN),
         )
         data = on_devices(task_data(task), setting.mesh)
         group = Group.of(

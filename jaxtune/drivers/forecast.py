@@ -1,35 +1,33 @@
 """`plan`: what a search is going to take, before anything runs."""
 
-import time
-from collections.abc import Callable, Mapping
+import operator
+from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from jaxtune.drivers.proposing import propose
-from jaxtune.engine import timing
+from jaxtune.drivers.setup import set_up
 from jaxtune.engine.costs import flops
-from jaxtune.engine.data import data_bytes, smallest_fold, task_data
-from jaxtune.engine.group import Setting, fitting
-from jaxtune.engine.placement import Placement, available_memory
-from jaxtune.engine.population import Layout
+from jaxtune.engine.lanes import Layout
+from jaxtune.engine.layouts import fitting, lane_bytes, scratch_bytes
+from jaxtune.engine.memory import available_memory
+from jaxtune.engine.placement import Placement
+from jaxtune.engine.search import Search
+from jaxtune.engine.width import Width
 from jaxtune.interface.entry import entry
 from jaxtune.interface.settings import own_settings
 from jaxtune.interface.signatures import given_back
 from jaxtune.samplers import Sobol
-from jaxtune.schedulers.plan import Plan
+from jaxtune.samplers.sampler import Sampler
+from jaxtune.schedulers.plan import Scheduler
 from jaxtune.spaces.space import Space
-from jaxtune.tasks import checks
-from jaxtune.tasks.folds import make_folds
-from jaxtune.tasks.functions import Extras
-from jaxtune.tasks.problem import Problem, decode, resolve
+from jaxtune.tasks.decoding import decoded
 from jaxtune.tasks.task import Task
 
-_REPEATS = 5
 _SECONDS_PER_PROGRAM = 2.5  # a compiler's time for one program of a small network, cores shared
 
 
@@ -127,8 +125,8 @@ def plan(
     task: Task,
     space: Space | Mapping[str, Any],
     *,
-    scheduler: Any,
-    sampler: Any = Sobol(),  # noqa: B008 - a frozen value
+    scheduler: Scheduler,
+    sampler: Sampler = Sobol(),  # noqa: B008 - a frozen value
     replicates: int = 1,
     folds: Any = None,
     evaluate_every: int | None = None,
@@ -172,126 +170,77 @@ def plan(
         >>> plan.lane_steps, [group.updates for group in plan.groups]
         (320, [180, 90])
     """
-    replicates = checks.check_search(scheduler, sampler, "loss", replicates)
-    seed, evaluate_every = checks.check_host(seed, evaluate_every, None, placement)
-    checks.check_keeping(keep, 1, None, scheduler)
-    checks.check_task(task)
-    made = None if folds is None else make_folds(task, folds, seed)
-    problem = resolve(task if made is None else smallest_fold(task, made), Space.of(space), None, "min", whole=task)
-    table = scheduler.plan().with_curve(evaluate_every)
-    setting = Setting(
-        problem=problem,
-        mesh=placement.mesh(),
-        placement=placement,
-        plan=table,
+    search = set_up(
+        task,
+        space,
+        scheduler=scheduler,
+        sampler=sampler,
+        metric=None,
+        mode="min",
         replicates=replicates,
-        folds=1 if made is None else len(made),
-        fewest=task.num_examples if made is None else min(len(fold.train) for fold in made),
-        key=jax.random.key(seed),
-        keeps_best=keep == "best",
+        seed=seed,
+        folds=folds,
+        evaluate_every=evaluate_every,
+        keep=keep,
+        placement=placement,
     )
-    options, group_of, hp = _trials(problem, table, sampler, setting)
-    groups = tuple(_group(setting, indices, int(np.sum(group_of == n))) for n, indices in enumerate(options))
+    problem, table = search.problem, search.plan
+    points = propose(search.key, sampler=sampler, space=problem.space, num_points=table.trials)
+    hp = decoded(points, problem.space)
+    variants, group_of = problem.space.groups(hp)
+    placement.check_programs(variants, problem.space)
+    widths = [Width(search, problem.case(v), int(np.sum(group_of == n))) for n, v in enumerate(variants)]
+    groups = tuple(map(_group, widths))
     programs = sum(group.programs for group in groups)
     return SearchPlan(
         groups=groups,
         rows=tuple(zip((row.stop for row in table.rows), table.population, strict=True)),
         traced=tuple(dict.fromkeys(problem.space.hp_name(key) for key in problem.space.traced)),
         static=tuple(dict.fromkeys(problem.space.hp_name(key) for key in problem.space.static)),
-        runs=setting.runs,
-        lane_steps=table.trial_steps * setting.runs,
+        runs=search.runs,
+        lane_steps=table.trial_steps * search.runs,
         programs=programs,
-        devices=setting.mesh.devices.size,
+        devices=search.mesh.devices.size,
         memory=sum(group.slots * group.lane_bytes for group in groups),
-        data=data_bytes(task, made, setting.mesh),
-        scratch=setting.mesh.devices.size * max(group.scratch_bytes for group in groups),
-        available=available_memory(setting.mesh),
-        seconds=_training_time(setting, task, made, options, groups, hp),
+        data=search.data_bytes,
+        scratch=search.mesh.devices.size * max(group.scratch_bytes for group in groups),
+        available=available_memory(search.mesh),
+        seconds=_training_time(widths, hp),
         compile_seconds=_SECONDS_PER_PROGRAM * max(1.0, programs / (jax.local_device_count() or 1)),
     )
 
 
-def _trials(problem: Problem, table: Plan, sampler: Any, setting: Setting) -> tuple[list, np.ndarray, dict]:
-    """The groups, the group of each trial, and decoded hyperparameters, key -> [T]."""
-    points = propose(setting.key, sampler=sampler, space=problem.space, history=None, num_points=table.trials)
-    decoded = {key: np.asarray(x) for key, x in decode(points, space=problem.space).items()}
-    options, group_of = problem.space.combinations(decoded)
-    setting.placement.check_programs(options, problem.space.hp_name)
-    return options, group_of, decoded
-
-
-def _group(setting: Setting, indices: Mapping[str, int], trials: int) -> GroupPlan:
-    problem, table = setting.problem, setting.plan
-    functions = problem.functions(indices)
-    layouts = timing.layouts(setting, indices, trials)
-    space, pace = problem.space, setting.pace(indices)
-    static = {name: key for name, key in space.active(indices).items() if key in indices}
+def _group(width: Width) -> GroupPlan:
+    search, case, trials = width
+    layouts, variant = width.layouts, case.variant
     return GroupPlan(
-        static={name: space.static_value(key, indices[key]) for name, key in static.items()},
+        static={name: variant.static[name] for name, key in variant.keys.items() if key in variant.indices},
         trials=trials,
-        lanes=trials * setting.runs,
-        slots=layouts[0].slots * setting.runs,
+        lanes=trials * search.runs,
+        slots=layouts[0].slots * search.runs,
         chunk=layouts[0].width,
-        chosen_by=timing.chosen_by(setting, indices, trials),
-        programs=_num_programs(layouts, table, setting),
-        updates=pace.updates(table.steps),
-        lane_bytes=setting.lane_bytes(functions),
-        scratch_bytes=setting.scratch_bytes(indices, layouts[0].width),
+        chosen_by=width.chosen_by,
+        programs=_num_programs(layouts, search),
+        updates=search.pace(case).updates(search.plan.steps),
+        lane_bytes=lane_bytes(search, case),
+        scratch_bytes=scratch_bytes(case, layouts[0].width),
     )
 
 
-def _num_programs(layouts: tuple[Layout, ...], table: Plan, setting: Setting) -> int:
+def _num_programs(layouts: tuple[Layout, ...], search: Search) -> int:
     """Spawn, then per size: train, evaluate, keep; and moves between sizes."""
-    counts = [n for n in dict.fromkeys(table.population) if n <= layouts[0].slots]
-    path = [fitting(layouts, n) for n in counts] * (1 if table.exploit is None else 2)
-    return 1 + len(set(path)) * (3 if setting.keeps_best else 2) + len(set(pairwise(path)))
+    counts = [n for n in dict.fromkeys(search.plan.population) if n <= layouts[0].slots]
+    path = [fitting(layouts, n) for n in counts] * (1 if search.plan.exploit is None else 2)
+    return 1 + len(set(path)) * (3 if search.keeps_best else 2) + len(set(pairwise(path)))
 
 
-def _training_time(setting: Setting, task: Task, folds: Any, options: list, groups: tuple, hp: dict) -> float:
+def _training_time(widths: list[Width], hp: Mapping[str, np.ndarray]) -> float:
     """Seconds of training, from a chunk's steps measured for the largest group and scaled by work to the others."""
-    largest = max(range(len(groups)), key=lambda n: groups[n].lanes)
-    width, measured = groups[largest].chunk, timing.known(setting, options[largest], groups[largest].trials)
-    per_update = measured.get(width) or _seconds_per_update(setting, task, folds, options[largest], width, hp)
-    work = [flops(setting.problem.functions(indices).step.jaxpr) for indices in options]
-    total = 0.0
-    for number, (indices, group) in enumerate(zip(options, groups, strict=True)):
-        total += setting.lane_updates(indices, group.trials) * per_update * work[number] / work[largest]
-    return total / setting.mesh.devices.size
-
-
-def _seconds_per_update(
-    setting: Setting, task: Task, folds: Any, indices: Mapping[str, int], width: int, hp: dict
-) -> float:
-    """Time of one lane's update on one device, in a chunk of this width."""
-    problem, device = setting.problem, setting.mesh.devices.flat[0]
-    functions, data = problem.functions(indices), task_data(task, folds)
-    extras = Extras(jnp.int32(0), jnp.int32(setting.plan.steps), data.of_fold(data.stats, 0))
-    batch_size = problem.task_of(indices).batch_size
-    batch = data.of_fold(data.train, 0) if batch_size is None else jax.tree.map(lambda x: x[:batch_size], data.train)
-    structs = problem.traced_structs(indices)
-    active = problem.space.active(indices)
-    lanes = {name: jnp.resize(jnp.asarray(hp[active[name]], s.dtype), (width,)) for name, s in structs.items()}
-
-    def step(state: Any, hp: dict) -> Any:
-        return functions.step(functions.step.consts, setting.key, state, batch, hp, extras)[0]
-
-    def init(hp: dict) -> Any:
-        return functions.init(functions.init.consts, setting.key, hp, extras)
-
-    with jax.default_device(device):
-        states = jax.jit(jax.vmap(init, axis_size=width))(lanes)
-        many = jax.jit(lambda s: jax.lax.scan(lambda s, _: (jax.vmap(step)(s, lanes), None), s, None, length=20)[0])
-        return _best_time(many, states) / (20 * width)
-
-
-def _best_time(function: Callable, *args: Any) -> float:
-    jax.block_until_ready(function(*args))
-    times = []
-    for _ in range(_REPEATS):
-        begin = time.perf_counter()
-        jax.block_until_ready(function(*args))
-        times.append(time.perf_counter() - begin)
-    return min(times)
+    largest = max(widths, key=lambda width: width.num_trials)
+    work = [flops(width.case.functions.step.jaxpr) for width in widths]
+    updates = [width.search.lane_updates(width.case, width.num_trials) for width in widths]
+    share = sum(map(operator.mul, updates, work)) / work[widths.index(largest)]
+    return largest.seconds_per_update(hp) * share / largest.search.mesh.devices.size
 
 
 def _cells(group: GroupPlan) -> tuple[str, ...]:

@@ -1,26 +1,24 @@
 """Going on from an earlier search: what makes two searches comparable, and what samplers see of the first."""
 
-from collections.abc import Sequence
 from typing import Any
 
 import jax
 import numpy as np
 
+from jaxtune.engine.search import Search
 from jaxtune.results.conditions import check_conditions
 from jaxtune.results.result import Result
 from jaxtune.samplers.observed import Observed
-from jaxtune.tasks.folds import Fold
 from jaxtune.tasks.problem import Problem
-from jaxtune.tasks.task import Task
 
 
-def check_previous(previous: Any, problem: Problem, task: Task, replicates: int, folds: Sequence[Fold] | None) -> None:
+def check_previous(previous: Any, search: Search) -> None:
     """Raises unless an earlier result can be continued by this search: its values have to be comparable."""
     if previous is None:
         return
     if not isinstance(previous, Result):
         raise TypeError(f"previous must be a Result of tune(), got {type(previous).__name__}.")
-    check_conditions("previous", previous.conditions, problem, task, replicates, folds)
+    check_conditions("previous", previous.conditions, search)
 
 
 def observed(problem: Problem, previous: Result) -> Observed:

@@ -2,7 +2,6 @@
 
 import functools
 import itertools
-import warnings
 from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -10,29 +9,25 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxtune.engine.keys import SAMPLE, search_key
+from jaxtune.interface.warning import warn
 from jaxtune.samplers.observed import Observed
+from jaxtune.samplers.sampler import Sampler
 from jaxtune.spaces.configurations import Rows
 from jaxtune.spaces.enumeration import combinations, num_configurations
 from jaxtune.spaces.space import Space
 from jaxtune.spaces.values import typed
 from jaxtune.tasks import checks
+from jaxtune.tasks.decoding import decode
 from jaxtune.tasks.executables import Jitted
-from jaxtune.tasks.problem import decode
-
-SAMPLE, EXPLORE, TRAIN = range(3)  # what keys of a study are for
 
 _MAX_ENUMERATED = 2**16  # configurations of a space that are looked at one by one
 _MAX_POINTS = 4096  # asked of a sampler in vain
 _MAX_FACTOR = 64  # the same, as a multiple of the trials
 
 
-def study_key(key: jax.Array, purpose: int) -> jax.Array:
-    """The key of one purpose, from the key of the study."""
-    return jax.random.fold_in(key, purpose)
-
-
 def sample(
-    key: jax.Array, *, sampler: Any, space: Space, num_points: int, history: Observed | None = None
+    key: jax.Array, *, sampler: Sampler, space: Space, num_points: int, history: Observed | None = None
 ) -> jax.Array:
     """Points [T, D] of the unit cube that a sampler proposes for a study.
 
@@ -45,10 +40,10 @@ def sample(
 
 
 @functools.lru_cache(maxsize=32)
-def _sampling(sampler: Any, space: Space, num_points: int) -> Jitted:
+def _sampling(sampler: Sampler, space: Space, num_points: int) -> Jitted:
     def points(key: jax.Array, history: Observed | None) -> jax.Array:
-        points = sampler(study_key(key, SAMPLE), space, history, num_points)
-        checks.check_points(points, num_points, space.num_dims)
+        points = sampler(search_key(key, SAMPLE), space, history, num_points)
+        check_points(points, num_points, space.num_dims)
         return jnp.asarray(points, jnp.float32)
 
     return Jitted(points)
@@ -57,7 +52,7 @@ def _sampling(sampler: Any, space: Space, num_points: int) -> Jitted:
 def propose(
     key: jax.Array,
     *,
-    sampler: Any,
+    sampler: Sampler,
     space: Space,
     history: Observed | None = None,
     num_points: int,
@@ -97,7 +92,7 @@ def propose(
     before = {_value(hparams) for hparams in previous_hparams}
     for num_asked in _numbers_to_ask(sampler, space, num_points):
         points = np.asarray(sample(key, sampler=sampler, space=space, num_points=num_asked, history=history))
-        checks.check_points(points, num_asked, space.num_dims)
+        check_points(points, num_asked, space.num_dims)
         found, num_accepted = _different(points, space, by_value=bool(before))
         new = [point for value, point in found.items() if value not in before]
         if len(new) >= num_points:
@@ -118,7 +113,7 @@ def propose(
     return _repeated(found, before, num_points, what)
 
 
-def _numbers_to_ask(sampler: Any, space: Space, num_points: int) -> Iterator[int]:
+def _numbers_to_ask(sampler: Sampler, space: Space, num_points: int) -> Iterator[int]:
     """How many points to ask a sampler for, one number after the other until enough of them are left."""
     most, size = max(_MAX_POINTS, _MAX_FACTOR * num_points), num_configurations(space)
     if _is_exhaustive(sampler) or (size is not None and size <= num_points):
@@ -131,7 +126,7 @@ def _numbers_to_ask(sampler: Any, space: Space, num_points: int) -> Iterator[int
         num_asked *= 2
 
 
-def _is_exhaustive(sampler: Any) -> bool:
+def _is_exhaustive(sampler: Sampler) -> bool:
     return getattr(sampler, "exhaustive", False)
 
 
@@ -144,7 +139,7 @@ def _is_small(space: Space) -> bool:
 def _all_points(key: jax.Array, space: Space) -> np.ndarray:
     """All configurations of a small space, in random order."""
     points = combinations(space, lambda entry: entry.value.grid_units(None))
-    return points[np.asarray(jax.random.permutation(study_key(key, SAMPLE), len(points)))]
+    return points[np.asarray(jax.random.permutation(search_key(key, SAMPLE), len(points)))]
 
 
 def _different(points: np.ndarray, space: Space, by_value: bool) -> tuple[dict[Hashable, np.ndarray], int]:
@@ -185,7 +180,21 @@ def _repeated(found: dict[Hashable, np.ndarray], before: set[Hashable], num_poin
         num_before = sum(value in before for value in found)
         trained = f", {num_before} of them trained before," if num_before else ""
         again = num_points - len(new)
-        warnings.warn(f"{what}{trained} for {num_points} trials: {again} are trained again.", stacklevel=3)
+        warn(f"{what}{trained} for {num_points} trials: {again} are trained again.")
         old = [point for value, point in found.items() if value in before]
         new += itertools.islice(itertools.cycle(new + old), again)
     return np.stack(new)
+
+
+def check_points(points: Any, num_points: int, num_dims: int) -> None:
+    """Raises unless a sampler returned points of the unit cube; traced ones have no values to look at."""
+    wanted = f"sampler must return an array [{num_points}, {num_dims}] of numbers in [0, 1]"
+    if not checks.is_real(points):
+        raise TypeError(f"{wanted}, got {checks.kind(points)}.")
+    if jnp.shape(points) != (num_points, num_dims):
+        raise ValueError(f"{wanted}, got shape {jnp.shape(points)}.")
+    if not isinstance(points, jax.core.Tracer):
+        values = np.asarray(points)
+        outside = values[~((values >= 0) & (values <= 1))]  # NaN too
+        if outside.size:
+            raise ValueError(f"{wanted}, got {outside[0]}.")

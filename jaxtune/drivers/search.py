@@ -11,22 +11,26 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from jaxtune.drivers.proposing import EXPLORE, TRAIN, sample, study_key
-from jaxtune.engine import population as engine, timing
+from jaxtune.drivers import arguments
+from jaxtune.drivers.proposing import sample
+from jaxtune.drivers.setup import set_up
+from jaxtune.engine import population as engine, standing as standings
 from jaxtune.engine.data import task_data
-from jaxtune.engine.group import Setting, fitting
-from jaxtune.engine.placement import Placement
-from jaxtune.engine.population import HEALTHY, Layout, Population, Shared
+from jaxtune.engine.keys import EXPLORE, search_key
+from jaxtune.engine.lanes import HEALTHY, Layout, Population, Shared
+from jaxtune.engine.layouts import fitting
 from jaxtune.engine.rung import decide, safe_scores, survivors
+from jaxtune.engine.search import Search
+from jaxtune.engine.standing import Standing
+from jaxtune.engine.width import Width
 from jaxtune.interface.entry import entry
-from jaxtune.interface.settings import own_settings, warn_of_disabled_jit
+from jaxtune.interface.settings import own_settings
 from jaxtune.interface.signatures import given_back
 from jaxtune.samplers import Sobol
-from jaxtune.schedulers.plan import Plan
-from jaxtune.spaces.space import Space
-from jaxtune.tasks import checks
+from jaxtune.samplers.sampler import Sampler
+from jaxtune.schedulers.plan import Scheduler
+from jaxtune.tasks.decoding import decode
 from jaxtune.tasks.functions import Functions
-from jaxtune.tasks.problem import Problem, decode, resolve
 from jaxtune.tasks.task import Task
 
 
@@ -57,11 +61,8 @@ class _Carry(flax.struct.PyTreeNode):
 
     population: Population
     lanes: jax.Array  # [S] int32: the trial in each slot, or T
-    training: jax.Array  # [T] bool
-    unit: jax.Array  # [T, D]
+    standing: Standing
     metrics: dict[str, jax.Array]  # name -> [T], last values
-    steps: jax.Array  # [T] int32
-    diverged: jax.Array  # [R, T] int32
 
 
 @entry(own_settings)
@@ -70,8 +71,8 @@ def search(
     task: Task,
     space: Mapping[str, Any],
     *,
-    scheduler: Any,
-    sampler: Any = Sobol(),  # noqa: B008 - a frozen value
+    scheduler: Scheduler,
+    sampler: Sampler = Sobol(),  # noqa: B008 - a frozen value
     metric: str = "loss",
     mode: str | None = None,
     replicates: int = 1,
@@ -112,18 +113,26 @@ def search(
         >>> outcome.metrics["loss"].shape
         (9,)
     """
-    warn_of_disabled_jit()
-    replicates = checks.check_search(scheduler, sampler, metric, replicates)
-    key = _unplaced(checks.as_key(key))
-    problem = resolve(task, Space.of(space), metric, mode)
-    if problem.space.constraints:
+    arguments.check_metric(metric)
+    search = set_up(
+        task,
+        space,
+        scheduler=scheduler,
+        sampler=sampler,
+        metric=metric,
+        mode=mode,
+        replicates=replicates,
+        seed=_unplaced(arguments.as_key(key)),
+    )
+    known = search.problem.space
+    if known.constraints:
         raise ValueError("search can't draw again what a constraint refuses, since it is compiled: use tune.")
-    if problem.space.static:
+    if known.static:
         raise ValueError(
-            f"search compiles one program, and {problem.space.hp_name(problem.space.static[0])!r} is static: make it a "
-            "constant, or use tune."
+            f"search compiles one program, and {known.hp_name(known.static[0])!r} is static: make it a constant, or "
+            "use tune."
         )
-    return _Search(problem, scheduler.plan(), sampler, replicates, key).run()
+    return _Program(search).run()
 
 
 def _unplaced(key: jax.Array) -> jax.Array:
@@ -134,35 +143,22 @@ def _unplaced(key: jax.Array) -> jax.Array:
     return jax.random.wrap_key_data(numbers, impl=jax.random.key_impl(key))
 
 
-class _Search:
+class _Program:
     """The parts of one traced search."""
 
-    def __init__(self, problem: Problem, plan: Plan, sampler: Any, replicates: int, key: jax.Array) -> None:
-        self.problem, self.plan, self.key, self.replicates = problem, plan, key, replicates
-        self.functions: Functions = problem.functions({})
-        self.dead = tuple(sorted(key for name, key in problem.space.active({}).items() if name in self.functions.dead))
-        placement = Placement()
-        task = problem.task
-        self.setting = Setting(
-            problem=problem,
-            mesh=placement.mesh(),
-            placement=placement,
-            plan=plan,
-            replicates=replicates,
-            folds=1,
-            fewest=task.num_examples,
-            key=study_key(key, TRAIN),
-        )
-        self.pace = self.setting.pace({})
-        self.layouts = timing.layouts(self.setting, {}, plan.trials)
-        if any(self.pace.updates(row.stop) % self.layouts[0].unit for row in plan.rows):
+    def __init__(self, search: Search) -> None:
+        self.search, self.problem, self.plan = search, search.problem, search.plan
+        case = search.problem.first
+        self.functions: Functions = case.functions
+        self.dead = tuple(sorted(case.variant.traced[name] for name in self.functions.dead))
+        self.pace = search.pace(case)
+        self.layouts = Width(search, case, self.plan.trials).layouts
+        if any(self.pace.updates(row.stop) % self.layouts[0].burst for row in self.plan.rows):
             raise ValueError(
-                f"search makes whole units of updates, and batch_size={self.pace.size} against the task's "
+                f"search makes whole bursts of updates, and batch_size={self.pace.size} against the task's "
                 f"{self.pace.base} does not come out even: change one of them, or use tune."
             )
-        self.shared: Shared = _barrier(self.setting.shared(self.functions, {}, task_data(task)))
-        self.unit = sample(key, sampler=sampler, space=problem.space, num_points=plan.trials)
-        self.bracket = jnp.asarray(plan.bracket_of, jnp.int32)
+        self.shared: Shared = _barrier(search.shared(case, task_data(search.task)))
 
     def run(self) -> Outcome:
         """Rounds of equal layout are scanned as one; the arrays shrink between them."""
@@ -189,94 +185,83 @@ class _Search:
         ]
 
     def _start(self) -> _Carry:
-        num_trials, layout = self.plan.trials, self.layouts[0]
+        search, num_trials, layout = self.search, self.plan.trials, self.layouts[0]
+        points = sample(search.key, sampler=search.sampler, space=self.problem.space, num_points=num_trials)
         lanes = jnp.minimum(jnp.arange(layout.slots, dtype=jnp.int32), num_trials)
-        nothing = jnp.full(num_trials, jnp.nan, jnp.result_type(float))
+        dtype = jnp.result_type(float)
+        bracket = jnp.asarray(self.plan.bracket_of, jnp.int32)
         return _Carry(
-            population=engine.spawn(self.functions, layout, self._hp(lanes, self.unit), self.shared),
+            population=engine.spawn(self.functions, layout, self._hp(lanes, points), self.shared),
             lanes=lanes,
-            training=jnp.ones(num_trials, bool),
-            unit=self.unit,
-            metrics={name: nothing for name in self.functions.metrics},
-            steps=jnp.zeros(num_trials, jnp.int32),
-            diverged=jnp.full((self.replicates, num_trials), HEALTHY, jnp.int32),
+            standing=standings.at_start(jnp, points, bracket, search.runs, dtype),
+            metrics={name: jnp.full(num_trials, jnp.nan, dtype) for name in self.functions.metrics},
         )
 
-    def _hp(self, lanes: jax.Array, unit: jax.Array) -> dict[str, jax.Array]:
-        table = decode(unit, space=self.problem.space)
+    def _hp(self, lanes: jax.Array, points: jax.Array) -> dict[str, jax.Array]:
+        table = decode(points, space=self.problem.space)
         return {name: values[jnp.minimum(lanes, self.plan.trials - 1)] for name, values in table.items()}
 
-    def _measure(self, carry: _Carry, row: "_Round", layout: Layout) -> tuple[_Carry, jax.Array]:
-        """Trains to the end of a row and evaluates; also returns the values [R, T] of the search's metric."""
-        hp, num_trials = self._hp(carry.lanes, carry.unit), self.plan.trials
-        units = (row.stop - row.start) // layout.unit
+    def _measure(self, carry: _Carry, row: "_Round", layout: Layout) -> _Carry:
+        """Trains to the end of a row and evaluates."""
+        standing = carry.standing
+        hp, shape = self._hp(carry.lanes, standing.points), standing.values.shape
+        bursts = (row.stop - row.start) // layout.burst
         common = (self.functions, layout)
-        population = engine.advance(*common, carry.population, hp, self.shared, row.count, row.start, units)
+        population = engine.advance(*common, carry.population, hp, self.shared, row.count, row.start, bursts)
         index = jnp.int32(self.functions.metrics.index(self.problem.metric))
         sign = _barrier(jnp.float32(1.0 if self.problem.mode == "min" else -1.0))
         population, record = engine.evaluate(*common, population, hp, self.shared, row.count, row.stop, index, sign)
 
-        def of_trials(values: jax.Array, before: jax.Array) -> jax.Array:
-            return before.at[:, carry.lanes].set(values.reshape(self.replicates, -1), mode="drop")
+        def of_trials(values: jax.Array, missing: float) -> jax.Array:
+            blank = jnp.full(shape, missing, values.dtype)
+            return blank.at[:, carry.lanes].set(values.reshape(shape[0], -1), mode="drop")
 
-        blank = jnp.full((self.replicates, num_trials), jnp.nan, jnp.result_type(float))
-        values = {name: of_trials(record[name], blank) for name in self.functions.metrics}
-        diverged = jnp.where(carry.training, of_trials(population.diverged, carry.diverged), carry.diverged)
+        values = {name: of_trials(record[name], jnp.nan) for name in self.functions.metrics}
+        diverged = self.pace.whole_steps(jnp, of_trials(population.diverged, HEALTHY))
         now = {
-            name: jnp.where(carry.training, jnp.mean(values[name], axis=0), carry.metrics[name])
+            name: jnp.where(standing.training, jnp.mean(values[name], axis=0), carry.metrics[name])
             for name in self.functions.metrics
         }
-        carry = carry.replace(
-            population=population,
-            metrics=now,
-            steps=jnp.where(carry.training, row.step, carry.steps),
-            diverged=diverged,
-        )
-        return carry, values[self.problem.metric]
+        mine = values[self.problem.metric]
+        standing, _ = standings.evaluated(jnp, standing, mine, diverged, row.step, self.problem.mode, keeps_best=False)
+        return carry.replace(population=population, standing=standing, metrics=now)
 
     def _round(self, carry: _Carry, row: "_Round", before: Layout, after: Layout) -> _Carry:
         """Advance, evaluate, decide, move: `tune` does the same from the host."""
-        carry, values = self._measure(carry, row, before)
+        carry = self._measure(carry, row, before)
         decision = decide(
-            study_key(self.key, EXPLORE),
+            search_key(self.search.key, EXPLORE),
             row.number,
             jnp.int32(0),
             jnp.stack(row.keep),
-            self.bracket,
-            carry.training,
-            values,
-            carry.diverged != HEALTHY,
-            carry.unit,
+            carry.standing,
             space=self.problem.space,
             mode=self.problem.mode,
             exploit=self.plan.exploit,
             dead=self.dead,
         )
-        lanes, slots = survivors(jnp, carry.lanes, decision.training, decision.source, after.slots)
-        return carry.replace(
-            population=engine.move(before, after, carry.population, slots, row.kept),
-            lanes=lanes,
-            training=decision.training,
-            unit=decision.unit,
-        )
+        standing = standings.decided(jnp, carry.standing, decision, row.step)
+        lanes, slots = survivors(jnp, carry.lanes, standing.training, standing.source, after.slots)
+        population = engine.move(before, after, carry.population, slots, row.kept)
+        return carry.replace(population=population, lanes=lanes, standing=standing)
 
     def _scanned(self, layout: Layout, carry: _Carry, row: "_Round") -> tuple[_Carry, None]:
         return self._round(carry, row, layout, layout), None
 
     def _finish(self, carry: _Carry, row: "_Round", layout: Layout) -> Outcome:
-        carry, values = self._measure(carry, _numbers(row), layout)
-        lost = carry.diverged != HEALTHY
-        score = jnp.where(carry.training, safe_scores(values, lost, self.problem.mode), jnp.inf)
+        carry = self._measure(carry, _numbers(row), layout)
+        standing, lost = carry.standing, carry.standing.lost
+        score = jnp.where(standing.training, safe_scores(standing.values, lost, self.problem.mode), jnp.inf)
         best = jnp.where(jnp.isinf(score.min()), -1, jnp.argmin(score)).astype(jnp.int32)  # scores are never NaN
         slot = jnp.argmax(carry.lanes == best).astype(jnp.int32)
         one = layout._replace(rows=1, width=1)
         alone = engine.move(layout, one, carry.population, jnp.full(one.slots, slot), jnp.int32(one.slots))
-        first = jnp.where(lost, carry.diverged, jnp.iinfo(jnp.int32).max).min(axis=0)
+        first = jnp.where(lost, standing.diverged, jnp.iinfo(jnp.int32).max).min(axis=0)
         return Outcome(
-            hparams=decode(carry.unit, space=self.problem.space),
+            hparams=decode(standing.points, space=self.problem.space),
             metrics=carry.metrics,
-            steps=carry.steps,
-            diverged=jnp.where(lost.any(axis=0), first * self.pace.size // self.pace.base, HEALTHY),
+            steps=standing.step,
+            diverged=jnp.where(lost.any(axis=0), first, HEALTHY),
             best=best,
             state=jax.tree.unflatten(self.functions.state_tree, [x[:, 0, 0] for x in alone.state]),
         )

@@ -3,21 +3,23 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from jaxtune.drivers import arguments
 from jaxtune.drivers.previous import check_previous
-from jaxtune.drivers.study import Study, Wishes
-from jaxtune.engine.data import smallest_fold
+from jaxtune.drivers.setup import set_up
+from jaxtune.drivers.study import Study
 from jaxtune.engine.host import Busy, Host, deadline, interrupts
 from jaxtune.engine.placement import Placement
 from jaxtune.interface.cores import hint
+from jaxtune.interface.counts import check_time_limit
 from jaxtune.interface.entry import entry
-from jaxtune.interface.settings import own_settings, warn_of_disabled_jit
+from jaxtune.interface.settings import own_settings
+from jaxtune.monitoring.events import Stream
 from jaxtune.monitoring.progress import Progress
 from jaxtune.results.result import Result
 from jaxtune.samplers import Sobol
+from jaxtune.samplers.sampler import Sampler
+from jaxtune.schedulers.plan import Scheduler
 from jaxtune.spaces.space import Space
-from jaxtune.tasks import checks
-from jaxtune.tasks.folds import make_folds
-from jaxtune.tasks.problem import resolve
 from jaxtune.tasks.task import Task
 
 
@@ -26,8 +28,8 @@ def tune(
     task: Task,
     space: Space | Mapping[str, Any],
     *,
-    scheduler: Any,
-    sampler: Any = Sobol(),  # noqa: B008 - a frozen value
+    scheduler: Scheduler,
+    sampler: Sampler = Sobol(),  # noqa: B008 - a frozen value
     metric: str = "loss",
     mode: str | None = None,
     replicates: int = 1,
@@ -110,24 +112,34 @@ def tune(
         >>> result.best.status
         'finished'
     """
-    warn_of_disabled_jit()
-    replicates = checks.check_search(scheduler, sampler, metric, replicates)
-    checks.check_time_limit(time_limit)
+    arguments.check_metric(metric)
+    check_time_limit(time_limit)
+    arguments.check_callback(callback)
     host = Host(deadline(time_limit))
-    seed, evaluate_every = checks.check_host(seed, evaluate_every, callback, placement)
-    keep_weights, patience = checks.check_keeping(keep, keep_weights, patience, scheduler)
-    checks.check_task(task)
-    made = None if folds is None else make_folds(task, folds, seed)
-    problem = resolve(task if made is None else smallest_fold(task, made), Space.of(space), metric, mode, whole=task)
-    check_previous(previous, problem, task, replicates, made)
-    plan = scheduler.plan().with_curve(evaluate_every)
-    wishes = Wishes(sampler, seed, replicates, made, keep == "best", keep_weights, patience, previous, placement)
+    search = set_up(
+        task,
+        space,
+        scheduler=scheduler,
+        sampler=sampler,
+        metric=metric,
+        mode=mode,
+        replicates=replicates,
+        seed=seed,
+        folds=folds,
+        evaluate_every=evaluate_every,
+        keep=keep,
+        keep_weights=keep_weights,
+        patience=patience,
+        placement=placement,
+    )
+    check_previous(previous, search)
+    advice = hint(list(search.mesh.devices.flat))
+    lane_steps = search.plan.trial_steps * search.runs
+    view = Progress(lane_steps, search.plan.steps, progress, compiling=lambda: host.compiling, hint=advice)
     with interrupts(host):
         try:
-            study = Study(task, problem, plan, wishes, host)
+            study = Study(search, host, Stream([view]), previous)
         except Busy as error:  # widths were being timed
             raise KeyboardInterrupt(f"Ctrl-C before the first evaluation: {error}.") from None
-        total = plan.trial_steps * study.runs
-        advice = hint(list(study.setting.mesh.devices.flat))
-        with Progress(total, plan.steps, progress, compiling=lambda: host.compiling, hint=advice) as view:
-            return study.run(view, callback)
+        with view:
+            return study.run(callback)

@@ -17,40 +17,40 @@ _PACKED = 2**12  # examples whose index shares a word with 20 random bits: ties 
 
 
 class Window(NamedTuple):
-    """Permutations of the epochs that a unit of steps touches, kept for the next unit."""
+    """Permutations of the epochs that a burst of steps touches, kept for the next burst."""
 
     epochs: jax.Array  # [W] int32: the epoch whose permutation each row holds; epoch e sits in row e % W
     orders: jax.Array  # [W, N] int32
 
 
-def empty_window(capacity: int, fewest: int, batch_size: int, unit: int) -> Window:
-    """A window that holds nothing yet, wide enough for all epochs that `unit` batches can touch.
+def empty_window(capacity: int, fewest: int, batch_size: int, burst: int) -> Window:
+    """A window that holds nothing yet, wide enough for all epochs that `burst` batches can touch.
 
     Args:
         capacity: Examples that an epoch may have.
         fewest: Examples that an epoch has at least.
         batch_size: Examples in a batch.
-        unit: Number of batches.
+        burst: Number of batches.
     """
-    width = (unit * batch_size - 1) // fewest + 2
+    width = (burst * batch_size - 1) // fewest + 2
     return Window(jnp.full(width, -1, jnp.int32), jnp.zeros((width, capacity), jnp.int32))
 
 
 def batch_indices(
-    window: Window, key: jax.Array, first: jax.Array, count: jax.Array, batch_size: int, unit: int
+    window: Window, key: jax.Array, first: jax.Array, count: jax.Array, batch_size: int, burst: int
 ) -> tuple[jax.Array, Window]:
-    """Indices of the batches `first` to `first + unit - 1`.
+    """Indices of the batches `first` to `first + burst - 1`.
 
     Args:
-        window: From the unit before, or empty.
+        window: From the burst before, or empty.
         key: Key of the batch order; with an epoch's number it gives the epoch's permutation.
         first: int32, number of the first batch.
         count: int32, examples in an epoch; at most the window's capacity.
         batch_size: Examples in a batch.
-        unit: Number of batches.
+        burst: Number of batches.
 
     Returns:
-        Indices [unit, batch_size] int32, below `count`, and the window for the next call.
+        Indices [burst, batch_size] int32, below `count`, and the window for the next call.
     """
     width, capacity = window.orders.shape
     epoch, offset = _position(first, batch_size, count, capacity)
@@ -62,9 +62,9 @@ def batch_indices(
         )
 
     window = lax.fori_loop(0, width, fill, window)
-    position = offset + jnp.arange(unit * batch_size, dtype=jnp.int32)
+    position = offset + jnp.arange(burst * batch_size, dtype=jnp.int32)
     rows = (epoch + position // count) % width
-    return window.orders[rows, position % count].reshape(unit, batch_size), window
+    return window.orders[rows, position % count].reshape(burst, batch_size), window
 
 
 def _draw(window: Window, key: jax.Array, row: jax.Array, epoch: jax.Array, count: jax.Array) -> Window:

@@ -5,116 +5,24 @@ import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from types import MappingProxyType
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
-from jax.sharding import Mesh
 
-from jaxtune.engine.costs import flops, live_bytes
 from jaxtune.engine.data import Data
 from jaxtune.engine.host import Host
+from jaxtune.engine.lanes import Layout, Population
+from jaxtune.engine.layouts import fitting, narrowed
 from jaxtune.engine.pace import Pace
-from jaxtune.engine.placement import Placement, Step, check_memory, choose_ladder, fit
-from jaxtune.engine.population import Layout, Population, Shared
 from jaxtune.engine.programs import Programs
 from jaxtune.engine.rung import survivors
-from jaxtune.schedulers.plan import Plan, shortened
+from jaxtune.engine.search import Search
+from jaxtune.schedulers.plan import Plan
+from jaxtune.tasks.case import Case
 from jaxtune.tasks.executables import Jitted
-from jaxtune.tasks.functions import Functions
-from jaxtune.tasks.problem import Problem
 
 SECONDS_PER_CALL = 0.7  # how late Ctrl-C may be seen, and how often the progress bar moves
-_FLOPS_PER_CALL = {"cpu": 1e11}  # that a device makes in about a second or two
-_FLOPS_OF_OTHERS = 1e14
-
-
-@dataclass(frozen=True)
-class Setting:
-    """What all groups of a search have in common."""
-
-    problem: Problem
-    mesh: Mesh
-    placement: Placement
-    plan: Plan
-    replicates: int
-    folds: int
-    fewest: int | None  # examples in the smallest training part
-    key: jax.Array
-    keeps_best: bool = False
-
-    @property
-    def runs(self) -> int:
-        """Runs of each trial: replicates times folds."""
-        return self.replicates * self.folds
-
-    def pace(self, indices: Mapping[str, int]) -> Pace:
-        """How many updates the group with these static options makes in a step of the scheduler."""
-        return Pace(self.problem.task.batch_size or 1, self.problem.task_of(indices).batch_size or 1)
-
-    def lane_bytes(self, functions: Functions) -> int:
-        """Bytes of one lane's state, and of its checkpoint where one is kept."""
-        state = sum(x.size * x.dtype.itemsize for x in jax.tree.leaves(functions.state))
-        return state * (2 if self.keeps_best else 1)
-
-    def scratch_bytes(self, indices: Mapping[str, int], width: int) -> int:
-        """Bytes that chunks of this width take on a device while they are trained, or evaluated; about."""
-        functions = self.problem.functions(indices)
-        return max(width * live_bytes(functions.step.jaxpr), live_bytes(functions.evaluate.jaxpr))
-
-    def lane_updates(self, indices: Mapping[str, int], num_trials: int) -> float:
-        """Updates of these trials' lanes in the whole search; about, where trials are pruned."""
-        share = self.runs * num_trials / self.plan.trials
-        return self.plan.trial_steps * share * self.pace(indices).base / self.pace(indices).size
-
-    def layouts(
-        self,
-        functions: Functions,
-        indices: Mapping[str, int],
-        num_trials: int,
-        measured: Mapping[int, float] = MappingProxyType({}),
-    ) -> tuple[Layout, ...]:
-        """The sizes that a population of these trials takes as it shrinks; `measured` as for `choose_ladder`."""
-        working = self.lane_bytes(functions), live_bytes(functions.step.jaxpr)
-        lanes = -(-num_trials // self.mesh.devices.size)
-        ladder = choose_ladder(self.placement, self.mesh, lanes, *working, measured)
-        batch_size = self.problem.task_of(indices).batch_size
-        work = flops(functions.step.jaxpr) * ladder[0].rows * self.runs
-        limit = _FLOPS_PER_CALL.get(self.mesh.devices.flat[0].platform, _FLOPS_OF_OTHERS)
-        unit = shortened(self.pace(indices).unit(self.plan), limit / max(work, 1.0))
-        fewest = self.fewest if batch_size else None
-        return tuple(
-            Layout(self.mesh, rows, width, self.runs, unit, batch_size, fewest, self.keeps_best)
-            for rows, width in ladder
-        )
-
-    def check_memory(self, populations: Sequence[tuple[Mapping[str, int], Layout]], data_bytes: int = 0) -> None:
-        """Raises MemoryError if populations, of these static options and sizes, can't fit beside such data."""
-        lanes = [(layout.slots * self.runs, self.lane_bytes(self.problem.functions(i))) for i, layout in populations]
-        total = data_bytes + sum(slots * lane_bytes for slots, lane_bytes in lanes)
-        slots, lane_bytes = max(lanes, key=math.prod)
-        scratch = self.mesh.devices.size * max(self.scratch_bytes(i, layout.width) for i, layout in populations)
-        check_memory(self.mesh, slots, lane_bytes, total - slots * lane_bytes, scratch)
-
-    def shared(self, functions: Functions, indices: Mapping[str, int], data: Data) -> Shared:
-        """What all lanes of a group share."""
-        replicate, fold = jnp.divmod(jnp.arange(self.runs, dtype=jnp.int32), self.folds)
-        total_steps = jnp.int32(self.pace(indices).updates(self.plan.steps))
-        return Shared(self.key, functions.consts, data, replicate, fold, total_steps)
-
-
-def fitting(layouts: Sequence[Layout], num_trials: int) -> Layout:
-    """The smallest layout that holds so many trials."""
-    steps = [Step(layout.rows, layout.width) for layout in layouts]
-    return layouts[steps.index(fit(steps, -(-num_trials // layouts[0].devices)))]
-
-
-def _narrowed(layout: Layout, widest: int) -> Layout:
-    """The same arrays in chunks of at most a width; chunks come out even."""
-    width = min(layout.width, widest)
-    return layout._replace(width=next(w for w in range(width, 0, -1) if layout.rows % w == 0))
 
 
 def _pick(state: Any, row: jax.Array) -> Any:
@@ -130,8 +38,7 @@ class Group:
         programs: The compiled programs.
         layouts: Sizes that the population may take.
         pace: Its updates against the scheduler's steps.
-        indices: Option indices of its static hyperparameters.
-        keys: Name -> key in the space of its traced hyperparameters.
+        case: What its trials train.
         trials: [n] ids of the group's trials.
         num_trials: T, over all groups.
     """
@@ -139,8 +46,7 @@ class Group:
     programs: Programs
     layouts: tuple[Layout, ...]
     pace: Pace
-    indices: Mapping[str, int]
-    keys: Mapping[str, str]
+    case: Case
     trials: np.ndarray
     num_trials: int
     layout: Layout = field(init=False)
@@ -151,38 +57,34 @@ class Group:
     @classmethod
     def of(
         cls,
-        setting: Setting,
-        indices: Mapping[str, int],
+        search: Search,
+        case: Case,
         data: Data,
         trials: np.ndarray,
         host: Host,
-        num_trials: int,
         layouts: Sequence[Layout],
+        num_trials: int | None = None,
     ) -> "Group":
         """A group with nothing compiled yet.
 
         Args:
-            setting: What all groups have in common.
-            indices: Option indices of its static hyperparameters.
+            search: What all groups have in common.
+            case: What its trials train.
             data: On the devices.
             trials: [n] ids.
             host: Who waits for its programs.
-            num_trials: T.
             layouts: Sizes that the population may take.
+            num_trials: T, if it is not that of the search.
         """
-        functions, space = setting.problem.functions(indices), setting.problem.space
-        shared = jax.device_put(setting.shared(functions, indices, data), layouts[0].everywhere)
-        keys = {name: key for name, key in space.active(indices).items() if key in space.traced}
-        dtypes = {name: x.dtype for name, x in setting.problem.traced_structs(indices).items()}
-        return cls(
-            programs=Programs(functions, shared, dtypes, host),
-            layouts=tuple(layouts),
-            pace=setting.pace(indices),
-            indices=indices,
-            keys=keys,
-            trials=trials,
-            num_trials=num_trials,
-        )
+        shared = jax.device_put(search.shared(case, data), layouts[0].everywhere)
+        dtypes = {name: x.dtype for name, x in case.structs.items()}
+        programs = Programs(case.functions, shared, dtypes, host)
+        return cls(programs, tuple(layouts), search.pace(case), case, trials, num_trials or search.plan.trials)
+
+    @property
+    def keys(self) -> Mapping[str, str]:
+        """Name -> key in the space of its traced hyperparameters."""
+        return self.case.variant.traced
 
     def __post_init__(self) -> None:
         self.layout = self.layouts[0]
@@ -194,8 +96,13 @@ class Group:
         return np.concatenate([trials, free]).astype(np.int32)
 
     @property
+    def training(self) -> list[int]:
+        """Trials in training, by slot."""
+        return self.lanes[self.lanes < self.num_trials].tolist()
+
+    @property
     def count(self) -> int:
-        """Trials in training."""
+        """How many these are."""
         return int(np.sum(self.lanes < self.num_trials))
 
     def narrow(self) -> bool:
@@ -203,8 +110,8 @@ class Group:
         if self.layout.width == 1:
             return False
         half = self.layout.width // 2
-        self.layouts = tuple(_narrowed(layout, half) for layout in self.layouts)
-        self.layout = _narrowed(self.layout, half)
+        self.layouts = tuple(narrowed(layout, half) for layout in self.layouts)
+        self.layout = narrowed(self.layout, half)
         return True
 
     def restart(self) -> None:
@@ -220,7 +127,7 @@ class Group:
     def prefetch(self, path: Sequence[Layout], stops: Sequence[int]) -> None:
         """Starts compiling what training in these layouts, with evaluations at these steps, is going to need."""
         self.programs.prefetch(path)
-        if any(self.pace.updates(stop) % self.layout.unit for stop in stops):
+        if any(self.pace.updates(stop) % self.layout.burst for stop in stops):
             self.programs.prefetch_remainders(path)
 
     @property
@@ -238,13 +145,13 @@ class Group:
         done, last = self.pace.updates(start), self.pace.updates(stop)
         hp = self.of_slots(hp)
         while self.count and done < last:
-            layout = self.layout if last - done >= self.layout.unit else self.layout._replace(unit=1)
-            units = min(max(1, int(seconds / self.seconds_per_update / layout.unit)), (last - done) // layout.unit)
+            layout = self.layout if last - done >= self.layout.burst else self.layout._replace(burst=1)
+            bursts = min(max(1, int(seconds / self.seconds_per_update / layout.burst)), (last - done) // layout.burst)
             self.programs.ready("advance", layout)
             begin = time.monotonic()
-            self.population = self.programs.advance(layout, self.population, hp, self.count, done, units)
-            self.seconds_per_update = max(time.monotonic() - begin, 1e-6) / (units * layout.unit)
-            done += units * layout.unit
+            self.population = self.programs.advance(layout, self.population, hp, self.count, done, bursts)
+            self.seconds_per_update = max(time.monotonic() - begin, 1e-6) / (bursts * layout.burst)
+            done += bursts * layout.burst
             yield stop if done == last else self.pace.steps(done)
 
     def evaluate(
@@ -260,7 +167,7 @@ class Group:
             self.layout, self.population, self.of_slots(hp), self.count, self.pace.updates(stop), index, sign
         )
         diverged = self._of_trials(self.population.diverged, -1)
-        steps = np.where(diverged < 0, -1, diverged * self.pace.size // self.pace.base)
+        steps = self.pace.whole_steps(np, diverged)
         return {name: self._of_trials(x, np.nan) for name, x in record.items()}, steps
 
     def keep(self, improved: np.ndarray) -> None:

@@ -18,7 +18,6 @@ from jaxtune.engine.data import Data
 from jaxtune.tasks.functions import Extras
 
 AXIS = "lanes"
-INIT, ORDER, STEP, EVALUATE = range(4)  # what a key of a replicate is for
 HEALTHY = -1
 
 
@@ -29,7 +28,7 @@ class Layout(NamedTuple):
     rows: int  # lanes per device and run that the arrays hold
     width: int  # lanes that a device trains at once; divides rows
     runs: int
-    unit: int  # steps of the innermost loop
+    burst: int  # steps of the innermost loop
     batch_size: int | None
     fewest: int | None  # examples in the smallest fold's training part, if they come in batches
     keeps_best: bool  # whether the population holds a checkpoint of each lane
@@ -78,11 +77,6 @@ class Shared(flax.struct.PyTreeNode):
     def extras(self, step: Any, fold: Any) -> Extras:
         """What task functions may ask for by name, in one fold."""
         return Extras(step, self.total_steps, self.data.of_fold(self.data.stats, fold))
-
-
-def replicate_key(key: jax.Array, replicate: Any, purpose: int) -> jax.Array:
-    """The key that serves one purpose in one replicate."""
-    return jax.random.fold_in(jax.random.fold_in(key, replicate), purpose)
 
 
 def per_device(layout: Layout, body: Callable, *args: Any) -> Any:

@@ -5,9 +5,9 @@ equally many of them.
 """
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from jaxtune.schedulers.plan import Plan, unit_within
+from jaxtune.schedulers.plan import Plan, burst_within
 
 
 class Pace(NamedTuple):
@@ -24,17 +24,21 @@ class Pace(NamedTuple):
         """Steps in so many updates; may be a fraction."""
         return updates * self.size / self.base
 
-    def unit(self, plan: Plan) -> int:
+    def whole_steps(self, xp: Any, updates: Any) -> Any:
+        """Steps in counts of updates, rounded down; -1 stays. `xp` is `numpy` or `jax.numpy`."""
+        return xp.where(updates < 0, -1, updates * self.size // self.base)
+
+    def burst(self, plan: Plan) -> int:
         """Updates that are always made together, a static size of the compiled program.
 
         Where updates don't come out even it leaves a remainder, made by a second program one by one.
         """
         if self.base == self.size:
-            return plan.unit
+            return plan.burst
         multiple = plan.multiple or math.gcd(*(row.stop for row in plan.rows))
         updates = self.updates(multiple)
-        return min(100, updates) if multiple * self.base % self.size else unit_within(updates)
+        return min(100, updates) if multiple * self.base % self.size else burst_within(updates)
 
-    def lands_on(self, steps: float, unit: int) -> bool:
-        """Whether whole units of updates make exactly so many steps."""
-        return (steps * self.base / self.size / unit).is_integer()
+    def lands_on(self, steps: float, burst: int) -> bool:
+        """Whether whole bursts of updates make exactly so many steps."""
+        return (steps * self.base / self.size / burst).is_integer()

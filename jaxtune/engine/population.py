@@ -15,27 +15,12 @@ from jaxtune.engine import draws
 from jaxtune.engine.batches import Window, batch_indices, empty_window
 from jaxtune.engine.bitcast import as_before, as_integers
 from jaxtune.engine.data import Data
-from jaxtune.engine.lanes import (
-    AXIS,
-    EVALUATE,
-    HEALTHY,
-    INIT,
-    ORDER,
-    STEP,
-    Layout,
-    Population,
-    Shared,
-    num_chunks,
-    per_device,
-    put,
-    replicate_key,
-    take,
-    take_hp,
-)
+from jaxtune.engine.keys import EVALUATE, INIT, ORDER, STEP, replicate_key
+from jaxtune.engine.lanes import AXIS, HEALTHY, Layout, Population, Shared, num_chunks, per_device, put, take, take_hp
 from jaxtune.tasks.functions import Functions
 
 _MOVE_BYTES = 2**21  # scratch of a move per device, about
-_DRAW_BYTES = 2**26  # draws of a unit that are worth keeping
+_DRAW_BYTES = 2**26  # draws of a burst that are worth keeping
 _SHARED = (True, False, True, False, True)  # of (key, state, batch, hp, extras), what has no lane axis
 
 
@@ -75,29 +60,29 @@ def advance(
     shared: Shared,
     num_lanes: jax.Array,
     start: jax.Array,
-    num_units: jax.Array,
+    num_bursts: jax.Array,
 ) -> Population:
-    """Trains the first `num_lanes` slots of every run for `num_units` units from step `start` on.
+    """Trains the first `num_lanes` slots of every run for `num_bursts` bursts from step `start` on.
 
     Units are the outer loop, then runs, then chunks of `width` lanes: batch order and keys are made once per
-    unit and run, and the weights of a chunk stay in the cache for a whole unit.
+    burst and run, and the weights of a chunk stay in the cache for a whole burst.
     """
 
-    def body(population: Population, hp: Any, shared: Shared, num_lanes: Any, start: Any, num_units: Any) -> Any:
+    def body(population: Population, hp: Any, shared: Shared, num_lanes: Any, start: Any, num_bursts: Any) -> Any:
         chunks = num_chunks(num_lanes, layout)
         kept, population = population.kept, population.replace(kept=None)  # no loop carries what it doesn't change
         population = population.replace(state=_with_held(functions, layout, population.state, hp, shared))
 
-        def unit(index: Any, carry: Any) -> Any:
-            first = start + index * layout.unit
+        def burst(index: Any, carry: Any) -> Any:
+            first = start + index * layout.burst
             return lax.fori_loop(0, layout.runs, lambda r, c: run(r, first, c), carry)
 
         def run(index: Any, first: Any, carry: tuple[Population, Any]) -> Any:
             population, windows = carry
             replicate, fold = shared.replicate[index], shared.fold[index]
             order_key = replicate_key(shared.key, replicate, ORDER)
-            indices, windows = _unit_indices(layout, windows, shared.data, index, fold, order_key, first)
-            steps = first + jnp.arange(layout.unit, dtype=jnp.int32)
+            indices, windows = _burst_indices(layout, windows, shared.data, index, fold, order_key, first)
+            steps = first + jnp.arange(layout.burst, dtype=jnp.int32)
             step = _Step(functions, layout, shared, replicate_key(shared.key, replicate, STEP), fold)
             drawn = step.draws(hp, steps, indices)
 
@@ -113,9 +98,9 @@ def advance(
             return lax.fori_loop(0, chunks, chunk, population), windows
 
         windows = _empty_windows(layout, shared.data)
-        return lax.fori_loop(0, num_units, unit, (population, windows))[0].replace(kept=kept)
+        return lax.fori_loop(0, num_bursts, burst, (population, windows))[0].replace(kept=kept)
 
-    return per_device(layout, body, population, hp, shared, num_lanes, start, num_units)
+    return per_device(layout, body, population, hp, shared, num_lanes, start, num_bursts)
 
 
 def _with_held(functions: Functions, layout: Layout, state: list, hp: Any, shared: Shared) -> list:
@@ -293,7 +278,7 @@ def move(before: Layout, after: Layout, population: Population, source: jax.Arra
 
 
 class _Step(NamedTuple):
-    """The training step of one run: what lanes share is drawn for a whole unit, the rest is vmapped."""
+    """The training step of one run: what lanes share is drawn for a whole burst, the rest is vmapped."""
 
     functions: Functions
     layout: Layout
@@ -302,21 +287,21 @@ class _Step(NamedTuple):
     fold: Any
 
     def draws(self, hp: Any, steps: jax.Array, indices: Any) -> list[jax.Array]:
-        """Random numbers [unit, ...] that the steps of a unit share; each device draws those of some steps."""
+        """Random numbers [burst, ...] that the steps of a burst share; each device draws those of some steps."""
 
         def draw(_: None, index: jax.Array) -> tuple[None, list[jax.Array]]:
             at = jax.tree.map(lambda x: x[index], (steps, indices))
             args = self._args(self.functions.state, hp, *at)
             return None, draws.record(self.functions.step, self.shared.consts["step"], args, _SHARED)
 
-        unit, devices = self.layout.unit, self.layout.devices
+        burst, devices = self.layout.burst, self.layout.devices
         one = jax.eval_shape(draw, None, jnp.int32(0))[1]
-        if not one or sum(x.size * x.dtype.itemsize for x in one) * unit > _DRAW_BYTES:
+        if not one or sum(x.size * x.dtype.itemsize for x in one) * burst > _DRAW_BYTES:
             return []
-        part = -(-unit // devices)
-        mine = jnp.minimum(lax.axis_index(AXIS) * part + jnp.arange(part), unit - 1)
+        part = -(-burst // devices)
+        mine = jnp.minimum(lax.axis_index(AXIS) * part + jnp.arange(part), burst - 1)
         drawn = lax.scan(draw, None, mine)[1]
-        return [lax.all_gather(x, AXIS, tiled=True)[:unit] for x in drawn]
+        return [lax.all_gather(x, AXIS, tiled=True)[:burst] for x in drawn]
 
     def __call__(self, states: Any, hp: Any, count: Any, indices: Any, drawn: list[Any]) -> tuple[Any, tuple]:
         """States after a step of `width` lanes; what it logs, name -> [width], and who is healthy, [width]."""
@@ -341,7 +326,7 @@ class _Step(NamedTuple):
 def _book(
     lanes: Population, states: Any, info: dict[str, jax.Array], healthy: jax.Array, steps: jax.Array
 ) -> Population:
-    """Lanes after a unit, with its logs [unit, width] booked and the first step noted after which one was not healthy.
+    """Lanes after a burst: its logs [burst, width] are booked, and the first step after which one was not healthy.
 
     A diverged lane is not frozen: selecting between old and new states costs up to a third of a step on a CPU, and
     nobody reads the state of a lane that is marked. Its neighbours never see it.
@@ -366,18 +351,18 @@ def _book(
 def _empty_windows(layout: Layout, data: Data) -> Window | None:
     if layout.batch_size is None or layout.fewest is None:
         return None
-    window = empty_window(data.rows.shape[1], layout.fewest, layout.batch_size, layout.unit)
+    window = empty_window(data.rows.shape[1], layout.fewest, layout.batch_size, layout.burst)
     return jax.tree.map(lambda x: jnp.broadcast_to(x, (layout.runs, *x.shape)), window)
 
 
-def _unit_indices(
+def _burst_indices(
     layout: Layout, windows: Any, data: Data, index: Any, fold: Any, key: jax.Array, first: Any
 ) -> tuple[Any, Any]:
-    """Indices [unit, B] of a unit's batches in one run, and the windows of all runs."""
+    """Indices [burst, B] of a burst's batches in one run, and the windows of all runs."""
     if windows is None or layout.batch_size is None:
         return None, None
     window = jax.tree.map(lambda x: lax.dynamic_index_in_dim(x, index, keepdims=False), windows)
     rows, count = data.of_fold((data.rows, data.count), fold)
-    indices, window = batch_indices(window, key, first, count, layout.batch_size, layout.unit)
+    indices, window = batch_indices(window, key, first, count, layout.batch_size, layout.burst)
     windows = jax.tree.map(lambda x, w: lax.dynamic_update_index_in_dim(x, w, index, 0), windows, window)
     return rows[indices], windows

@@ -16,7 +16,7 @@ import numpy as np
 
 from jaxtune.engine import population as engine
 from jaxtune.engine.host import Host
-from jaxtune.engine.placement import check_scratch
+from jaxtune.engine.memory import check_scratch
 from jaxtune.engine.population import Layout, Population, Shared
 from jaxtune.interface.settings import settings
 from jaxtune.tasks.executables import EXECUTABLES, shapes
@@ -74,9 +74,9 @@ class Programs:
             self.host.settled(self._start(name, layout))
 
     def prefetch_remainders(self, path: Sequence[Layout]) -> None:
-        """Starts compiling the programs that make single updates, where whole units don't come out even."""
+        """Starts compiling the programs that make single updates, where whole bursts don't come out even."""
         for layout in path:
-            self._start_later("advance", layout._replace(unit=1))
+            self._start_later("advance", layout._replace(burst=1))
 
     def _start_later(self, name: str, *layouts: Layout) -> None:
         self.host.later.append(partial(self._start, name, *layouts))
@@ -98,9 +98,9 @@ class Programs:
         """See `population.spawn`."""
         return self._call("spawn", (layout,), hp, self.shared)
 
-    def advance(self, layout: Layout, lanes: Population, hp: Any, count: int, start: int, units: int) -> Population:
+    def advance(self, layout: Layout, lanes: Population, hp: Any, count: int, start: int, bursts: int) -> Population:
         """See `population.advance`; consumes the population."""
-        numbers = np.int32(count), np.int32(start), np.int32(units)
+        numbers = np.int32(count), np.int32(start), np.int32(bursts)
         return self._call("advance", (layout,), lanes, hp, self.shared, *numbers)
 
     def evaluate(

@@ -36,7 +36,7 @@ def ran_out_of_memory(error: Exception) -> bool:
     return isinstance(error, MemoryError) or any(words in str(error) for words in _WORDS)
 
 
-def safely(work: Callable[[], T], group: Group, again: Callable[[], None], tell: Callable[[str], None]) -> T:
+def safely(work: Callable[[], T], group: Group, again: Callable[[], None], tell: Callable[[Group], None]) -> T:
     """Does some work on a group; if memory runs out, with half as many lanes at once, and so on.
 
     Args:
@@ -44,7 +44,7 @@ def safely(work: Callable[[], T], group: Group, again: Callable[[], None], tell:
         group: On what.
         again: Makes the group's population anew: programs that fail may take it along, change it in part, or leave
             arrays that raise when they are looked at.
-        tell: Shows a message.
+        tell: Called with the group, once it is narrower.
 
     Raises:
         OutOfMemory: Memory runs out for single lanes too.
@@ -61,7 +61,7 @@ def safely(work: Callable[[], T], group: Group, again: Callable[[], None], tell:
             failed = True
             if not group.narrow():
                 raise OutOfMemory(f"Memory ran out even for a single lane at once on each device: {error}") from error
-            tell(f"Memory ran out: the search goes on with fewer lanes at once, {group.layout.width} on each device.")
+            tell(group)
 
 
 def replay(group: Group, course: Sequence[Stage], hp: Mapping[str, Any], reached: int, metric: str, mode: str) -> None:

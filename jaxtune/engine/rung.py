@@ -5,24 +5,17 @@ Everything here works on tables with one entry per trial, T of them, whatever th
 
 import functools
 import zlib
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 from jax import lax
 
+from jaxtune.engine.standing import Decision, Standing
 from jaxtune.schedulers.plan import Exploit
 from jaxtune.spaces.domains.numeric import draw_units
 from jaxtune.spaces.space import Space
 from jaxtune.tasks.executables import Jitted
-
-
-class Decision(NamedTuple):
-    """The outcome of a rung."""
-
-    training: Any  # [T] bool: goes on
-    source: Any  # [T] int32: the trial whose weights it goes on with; itself where nothing is copied
-    unit: Any  # [T, D] float: hyperparameters it goes on with, in the unit cube
 
 
 def safe_scores(values: jax.Array, diverged: jax.Array, mode: str) -> jax.Array:
@@ -42,14 +35,10 @@ def deciding(space: Space, mode: str, exploit: Exploit | None, dead: tuple[str, 
 
 def decide(
     key: jax.Array,
-    generation: jax.Array,
+    number: jax.Array,
     attempt: jax.Array,
     keep: jax.Array,
-    bracket: jax.Array,
-    training: jax.Array,
-    values: jax.Array,
-    diverged: jax.Array,
-    unit: jax.Array,
+    standing: Standing,
     *,
     space: Space,
     mode: str,
@@ -60,20 +49,17 @@ def decide(
 
     Args:
         key: Key of the study's exploration.
-        generation: Number of the row, int32.
+        number: Number of the row, int32.
         attempt: Other numbers explore otherwise, from the same donors; int32, 0 at first.
         keep: [B] int32, trials of each bracket that go on.
-        bracket: [T] int32, below B.
-        training: [T] bool, trials in training so far.
-        values: [R, T] float, the metric.
-        diverged: [R, T] bool.
-        unit: [T, D] float, hyperparameters in the unit cube.
+        standing: Where the trials stand.
         space: The space with static hyperparameters pinned.
         mode: "min" or "max".
         exploit: Settings of truncation selection, or None.
         dead: Keys of hyperparameters that can't be explored.
     """
-    score = safe_scores(values, diverged, mode)
+    bracket, training, points = standing.bracket, standing.competing, standing.points
+    score = safe_scores(standing.values, standing.lost, mode)
     trial = jnp.arange(score.shape[0], dtype=jnp.int32)
     *_, ranked = lax.sort((bracket, ~training, score, trial), num_keys=4)  # ties: the lower id
     sizes = jnp.zeros(keep.shape, jnp.int32).at[bracket].add(1)
@@ -81,16 +67,16 @@ def decide(
     rank = jnp.zeros_like(trial).at[ranked].set(trial) - first[bracket]
     goes_on = training & (rank < keep[bracket])
     if exploit is None:
-        return Decision(goes_on, trial, unit)
+        return Decision(goes_on, trial, points)
     healthy = training & jnp.isfinite(score)
-    source = _exploit(key, generation, exploit, bracket, sizes, first, rank, ranked, healthy)
-    explored = _explore(jax.random.fold_in(key, attempt), generation, exploit, space, dead, unit[source])
-    return Decision(goes_on, source, jnp.where((source != trial)[:, None], explored, unit))
+    source = _exploit(key, number, exploit, bracket, sizes, first, rank, ranked, healthy)
+    explored = _explore(jax.random.fold_in(key, attempt), number, exploit, space, dead, points[source])
+    return Decision(goes_on, source, jnp.where((source != trial)[:, None], explored, points))
 
 
 def _exploit(
     key: jax.Array,
-    generation: jax.Array,
+    number: jax.Array,
     exploit: Exploit,
     bracket: jax.Array,
     sizes: jax.Array,
@@ -105,28 +91,28 @@ def _exploit(
     copied = jnp.clip((sizes * exploit.quantile).astype(jnp.int32), 1, sizes // 2)
     donors = jnp.minimum(copied, num_healthy)[bracket]
     losers = (rank >= (sizes - copied)[bracket]) | ~healthy
-    draw = draw_units(_noise_key(key, generation, "exploit"), rank.shape)
+    draw = draw_units(_noise_key(key, number, "exploit"), rank.shape)
     pick = jnp.minimum((draw * donors).astype(jnp.int32), donors - 1)
     donor = ranked[jnp.maximum(first[bracket] + pick, 0)]
     return jnp.where(losers & (rank >= donors) & (donors > 0), donor, trial)
 
 
 def _explore(
-    key: jax.Array, generation: jax.Array, exploit: Exploit, space: Space, dead: tuple[str, ...], unit: jax.Array
+    key: jax.Array, number: jax.Array, exploit: Exploit, space: Space, dead: tuple[str, ...], points: jax.Array
 ) -> jax.Array:
     """New places [T, D] in the unit cube for the traced hyperparameters, each with noise of its own."""
     columns = []
     for i, (name, domain) in enumerate(space.domains):
-        at = unit[:, i]
+        at = points[:, i]
         if name in space.static or name in dead:
             columns.append(at)
             continue
-        noise = draw_units(_noise_key(key, generation, name), (3, at.shape[0]))
+        noise = draw_units(_noise_key(key, number, name), (3, at.shape[0]))
         size = max(exploit.perturbation, 1.0 / domain.num_options if domain.num_options else 0.0)
         # Options without an order have no neighbours: another one is as good as any.
         moved = _bounce(at, jnp.where(noise[0] < 0.5, -size, size)) if domain.ordered else noise[2]
         columns.append(jnp.where(noise[1] < exploit.resample_probability, noise[2], moved))
-    return _ensure_change(key, generation, space, dead, unit, jnp.stack(columns, axis=1) if columns else unit)
+    return _ensure_change(key, number, space, dead, points, jnp.stack(columns, axis=1) if columns else points)
 
 
 def _bounce(at: jax.Array, move: jax.Array) -> jax.Array:
@@ -136,7 +122,7 @@ def _bounce(at: jax.Array, move: jax.Array) -> jax.Array:
 
 
 def _ensure_change(
-    key: jax.Array, generation: jax.Array, space: Space, dead: tuple[str, ...], before: jax.Array, after: jax.Array
+    key: jax.Array, number: jax.Array, space: Space, dead: tuple[str, ...], before: jax.Array, after: jax.Array
 ) -> jax.Array:
     """Puts one discrete hyperparameter on another option in rows where no decoded value has changed.
 
@@ -149,20 +135,20 @@ def _ensure_change(
         return after  # a continuous value always moves
     old, new = space.decode(before), space.decode(after)
     stuck = jnp.all(jnp.stack([old[name] == new[name] for _, name, _ in traced]), axis=0)
-    draw = draw_units(_noise_key(key, generation, "change"), (2, before.shape[0]))
+    draw = draw_units(_noise_key(key, number, "change"), (2, before.shape[0]))
     chosen = jnp.minimum((draw[0] * len(discrete)).astype(jnp.int32), len(discrete) - 1)
-    for number, (i, _, domain) in enumerate(discrete):
+    for place, (i, _, domain) in enumerate(discrete):
         n = domain.num_options or 0
         shift = 1 + jnp.minimum((draw[1] * (n - 1)).astype(jnp.int32), n - 2)
         centres = jnp.asarray(domain.grid_units(n), after.dtype)
         other = centres[(domain.decode_index(before[:, i]) + shift) % n]
-        after = after.at[:, i].set(jnp.where(stuck & (chosen == number), other, after[:, i]))
+        after = after.at[:, i].set(jnp.where(stuck & (chosen == place), other, after[:, i]))
     return after
 
 
-def _noise_key(key: jax.Array, generation: jax.Array, name: str) -> jax.Array:
+def _noise_key(key: jax.Array, number: jax.Array, name: str) -> jax.Array:
     # A hash that is the same in every process; entry t of a draw belongs to trial t.
-    return jax.random.fold_in(jax.random.fold_in(key, generation), zlib.crc32(name.encode()))
+    return jax.random.fold_in(jax.random.fold_in(key, number), zlib.crc32(name.encode()))
 
 
 def survivors(xp: Any, lanes: Any, training: Any, source: Any, slots: int) -> tuple[Any, Any]:

@@ -2,13 +2,13 @@
 
 import functools
 import os
-import warnings
 from collections.abc import Sequence
 from typing import Any
 
 import jax
 
 from jaxtune.interface.counts import check_whole
+from jaxtune.interface.warning import warn
 
 VARIABLE = "JAXTUNE_HOST_DEVICES"
 
@@ -61,10 +61,9 @@ def read_environment() -> None:
         set_host_device_count(count)
     except RuntimeError:
         if jax.default_backend() == "cpu" and jax.device_count() != count:
-            warnings.warn(
+            warn(
                 f"{VARIABLE}={text} comes too late: JAX had started before the first call of jaxtune. Call "
-                "jt.set_host_device_count() at the top of the program instead.",
-                stacklevel=5,
+                "jt.set_host_device_count() at the top of the program instead."
             )
 
 

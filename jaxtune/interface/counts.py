@@ -1,5 +1,6 @@
 """Numbers that users give, Python's and NumPy's alike; counts are never bools, and no more than programs can count."""
 
+import numbers
 import operator
 from typing import Any
 
@@ -62,3 +63,17 @@ def set_counts(owner: Any, *names: str) -> None:
                 f"{type(owner).__name__} needs {name} to be a whole number >= 1{most}, got {name}={value!r}."
             )
         object.__setattr__(owner, name, operator.index(value))
+
+
+def check_seed(seed: Any) -> int:
+    """A seed as an int; raises unless it is a whole number that JAX takes as it is."""
+    if not is_whole(seed):
+        raise TypeError(f"seed must be a whole number, got {seed!r}.")
+    return check_whole("seed", seed, low=0, high=2**32 - 1)  # JAX would silently drop the higher bits
+
+
+def check_time_limit(time_limit: Any) -> None:
+    """Raises ValueError unless this is None or a number of seconds."""
+    is_number = isinstance(time_limit, numbers.Real) and not isinstance(time_limit, bool)
+    if time_limit is not None and not (is_number and 0 <= time_limit < 1e12):
+        raise ValueError(f"time_limit must be a number of seconds, got {time_limit!r}.")

@@ -15,11 +15,11 @@ import optax
 
 from jaxtune.interface.cores import read_environment
 from jaxtune.interface.habits import hinted
+from jaxtune.interface.warning import OWN
 
 F = TypeVar("F", bound=Callable[..., Any])
-_OWN = f"{Path(__file__).parent}/"
 _LIBRARIES = tuple(f"{Path(inspect.getfile(module)).parent}/" for module in (jax, flax, optax))
-_HIDDEN = (_OWN, *_LIBRARIES, inspect.getfile(AbstractContextManager), functools.__file__)
+_HIDDEN = (OWN, *_LIBRARIES, inspect.getfile(AbstractContextManager), functools.__file__)
 OF_TASK = "This happened "  # begins the notes of such errors
 _RAISE = dis.opmap["RAISE_VARARGS"]
 
@@ -84,7 +84,7 @@ def _is_hidden(frame: types.TracebackType) -> bool:
 def _is_sentence(frame: types.TracebackType) -> bool:
     """Whether jaxtune raised an error that says what is wrong, in contrast to a failure that nobody thought of."""
     code = frame.tb_frame.f_code
-    return code.co_filename.startswith(_OWN) and code.co_code[frame.tb_lasti] == _RAISE
+    return code.co_filename.startswith(OWN) and code.co_code[frame.tb_lasti] == _RAISE
 
 
 def _is_of_task(error: BaseException) -> bool:

@@ -1,6 +1,5 @@
 """JAX's settings: those of the user hold in the user's functions, the engine has its own."""
 
-import warnings
 from collections.abc import Callable, Hashable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from contextvars import ContextVar
@@ -8,6 +7,8 @@ from typing import Any, NamedTuple, TypeAlias
 
 import jax
 import numpy as np
+
+from jaxtune.interface.warning import warn
 
 _Settings: TypeAlias = Mapping[str, tuple[Callable[[Any], AbstractContextManager], Any]]  # how to set what, and to what
 
@@ -87,10 +88,9 @@ def warn_of_disabled_jit() -> None:
     """Says that a search compiles, to those who told JAX not to."""
     users = _users.get()
     if users is not None and users.values["jax_disable_jit"]:
-        warnings.warn(
+        warn(
             "jax_disable_jit is set, but a search compiles its programs all the same: to step through your functions, "
-            "call task.init, task.step and task.evaluate yourself.",
-            stacklevel=5,
+            "call task.init, task.step and task.evaluate yourself."
         )
 
 

@@ -6,7 +6,6 @@ import os
 import sys
 import threading
 import time
-import warnings
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
@@ -19,6 +18,8 @@ from rich.control import Control
 from rich.table import Column
 from rich.text import Text
 
+from jaxtune.interface.warning import warn
+from jaxtune.monitoring.events import Event, Interrupted, Narrowed, Progressed
 from jaxtune.monitoring.notebook import NotebookBar
 
 LONG = 60.0  # seconds after which a search could do with a hint
@@ -110,6 +111,21 @@ class Progress:
             self._stop()
             self._flush()
 
+    def __call__(self, event: Event) -> None:
+        """Shows what happens in the search."""
+        match event:
+            case Progressed():
+                self.update(event.lane_steps, event.step, event.rung, event.training, event.best, event.metric)
+            case Narrowed():
+                self.message(
+                    f"Memory ran out: the search goes on with fewer lanes at once, {event.width} on each device."
+                )
+            case Interrupted(step=None):
+                self.message(event.reason)
+            case Interrupted():
+                where = f"{event.reason} at step {event.step} of {self._steps}"
+                self.message(f"{where}: the result holds what is known by then.")
+
     def update(self, done: int, step: int, rung: str, survivors: int, best: float | None, metric: str) -> None:
         """Show where the search is.
 
@@ -150,7 +166,7 @@ class Progress:
                     self._stop()
         if failure is not None:  # reported without the lock: a warning may be an entry of somebody's log
             with suppress(Exception):  # where warnings are errors, or stderr is what has failed
-                warnings.warn(f"The progress display failed and is off from here on: {failure!r}.", stacklevel=4)
+                warn(f"The progress display failed and is off from here on: {failure!r}.")
 
     def _start(self) -> None:
         # A bar within a bar, of a search in a callback, leaves its lines above the other one.

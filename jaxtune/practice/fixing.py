@@ -7,18 +7,17 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
-from jaxtune.interface.counts import plain
+from jaxtune.interface.counts import check_whole, plain
 from jaxtune.schedulers import FullBudget
 from jaxtune.spaces.domains import Choice
 from jaxtune.spaces.enumeration import num_configurations
 from jaxtune.spaces.hyperparameters import Entry
 from jaxtune.spaces.space import Space
-from jaxtune.tasks import checks
 
 
 def num_trials(space: Space, trials: Any) -> int:
     """So many trials, or as many as there are configurations if those are fewer: one if nothing is searched."""
-    trials = checks.check_whole("trials", trials)
+    trials = check_whole("trials", trials)
     configurations = num_configurations(space)
     return trials if configurations is None else min(trials, configurations)
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from jaxtune.drivers.tune import tune
 from jaxtune.engine.host import deadline, seconds_left
-from jaxtune.interface.counts import is_whole, whole_or_none
+from jaxtune.interface.counts import check_seed, check_time_limit, is_whole, whole_or_none
 from jaxtune.interface.entry import entry
 from jaxtune.interface.settings import own_settings
 from jaxtune.interface.signatures import given_back
@@ -147,11 +147,11 @@ def nested(
         validation = _DEFAULT_SHARE if validation is None else validation
     elif validation is not None:
         raise ValueError(f"nested takes either validation={validation!r} or folds=, not both.")
-    refit, seed = whole_or_none("refit", refit), checks.check_seed(seed)
+    refit, seed = whole_or_none("refit", refit), check_seed(seed)
     outer = _outer(task, splits, seed)
     if validation is not None:
         _check_share(validation, len(outer[0].train))
-    checks.check_time_limit(time_limit)
+    check_time_limit(time_limit)
     end = deadline(time_limit)
     whole, cut = list[tuple[Result, Trial | Refit, dict[str, float]]](), None
     try:

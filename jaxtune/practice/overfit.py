@@ -8,10 +8,10 @@ from typing import Any
 import jax
 import numpy as np
 
-from jaxtune.drivers.proposing import TRAIN, study_key
 from jaxtune.drivers.tune import tune
+from jaxtune.engine.keys import EVALUATE, INIT, TRAIN, replicate_key, search_key
 from jaxtune.engine.placement import Placement
-from jaxtune.engine.population import EVALUATE, INIT, replicate_key
+from jaxtune.interface.counts import check_seed, check_whole
 from jaxtune.interface.entry import entry
 from jaxtune.interface.settings import own_settings
 from jaxtune.interface.signatures import given_back
@@ -160,7 +160,7 @@ def overfit_check(
         'passes'
     """
     checks.check_task(task)
-    steps = checks.check_whole("steps", steps)
+    steps = check_whole("steps", steps)
     few = _few(task, examples, seed)
     space = _with_batch_size(Space.of(space), few)
     scheduler, every = even_schedule(num_trials(space, trials), steps, _POINTS)
@@ -183,8 +183,8 @@ def _few(task: Task, examples: Any, seed: int) -> Task:
     if task.train is None:
         raise ValueError("overfit_check needs a task with training data, and this one has none.")
     num = checks.num_examples(task.train, "train")
-    examples = checks.check_whole("examples", examples, high=num)
-    seed = checks.check_seed(seed)
+    examples = check_whole("examples", examples, high=num)
+    seed = check_seed(seed)
     chosen = np.random.default_rng(seed).choice(num, examples, replace=False)
     data = jax.tree.map(lambda x: x[chosen], task.train)
     size = None if task.batch_size is None else min(task.batch_size, examples)
@@ -265,7 +265,7 @@ def _initial_value(task: Task, result: Result, trial: int) -> float:
 
 
 def _evaluate_at_start(task: Task, values: dict, key: jax.Array, data: Any, total_steps: Any) -> dict[str, Any]:
-    key = study_key(key, TRAIN)
+    key = search_key(key, TRAIN)
     stats = None if task.prepare is None else task.prepare(data)
     extras = {"step": np.int32(0), "total_steps": total_steps, "stats": stats}
     state = call("init", task.init, replicate_key(key, 0, INIT), values, **extras)

@@ -10,6 +10,7 @@ import numpy as np
 
 from jaxtune.drivers.tune import tune
 from jaxtune.engine.placement import Placement
+from jaxtune.interface.counts import check_whole
 from jaxtune.interface.entry import entry
 from jaxtune.interface.settings import own_settings
 from jaxtune.interface.signatures import given_back
@@ -177,7 +178,7 @@ def lr_range_test(
     """
     checks.check_task(task)
     sweep = _sweep(name, low, high)
-    steps = checks.check_whole("steps", steps, low=20)
+    steps = check_whole("steps", steps, low=20)
     space = without(Space.of(space), name)
     scheduler, every = even_schedule(num_trials(space, trials), steps, _POINTS)
     swept = _swept(task, space, name, sweep)
@@ -217,7 +218,7 @@ def _swept(task: Task, space: Space, name: str, sweep: LogUniform) -> Task:
     one = None if task.train is None else jax.tree.map(lambda x: x[:1], task.train)
     task = task.replace(evaluate=_nothing, observe=None, validation=one, test=None)
     problem = resolve(task, joined(space, {name: sweep}), "loss", None)  # does it read hp?
-    if "loss" not in problem.functions(next(problem.space.static_combinations())).info:
+    if "loss" not in problem.first.functions.info:
         raise ValueError('lr_range_test watches the training loss: step must return it as info["loss"].')
     roles = {role: _Swept(role, getattr(task, role), name, sweep) for role in ("init", "step")}
     return task.replace(**roles)

@@ -8,6 +8,7 @@ import numpy as np
 
 from jaxtune.drivers.tune import tune
 from jaxtune.engine.placement import Placement
+from jaxtune.interface.counts import check_whole
 from jaxtune.interface.entry import entry
 from jaxtune.interface.settings import own_settings
 from jaxtune.practice.effects import Effect, Point, Sensitivity
@@ -143,8 +144,8 @@ def _check_comparable(result: Result) -> None:
 
 
 def _check_numbers(points: Any, replicates: Any, confidence: Any) -> None:
-    checks.check_whole("points", points, low=2)
-    checks.check_whole("replicates", replicates, low=2)
+    check_whole("points", points, low=2)
+    check_whole("replicates", replicates, low=2)
     if not is_number(confidence) or not 0 < confidence < 1:
         raise ValueError(f"confidence must be a number between 0 and 1, such as 0.95, got {confidence!r}.")
 

@@ -4,9 +4,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from jaxtune.drivers import arguments
 from jaxtune.drivers.tune import tune
 from jaxtune.engine.host import deadline, seconds_left
 from jaxtune.engine.placement import Placement
+from jaxtune.interface.counts import check_time_limit
 from jaxtune.interface.entry import entry
 from jaxtune.interface.habits import did_you_mean
 from jaxtune.interface.settings import own_settings
@@ -17,6 +19,8 @@ from jaxtune.results.result import Result
 from jaxtune.results.text import listing, short, with_error
 from jaxtune.results.trial import Trial
 from jaxtune.samplers import Points, Sobol
+from jaxtune.samplers.sampler import Sampler
+from jaxtune.schedulers.plan import Scheduler
 from jaxtune.spaces.space import Space
 from jaxtune.tasks import checks
 from jaxtune.tasks.task import Task
@@ -102,8 +106,8 @@ def staged(
     space: Space | Mapping[str, Any],
     stages: Sequence[str | Sequence[str]] | None = None,
     *,
-    scheduler: Any,
-    sampler: Any = Sobol(),  # noqa: B008 - a frozen value
+    scheduler: Scheduler,
+    sampler: Sampler = Sobol(),  # noqa: B008 - a frozen value
     metric: str = "loss",
     mode: str | None = None,
     replicates: int = 1,
@@ -182,9 +186,9 @@ def staged(
     names = _default_stages(space) if stages is None else _checked_stages(space, stages)
     schedulers = _per_stage(scheduler, len(names))
     for one in schedulers:
-        checks.check_search(one, sampler, metric, replicates)
+        arguments.check_search(one, sampler, replicates)
     hparams = first = _start(space, {} if start is None else start)
-    checks.check_time_limit(time_limit)
+    check_time_limit(time_limit)
     end, results = deadline(time_limit), list[Result]()
     for number, (stage, one) in enumerate(zip(names, schedulers, strict=True), start=1):
         if results and seconds_left(end) == 0:

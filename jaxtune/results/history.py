@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from jaxtune.engine.standing import precise_mean
 from jaxtune.results.text import listing
 from jaxtune.spaces.values import portable
 
@@ -164,14 +165,6 @@ def joined(before: History, after: History) -> History:
         lane_steps=np.concatenate([before.lane_steps, after.lane_steps + before.lane_steps[-1]]),
         **each,
     )
-
-
-def precise_mean(values: np.ndarray) -> np.ndarray:
-    """Means [T] of values [T, R] in their own precision, as at the rungs.
-
-    Ties are common, and all who rank trials have to see the same ones.
-    """
-    return np.ascontiguousarray(values).mean(axis=1, dtype=values.dtype)
 
 
 def rank_trials(history: History, metric: str, mode: str) -> list[int]:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from jaxtune.engine.host import Host, deadline
-from jaxtune.interface.counts import check_whole, whole_or_none
+from jaxtune.interface.counts import check_time_limit, check_whole, whole_or_none
 from jaxtune.interface.entry import entry
 from jaxtune.interface.habits import Answering
 from jaxtune.interface.settings import own_settings
@@ -28,7 +28,6 @@ from jaxtune.results.text import listing, short, with_error
 from jaxtune.results.trained import without_task
 from jaxtune.results.trial import Trial, Trials, make_trials, statuses, with_errors
 from jaxtune.results.undefined import undefined_runs
-from jaxtune.tasks.checks import check_time_limit
 
 
 @given_back

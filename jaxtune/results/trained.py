@@ -14,8 +14,10 @@ import jax.numpy as jnp
 import numpy as np
 from jax.interpreters.partial_eval import dce_jaxpr
 
-from jaxtune.engine.lanes import EVALUATE, replicate_key
+from jaxtune.engine.keys import EVALUATE, replicate_key
+from jaxtune.interface.counts import check_whole
 from jaxtune.interface.settings import own_settings
+from jaxtune.spaces.variant import Variant
 from jaxtune.tasks import checks
 from jaxtune.tasks.arrays import as_arrays
 from jaxtune.tasks.executables import Jitted
@@ -30,8 +32,7 @@ class Trained:
 
     Attributes:
         task: With all its data.
-        static: name -> Python value of its static hyperparameters and constants.
-        order: All names, in the order of the user's space.
+        variant: Its static hyperparameters, and who else exists.
         hp: name -> value of its traced hyperparameters.
         key: Of the study's training.
         replicates: R / F.
@@ -43,8 +44,7 @@ class Trained:
     """
 
     task: Task
-    static: Mapping[str, Any]
-    order: tuple[str, ...]
+    variant: Variant
     hp: Mapping[str, Any]
     key: jax.Array
     replicates: int
@@ -82,7 +82,7 @@ class Trained:
     @own_settings()
     def metrics(self, run: int, data: Any, blocks: int = 0) -> dict[str, np.ndarray]:
         """Metrics of one run, name -> [] or, with one block of examples left out at a time, name -> [blocks]."""
-        evaluate = Jitted(partial(_metrics, seamed(self.task, "evaluate", self.static, self.order), blocks))
+        evaluate = Jitted(partial(_metrics, seamed(self.task, "evaluate", self.variant), blocks))
         values = evaluate(self._key(run), self.state(run), data, dict(self.hp), self._extras(run))
         return {name: np.asarray(x) for name, x in values.items()}
 
@@ -119,7 +119,7 @@ class Trained:
     def _runs(self, replicate: int | None) -> list[int]:
         if replicate is None:
             return list(range(self.num_runs))
-        replicate = checks.check_whole("replicate", replicate, low=0, high=self.replicates - 1)
+        replicate = check_whole("replicate", replicate, low=0, high=self.replicates - 1)
         return [replicate * self.num_folds + fold for fold in range(self.num_folds)]
 
     def _outputs(self, run: int, inputs: Any) -> Any:
@@ -140,14 +140,13 @@ class Trained:
     @cached_property
     def _predict(self) -> Jitted:
         def outputs(key: Any, state: Any, inputs: Any, hp: dict, extras: Extras) -> Any:
-            values = {**{name: weaken(x) for name, x in hp.items()}, **self.static}
             count = jax.tree.leaves(inputs)[0].shape[0]
             targets = jax.tree.map(partial(_zeros, count), self.task.train[1])
             alone = partial(
                 self.task.evaluation.outputs_of,
                 key,
                 state,
-                hp={name: values[name] for name in self.order},
+                hp=self.variant.hp({name: weaken(x) for name, x in hp.items()}),
                 step=weaken(extras.step),
                 total_steps=weaken(extras.total_steps),
                 stats=extras.stats,

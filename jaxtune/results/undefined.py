@@ -4,39 +4,36 @@ An area under the curve of a fold without positive examples is NaN whatever the 
 on and are ranked last, and nobody's learning rate is to blame.
 """
 
-import warnings
-from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
 
 import numpy as np
 
 from jaxtune.engine.data import of_fold
-from jaxtune.tasks.folds import Fold
-from jaxtune.tasks.problem import Problem
-from jaxtune.tasks.task import Task
+from jaxtune.engine.search import Search
+from jaxtune.interface.warning import warn
 
 
-def warn_undefined(problem: Problem, task: Task, folds: Sequence[Fold] | None) -> bool:
+def warn_undefined(search: Search) -> bool:
     """Warns of metrics that can't be computed on the validation or test data, or in a fold.
 
     Returns:
         Whether the metric of the search is among them.
     """
+    task, problem, folds = search.task, search.problem, search.folds
     parts: dict[str, Any] = {"the validation data": task.validation, "the test data": task.test}
     if folds is not None:
         parts |= {f"fold {n} of {len(folds)}": of_fold(task, fold).validation for n, fold in enumerate(folds, start=1)}
     parts = {name: data for name, data in parts.items() if data is not None}
     found: dict[str, list[str]] = {}
     with suppress(Exception):  # it looks at random outputs, which a metric need not take
-        for metric, part in task.evaluation.undefined_metrics(task.train, parts, problem.example_hp()):
+        for metric, part in task.evaluation.undefined_metrics(task.train, parts, problem.first.values):
             found.setdefault(metric, []).append(part)
     for metric, where in found.items():
         ranks = "; no trial can be ranked by it" if metric == problem.metric and where != ["the test data"] else ""
-        warnings.warn(
+        warn(
             f"The metric {metric!r} is undefined (NaN) in {' and '.join(where)}, whatever the model{ranks}: are all "
-            "classes there?",
-            stacklevel=6,
+            "classes there?"
         )
     return problem.metric in found
 

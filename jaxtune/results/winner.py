@@ -14,20 +14,24 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxtune.engine.data import data_bytes, is_poolable, of_fold, on_devices, pooled, smallest_fold, whole
-from jaxtune.engine.group import Group, Setting
+from jaxtune.engine.data import is_poolable, of_fold, on_devices, pooled, smallest_fold, whole
+from jaxtune.engine.group import Group
 from jaxtune.engine.host import Host
+from jaxtune.engine.layouts import check_populations
 from jaxtune.engine.placement import Placement
 from jaxtune.engine.population import Layout
+from jaxtune.engine.search import Search
 from jaxtune.interface.settings import own_settings
 from jaxtune.results.conditions import check_conditions, of_winner
 from jaxtune.results.trained import Trained
+from jaxtune.samplers import Sobol
 from jaxtune.spaces.space import Space
+from jaxtune.tasks.case import Case
 from jaxtune.tasks.executables import Jitted
-from jaxtune.tasks.folds import Fold
-from jaxtune.tasks.problem import Problem, resolve, static_values
+from jaxtune.tasks.problem import resolve
 from jaxtune.tasks.task import Task
 
+_KEPT = ("plan", "seed", "replicates", "folds", "keep")  # of a search, in a pickle
 _BLOCKS = 20  # of a split, left out one at a time to see how much its metrics depend on its examples
 
 
@@ -36,39 +40,40 @@ class Winner:
     """The best trial of a search.
 
     Attributes:
-        task: The task with all its data.
-        setting: Of the search.
-        folds: Of the search, or None.
-        indices: Option indices of its static hyperparameters.
+        search: The search.
+        case: What the trial trains.
         hp: name -> value of its traced hyperparameters.
         step: Step count at which its weights were evaluated.
         states: Its states, leaves [R, ...] on the host.
         layouts: Sizes that its group's population could take.
     """
 
-    task: Task
-    setting: Setting
-    folds: Sequence[Fold] | None
-    indices: Mapping[str, int]
+    search: Search
+    case: Case
     hp: Mapping[str, Any]
     step: int
     states: Any
     layouts: Sequence[Layout]
 
+    @property
+    def task(self) -> Task:
+        """The task with all its data."""
+        return self.search.task
+
     @own_settings()
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickled without task, space and devices: `Result.with_task` gives them back."""
-        setting, layout = self.setting, [tuple(layout)[1:] for layout in self.layouts]
-        search = (
-            setting.plan,
-            setting.replicates,
-            jax.device_get(jax.random.key_data(setting.key)),
-            setting.keeps_best,
+        search = self.search
+        return ShelvedWinner, (
+            self.trained,
+            {name: getattr(search, name) for name in _KEPT},
+            (search.placement.lanes, search.placement.max_programs),
+            dict(self.case.variant.indices),
+            dict(self.hp),
+            self.step,
+            [tuple(layout)[1:] for layout in self.layouts],
+            of_winner(search, self.case),
         )
-        lanes = setting.placement.lanes, setting.placement.max_programs
-        parts = tuple(self.folds or ()), dict(self.indices), dict(self.hp), self.step
-        identity = of_winner(setting.problem, self.task, self.indices)
-        return ShelvedWinner, (self.trained, search, lanes, *parts, layout, identity)
 
     def __deepcopy__(self, memo: dict) -> "Winner":
         return self  # nothing in it changes
@@ -81,19 +86,18 @@ class Winner:
     @cached_property
     def trained(self) -> Trained:
         """Its weights."""
-        runs = self.setting.replicates, self.setting.folds
-        return self._trained(self.states, runs, self.step, self.setting.plan.steps, self._stats)
+        runs = self.search.replicates, self.search.num_folds
+        return self._trained(self.states, runs, self.step, self.search.plan.steps, self._stats)
 
     def _trained(
         self, states: Any, runs: tuple[int, int], step: int, total_steps: int, stats_of: Callable[[int], Any]
     ) -> Trained:
-        space, pace = self.setting.problem.space, self.setting.pace(self.indices)
+        pace = self.search.pace(self.case)
         return Trained(
             task=self.task,
-            static=static_values(space, self.indices),
-            order=tuple(space.active(self.indices)),
+            variant=self.case.variant,
             hp=self.hp,
-            key=self.setting.key,
+            key=self.search.training_key,
             replicates=runs[0],
             num_folds=runs[1],
             states=states,
@@ -118,7 +122,7 @@ class Winner:
         size = len(jax.tree.leaves(self._data(split, 0))[0]) if self._data(split, 0) is not None else 0
         blocks = min(_BLOCKS, size)
         if blocks < 2:
-            return dict.fromkeys(self.setting.problem.functions(self.indices).metrics, float("nan"))
+            return dict.fromkeys(self.case.functions.metrics, float("nan"))
         values = {name: x.mean(axis=0) for name, x in self._evaluate(split, blocks).items()}
         block = size // blocks
         factor = (size - block) ** 2 / (size * block * (blocks - 1))  # some examples may be left out of no block
@@ -141,18 +145,18 @@ class Winner:
         Returns:
             Leaves [replicates, ...] on the host, and the step count that they reached.
         """
-        problem, runs = self.setting.problem, self.setting.runs
         if self.task.validation is not None and self.task.train is not None and not is_poolable(self.task):
             raise ValueError(
                 "refit() trains on training and validation data together, but theirs are not alike: examples need the "
                 "same structure, shapes and dtypes."
             )
-        task = problem.task.replace(train=pooled(self.task))  # without batches, steps have to be traced for its size
-        setting = replace(self.setting, problem=problem._replace(task=task))
-        setting.check_memory([(self.indices, self.layouts[0])], data_bytes(self.task, self.folds, setting.mesh))
-        data = on_devices(whole(self.task, self.folds), setting.mesh)
-        one = np.zeros(1, int)
-        group = Group.of(setting, self.indices, data, one, host, num_trials=1, layouts=self.layouts)
+        search, runs = self.search, self.search.runs
+        # Without batches, steps have to be traced for the size of all data.
+        problem = replace(search.problem, task=search.problem.task.replace(train=pooled(self.task)))
+        case = problem.case(self.case.variant)
+        check_populations(search, [(case, self.layouts[0])])
+        data = on_devices(whole(self.task, search.folds), search.mesh)
+        group = Group.of(search, case, data, np.zeros(1, int), host, self.layouts, num_trials=1)
         dtypes = group.programs.hp
         stages = [
             (stop, {key: np.asarray([hp[name]], dtypes[name]) for name, key in group.keys.items()})
@@ -183,17 +187,18 @@ class Winner:
 
     def _evaluate(self, split: str, blocks: int) -> dict[str, np.ndarray]:
         """Name -> [R, max(blocks, 1)]: on the whole split, or with one block of its examples left out at a time."""
-        folds = self.setting.folds
+        folds = self.search.num_folds
         data = [self._data(split, fold) for fold in range(folds)]
         return _of_runs(self.trained, lambda run: data[run % folds], blocks)
 
     def _trained_on(self, fold: int) -> Any:
-        return self.task.train if self.folds is None else of_fold(self.task, self.folds[fold]).train
+        return self._of_fold(fold).train
 
     def _data(self, split: str, fold: int) -> Any:
-        if split == "test" or self.folds is None:
-            return getattr(self.task, split)
-        return of_fold(self.task, self.folds[fold]).validation
+        return self.task.test if split == "test" else self._of_fold(fold).validation
+
+    def _of_fold(self, fold: int) -> Task:
+        return self.task if self.search.folds is None else of_fold(self.task, self.search.folds[fold])
 
 
 @dataclass(frozen=True, eq=False)
@@ -201,9 +206,8 @@ class ShelvedWinner:
     """What a pickle keeps of a winner: plain values and arrays."""
 
     trained: Any  # a Shelved
-    search: tuple[Any, ...]  # plan, replicates, key data, whether checkpoints are kept
-    limits: tuple[Any, ...]  # of a Placement
-    folds: tuple[Fold, ...]
+    search: dict[str, Any]  # parts of a `Search`
+    limits: tuple[Any, ...]  # of its placement
     indices: dict[str, int]
     hp: dict[str, Any]
     step: int
@@ -213,36 +217,29 @@ class ShelvedWinner:
     @own_settings()
     def bound(self, task: Task, space: Any, result: Any) -> Winner:
         """The winner again, on the devices of this process; for `Result.with_task`."""
-        plan, replicates, key, keeps_best = self.search
-        placement, folds = Placement(None, *self.limits), self.folds or None
-        mesh, one = placement.mesh(), task if folds is None else smallest_fold(task, folds)
+        folds = self.search["folds"]
+        one = task if folds is None else smallest_fold(task, folds)
         problem = resolve(one, Space.of(space), result.metric, result.mode, whole=task)
-        check_conditions("The result", result.conditions, problem, task, replicates, folds)
-        self._check_identity(problem, task)
-        setting = Setting(
-            problem=problem,
-            mesh=mesh,
-            placement=placement,
-            plan=plan,
-            replicates=replicates,
-            folds=len(self.folds) or 1,
-            fewest=task.num_examples if folds is None else min(len(fold.train) for fold in folds),
-            key=jax.random.wrap_key_data(key),
-            keeps_best=keeps_best,
-        )
-        tree = problem.functions(self.indices).state_tree
-        states = jax.tree.unflatten(tree, _with_keys(jax.tree.leaves(self.trained.states), problem, self.indices))
-        layouts = [Layout(mesh, *rest) for rest in self.layouts]
-        return Winner(task, setting, folds, self.indices, self.hp, self.step, states, layouts)
+        placement, unused = Placement(None, *self.limits), Sobol()  # nothing is proposed any more
+        search = Search(task=task, problem=problem, sampler=unused, placement=placement, **self.search)
+        check_conditions("The result", result.conditions, search)
+        case = self._case(search)
+        leaves = _with_keys(jax.tree.leaves(self.trained.states), case)
+        states = jax.tree.unflatten(case.functions.state_tree, leaves)
+        layouts = [Layout(search.mesh, *rest) for rest in self.layouts]
+        return Winner(search, case, self.hp, self.step, states, layouts)
 
-    def _check_identity(self, problem: Problem, task: Task) -> None:
+    def _case(self, search: Search) -> Case:
+        """The same case of a space; raises ValueError if it is another one."""
         try:
-            given = of_winner(problem, task, self.indices)
+            case = search.problem.case(search.problem.space.variant(self.indices))
+            given = of_winner(search, case)
         except (KeyError, IndexError):  # another space has no such options
             given = ()
         for what, mine, theirs in zip_longest(("training data", "space", "functions"), self.identity, given):
             if mine != theirs:
                 raise ValueError(f"with_task() needs the task and the space of the search, but the {what} are others.")
+        return case
 
 
 def _concatenated(parts: Sequence[Any]) -> Any:
@@ -257,9 +254,9 @@ def _of_runs(trained: Trained, data_of: Callable[[int], Any], blocks: int) -> di
     return {name: np.stack([np.atleast_1d(one[name]) for one in values]) for name in values[0]}
 
 
-def _with_keys(leaves: Sequence[Any], problem: Problem, indices: Mapping[str, int]) -> list[Any]:
+def _with_keys(leaves: Sequence[Any], case: Case) -> list[Any]:
     """Leaves of a state with random keys where it has them; a pickle keeps their numbers."""
-    dtypes = [x.dtype for x in jax.tree.leaves(problem.functions(indices).state)]
+    dtypes = [x.dtype for x in jax.tree.leaves(case.functions.state)]
     return [
         jax.random.wrap_key_data(x, impl=dtype._impl.name) if jax.dtypes.issubdtype(dtype, jax.dtypes.prng_key) else x
         for x, dtype in zip(leaves, dtypes, strict=True)

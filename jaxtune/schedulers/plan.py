@@ -5,11 +5,11 @@ Plans are plain Python values. The engine reads them row by row; it knows no sch
 
 import math
 import numbers
-import warnings
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 from jaxtune.interface.counts import plain, set_counts
+from jaxtune.interface.warning import warn
 
 
 class Row(NamedTuple):
@@ -82,9 +82,9 @@ class Plan:
         return sum(n * (row.stop - start) for n, row, start in zip(self.population, self.rows, starts, strict=True))
 
     @property
-    def unit(self) -> int:
+    def burst(self) -> int:
         """Steps that are always trained together, a static size of the compiled program. It divides every stop."""
-        return unit_within(self.multiple or math.gcd(*(row.stop for row in self.rows)))
+        return burst_within(self.multiple or math.gcd(*(row.stop for row in self.rows)))
 
     def with_curve(self, evaluate_every: int | None) -> "Plan":
         """The same decisions with further evaluations at every multiple of `evaluate_every` steps."""
@@ -101,7 +101,15 @@ class Plan:
         return replace(self, rows=rows, multiple=math.gcd(self.multiple or 0, *stops))
 
 
-def unit_within(whole: int) -> int:
+class Scheduler(Protocol):
+    """Says how many trials there are, and at which step counts who goes on."""
+
+    def plan(self) -> Plan:
+        """The table of evaluations and decisions."""
+        ...
+
+
+def burst_within(whole: int) -> int:
     """A divisor of `whole` steps that suits the innermost loop of a program.
 
     About 100 steps amortise the loop around them and keep a call to the device short; where no divisor between 25 and
@@ -112,9 +120,9 @@ def unit_within(whole: int) -> int:
     return best if best >= 25 or best == whole else min((d for d in divisors if d > 100), default=best)
 
 
-def shortened(unit: int, most: float) -> int:
-    """The largest divisor of a unit that is no longer than so many steps; at least 1."""
-    return max(d for d in range(1, unit + 1) if unit % d == 0 and (d <= most or d == 1))
+def shortened(burst: int, most: float) -> int:
+    """The largest divisor of a burst that is no longer than so many steps; at least 1."""
+    return max(d for d in range(1, burst + 1) if burst % d == 0 and (d <= most or d == 1))
 
 
 def check_ladder(scheduler: Any) -> None:
@@ -133,10 +141,9 @@ def warn_of_rounding(scheduler: Any, name: str, multiple: str) -> None:
     """Says that trials are trained for another number of steps than was asked for, in a `__post_init__`."""
     wanted, unit = getattr(scheduler, name), getattr(scheduler, multiple)
     if wanted % unit:
-        warnings.warn(
+        warn(
             f"{type(scheduler).__name__} trains for {round_to(wanted, unit)} steps instead of {name}={wanted}: a "
-            f"multiple of {multiple}={unit}.",
-            stacklevel=5,
+            f"multiple of {multiple}={unit}."
         )
 
 

@@ -53,13 +53,11 @@ class Rows(Sequence):
 
     def _block(self, part: slice) -> list[dict[str, Any]]:
         space, decoded = self._space, {key: values[part] for key, values in self._decoded.items()}
-        options, group_of = space.combinations(decoded)
-        active = [space.active(indices) for indices in options]
-        columns: dict[str, list[Any]] = {key: [value] * len(group_of) for key, value in space.constants}
-        columns |= {key: _column(space.domain(key), values) for key, values in decoded.items()}
+        variants, group_of = space.groups(decoded)
+        columns = {key: _column(space.domain(key), decoded[key]) for key in space.traced}
         return [
-            {name: columns[key][t] for name, key in active[number].items()}
-            for t, number in enumerate(group_of.tolist())
+            variant.hp({name: columns[key][t] for name, key in variant.traced.items()})
+            for t, variant in enumerate(variants[number] for number in group_of.tolist())
         ]
 
 
@@ -68,5 +66,5 @@ def _column(domain: Domain, values: np.ndarray) -> list[Any]:
     if domain.num_options is None:
         return list(map(domain.to_python, values))
     different, where = np.unique(values, return_inverse=True)
-    plain = [domain.option(int(value)) if domain.static else domain.to_python(value) for value in different]
+    plain = list(map(domain.to_python, different))
     return [plain[i] for i in where.reshape(-1).tolist()]

@@ -31,6 +31,7 @@ from jaxtune.spaces.hyperparameters import (
     read_entries,
     static_combinations,
 )
+from jaxtune.spaces.variant import Variant
 
 
 @dataclass(frozen=True)
@@ -119,11 +120,6 @@ class Space:
     def hp_names(self) -> tuple[str, ...]:
         """All names that `hp` can have, constants included, in the order of the dict."""
         return tuple(dict.fromkeys(entry.name for entry in self.entries))
-
-    @property
-    def order(self) -> tuple[str, ...]:
-        """The same as `hp_names`."""
-        return self.hp_names
 
     @property
     def log_names(self) -> tuple[str, ...]:
@@ -233,51 +229,34 @@ class Space:
         """
         return {e.name: hparams[e.name] if e.is_domain else e.value for e in assigned(self.entries, hparams)}
 
-    def active(self, indices: Mapping[str, int]) -> dict[str, str]:
-        """Which hyperparameters exist, constants too, for some options of the conditional choices.
+    def variant(self, indices: Mapping[str, int]) -> Variant:
+        """Which hyperparameters exist for some options of the static ones, and what is known of them.
 
         Args:
-            indices: option index by key of the conditional choices that exist; more may be there.
-
-        Returns:
-            name -> key, in the order in which `hp` has them.
+            indices: option index by key of the static hyperparameters that exist; more may be there.
 
         Example:
             >>> import jaxtune as jt
             >>> optimizer = jt.Choice({"sgd": {"lr": jt.Uniform(0.0, 1.0)}, "adam": {"lr": 1e-3}})
-            >>> jt.Space.of({"optimizer": optimizer}).active({"optimizer": 1})
-            {'optimizer': 'optimizer', 'lr': 'optimizer=adam.lr'}
+            >>> variant = jt.Space.of({"optimizer": optimizer}).variant({"optimizer": 0})
+            >>> variant.static, variant.traced
+            ({'optimizer': 'sgd'}, {'lr': 'optimizer=sgd.lr'})
         """
-        return {entry.name: entry.key for entry in active_entries(self.entries, lambda entry: int(indices[entry.key]))}
+        entries = list(active_entries(self.entries, lambda entry: int(indices[entry.key])))
+        chosen = {e.key: int(indices[e.key]) for e in entries if e.is_domain and e.value.static}
+        static = {
+            e.name: e.value.option(chosen[e.key]) if e.is_domain else e.value
+            for e in entries
+            if e.key in chosen or not e.is_domain
+        }
+        return Variant(chosen, {e.name: e.key for e in entries}, static)
 
-    def static_value(self, key: str, index: int) -> Any:
-        """Returns the Python value behind an option index of a static hyperparameter."""
-        return self._by_key[key].value.option(int(index))
+    def variants(self) -> Iterator[Variant]:
+        """All choices of static hyperparameters, made one by one.
 
-    def assemble(self, traced: Mapping[str, Any], indices: Mapping[str, int]) -> dict[str, Any]:
-        """Puts together the `hp` dict of user functions, in the order of the user's own dict.
-
-        Args:
-            traced: values by *name* of the traced hyperparameters that exist, as they are to be handed on.
-            indices: option index by *key* of the static ones, turned here into their Python values.
-
-        Returns:
-            All hyperparameters that exist, constants included.
-
-        Example:
-            >>> import jaxtune as jt
-            >>> space = jt.Space.of({"act": jt.Choice(("relu", "tanh")), "depth": 3, "rate": jt.Uniform(0.0, 1.0)})
-            >>> space.assemble({"rate": 0.5}, {"act": 1})
-            {'act': 'tanh', 'depth': 3, 'rate': 0.5}
+        The first options come first, then what differs from them in one option, then all others.
         """
-        hp = {}
-        for name, key in self.active(indices).items():
-            value = self._by_key[key].value
-            if not isinstance(value, Domain):
-                hp[name] = value
-            else:
-                hp[name] = value.option(int(indices[key])) if value.static else traced[name]
-        return hp
+        return map(self.variant, static_combinations([self._by_key[key] for key in self.static]))
 
     def row(self, decoded: Mapping[str, Any], index: int) -> dict[str, Any]:
         """Returns one trial's hyperparameters as plain Python values: those that exist, constants included.
@@ -290,14 +269,9 @@ class Space:
             Floats as float (the shortest decimal of the float32), ints as int, options as they were written;
             in the order of the user's own dict. `encode` accepts it.
         """
-        indices = {key: int(np.asarray(decoded[key])[index]) for key in self.static}
-        hp = {}
-        for name, key in self.active(indices).items():
-            value = self._by_key[key].value
-            if isinstance(value, Domain):
-                value = value.option(indices[key]) if value.static else value.to_python(np.asarray(decoded[key])[index])
-            hp[name] = value
-        return hp
+        at = {key: np.asarray(values)[index] for key, values in decoded.items()}
+        variant = self.variant(at)
+        return variant.hp({name: self.domain(key).to_python(at[key]) for name, key in variant.traced.items()})
 
     def exists(self, decoded: Mapping[str, Any]) -> dict[str, np.ndarray]:
         """Which hyperparameters exist in which trials.
@@ -322,32 +296,22 @@ class Space:
                 found[key] = found[condition.key] & (np.asarray(decoded[condition.key]) == condition.index)
         return found
 
-    def combinations(self, decoded: Mapping[str, np.ndarray]) -> tuple[list[dict[str, int]], np.ndarray]:
+    def groups(self, decoded: Mapping[str, np.ndarray]) -> tuple[list[Variant], np.ndarray]:
         """Groups trials that share the options of all static hyperparameters that exist for them.
 
         Args:
             decoded: what `decode` returned: [T] per domain.
 
         Returns:
-            For each group the option index by key of the static hyperparameters that exist in it, and the number
-            of each trial's group, [T] int. One trial if the space has no domains.
+            The variant of each group, and the number of each trial's group, [T] int. One trial if the space has no
+            domains.
         """
         num_trials = len(next(iter(decoded.values()), [0]))
         exists = self.exists(decoded)
-        columns = {key: np.where(exists[key], np.asarray(decoded[key]), -1) for key in self.static}
-        table = np.stack([*columns.values(), np.zeros(num_trials, int)], axis=1)
-        groups, number = np.unique(table, axis=0, return_inverse=True)
-        options = [
-            {key: int(index) for key, index in zip(self.static, group, strict=False) if index >= 0} for group in groups
-        ]
-        return options, number.reshape(-1)
-
-    def static_combinations(self) -> Iterator[dict[str, int]]:
-        """All combinations of options of static hyperparameters that exist together, made one by one.
-
-        The first options come first, then what differs from them in one option, then all others.
-        """
-        return static_combinations([self._by_key[key] for key in self.static])
+        columns = [np.where(exists[key], np.asarray(decoded[key]), -1) for key in self.static]
+        table = np.stack([*columns, np.zeros(num_trials, int)], axis=1)
+        options, number = np.unique(table, axis=0, return_inverse=True)
+        return [self.variant(dict(zip(self.static, row, strict=False))) for row in options], number.reshape(-1)
 
     def allows(self, hparams: Mapping[str, Any]) -> bool:
         """Whether one trial's hyperparameters, as `row` returns them, fulfil the constraints.

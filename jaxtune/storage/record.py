@@ -20,6 +20,16 @@ class Record:
     schedule: list[dict[str, np.ndarray]] = field(default_factory=list)  # name -> [T]
     lane_steps: list[int] = field(default_factory=list)
 
+    @property
+    def last_step(self) -> int:
+        """Step of the last evaluation; 0 before the first."""
+        return self.step[-1] if self.step else 0
+
+    @property
+    def spent(self) -> int:
+        """Lane-steps spent by then."""
+        return self.lane_steps[-1] if self.lane_steps else 0
+
     def append(self, step: int, metrics: dict, active: np.ndarray, decided: bool, cost: int, explored: dict) -> None:
         """Adds an evaluation, after which every trial goes on with its own weights until `source` is changed."""
         self.step.append(step)
@@ -28,7 +38,7 @@ class Record:
         self.decided.append(decided)
         self.source.append(np.arange(len(active)))
         self.schedule.append(explored)
-        self.lane_steps.append(cost + (self.lane_steps[-1] if self.lane_steps else 0))
+        self.lane_steps.append(cost + self.spent)
 
     def history(self, **rest: Any) -> History:
         """As arrays."""

@@ -1,7 +1,6 @@
 """Sentences about values: data, functions, their results and arguments, checked before anything compiles."""
 
 import inspect
-import numbers
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
@@ -9,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxtune.interface.counts import check_whole, is_whole, whole_or_none
+from jaxtune.interface.counts import check_whole
 from jaxtune.tasks.arrays import check_dtype, fits_device
 
 _ARRAYS = (jax.Array, np.ndarray, np.generic, jax.ShapeDtypeStruct)
@@ -30,7 +29,7 @@ def _leaves(tree: Any) -> list[tuple[str, Any]]:
     return [(jax.tree_util.keystr(path), leaf) for path, leaf in leaves]
 
 
-def _kind(value: Any) -> str:
+def kind(value: Any) -> str:
     """What a value is, in words."""
     if isinstance(value, type):
         return f"the class {value.__name__}"
@@ -54,7 +53,7 @@ def check_arrays(tree: Any, owner: str, name: str, advice: str) -> None:
     """Raises TypeError if a leaf of `tree`, which `owner` returned as `name`, is no array."""
     for path, leaf in _leaves(tree):
         if not _is_array(leaf):
-            raise TypeError(f"{owner} returned {_kind(leaf)} at {name}{path}; {advice}")
+            raise TypeError(f"{owner} returned {kind(leaf)} at {name}{path}; {advice}")
 
 
 def check_same_state(before: Any, after: Any, owner: str) -> None:
@@ -79,17 +78,18 @@ def check_scalars(values: Any, owner: str) -> None:
     """Raises TypeError unless `values` is a dict of name -> real number."""
     rule = f"{owner} must be a dict of name -> scalar"
     if not isinstance(values, Mapping):
-        raise TypeError(f"{rule}, got {_kind(values)}.")
+        raise TypeError(f"{rule}, got {kind(values)}.")
     for name, value in values.items():
         if not isinstance(name, str):
             raise TypeError(f"{rule}, got the name {name!r}.")
-        if not _is_real(value):
-            raise TypeError(f"{rule}, but {name!r} is {_kind(value)}.")
+        if not is_real(value):
+            raise TypeError(f"{rule}, but {name!r} is {kind(value)}.")
         if jnp.shape(value) != ():
             raise TypeError(f"{rule}, but {name!r} has shape {jnp.shape(value)}.")
 
 
-def _is_real(value: Any) -> bool:
+def is_real(value: Any) -> bool:
+    """Whether a value is an array of real numbers, or a number."""
     return _is_array(value) and any(
         jnp.issubdtype(jnp.result_type(value), kind) for kind in (np.bool_, np.integer, np.floating)
     )
@@ -97,8 +97,8 @@ def _is_real(value: Any) -> bool:
 
 def check_real(value: Any, owner: str) -> None:
     """Raises TypeError unless `owner` returned one array of real numbers, or a number."""
-    if not _is_real(value):
-        raise TypeError(f"{owner} must return an array or a number, got {_kind(value)}.")
+    if not is_real(value):
+        raise TypeError(f"{owner} must return an array or a number, got {kind(value)}.")
 
 
 # Data.
@@ -137,7 +137,7 @@ def _check_data_leaf(path: str, leaf: Any) -> None:
     if isinstance(leaf, _ARRAYS):
         return check_dtype(path, leaf)
     advice = "pass numpy.asarray(...)" if isinstance(leaf, (*_NUMBERS, str)) else _DATA_ADVICE
-    raise TypeError(f"{path} must be an array that fits the device, got {_kind(leaf)}; {advice}.")
+    raise TypeError(f"{path} must be an array that fits the device, got {kind(leaf)}; {advice}.")
 
 
 def check_pair(data: Any, name: str) -> None:
@@ -150,7 +150,7 @@ def check_pair(data: Any, name: str) -> None:
         advice = "" if isinstance(data, (tuple, list, dict, *_ARRAYS)) else f"; {_DATA_ADVICE}"
         if hasattr(data, "columns"):
             advice = "; pick columns for each, as in (frame[[...]], frame['...'])"
-        raise TypeError(f"{name} must be a pair (inputs, targets) of arrays, got {_kind(data)}{advice}.")
+        raise TypeError(f"{name} must be a pair (inputs, targets) of arrays, got {kind(data)}{advice}.")
 
 
 def check_batch_size(batch_size: Any, examples: int) -> int:
@@ -215,12 +215,12 @@ def check_function(role: str, function: Any, arguments: Iterable[str]) -> None:
     """Raises TypeError unless `function` is a hashable callable that takes these positional arguments."""
     if not callable(function):
         example = f", such as {_EXAMPLES[role]}" if role in _EXAMPLES else ""
-        raise TypeError(f"{role} must be a function of ({', '.join(arguments)}){example}, got {_kind(function)}.")
+        raise TypeError(f"{role} must be a function of ({', '.join(arguments)}){example}, got {kind(function)}.")
     try:
         hash(function)
     except TypeError:
         raise TypeError(
-            f"{role} must be hashable, since equal functions share a compiled program; got {_kind(function)}."
+            f"{role} must be hashable, since equal functions share a compiled program; got {kind(function)}."
         ) from None
     check_takes(role, function, arguments)
 
@@ -238,103 +238,10 @@ def check_takes(role: str, function: Callable, arguments: Iterable[str]) -> None
         raise TypeError(f"{role} is called with ({', '.join(arguments)}), but takes {signature}.")
 
 
-def check_search(scheduler: Any, sampler: Any, metric: Any, replicates: Any) -> int:
-    """Checks the arguments that every kind of search has, but for task, space and mode; gives replicates as an int."""
-    if isinstance(scheduler, type) or not hasattr(scheduler, "plan"):
-        raise TypeError(f"scheduler must be a scheduler such as jt.SuccessiveHalving(...), got {_kind(scheduler)}.")
-    if isinstance(sampler, type) or not callable(sampler):
-        raise TypeError(f"sampler must be a sampler such as jt.Sobol(), got {_kind(sampler)}.")
-    check_function("sampler", sampler, ("key", "space", "history", "num_points"))
-    if not isinstance(metric, str):
-        raise TypeError(f"metric must be the name of a metric, got {_kind(metric)}.")
-    return check_whole("replicates", replicates)
-
-
-def check_time_limit(time_limit: Any) -> None:
-    """Raises ValueError unless this is None or a number of seconds."""
-    is_number = isinstance(time_limit, numbers.Real) and not isinstance(time_limit, bool)
-    if time_limit is not None and not (is_number and 0 <= time_limit < 1e12):
-        raise ValueError(f"time_limit must be a number of seconds, got {time_limit!r}.")
-
-
-def check_host(seed: Any, evaluate_every: Any, callback: Any, placement: Any) -> tuple[int, int | None]:
-    """Checks the arguments that only a search driven from the host has; gives seed and `evaluate_every` as ints."""
-    if callback is not None:
-        _check_callback(callback)
-    if isinstance(placement, type) or not hasattr(placement, "mesh"):
-        raise TypeError(f"placement must be a jt.Placement(...), got {_kind(placement)}.")
-    return check_seed(seed), whole_or_none("evaluate_every", evaluate_every)
-
-
-def check_seed(seed: Any) -> int:
-    """A seed as an int; raises unless it is a whole number that JAX takes as it is."""
-    if not is_whole(seed):
-        raise TypeError(f"seed must be a whole number, got {seed!r}.")
-    return check_whole("seed", seed, low=0, high=2**32 - 1)  # JAX would silently drop the higher bits
-
-
-def _check_callback(callback: Any) -> None:
-    if not callable(callback):
-        raise TypeError(f"callback must be a function of a result, got {_kind(callback)}.")
-    try:
-        signature = inspect.signature(callback)
-    except ValueError:  # some functions written in C have none
-        return
-    try:
-        signature.bind(None)
-    except TypeError:
-        raise TypeError(f"callback is called with (result), but takes {signature}.") from None
-
-
-def check_keeping(keep: Any, keep_weights: Any, patience: Any, scheduler: Any) -> tuple[int, int | None]:
-    """Checks what `tune` is told about checkpoints and early stopping; gives `keep_weights` and patience as ints."""
-    if keep not in ("last", "best"):
-        raise ValueError(f"keep must be 'last' or 'best', got {keep!r}.")
-    keep_weights, patience = check_whole("keep_weights", keep_weights), whole_or_none("patience", patience)
-    if scheduler.plan().exploit is not None and (keep == "best" or patience is not None):
-        given = "keep='best'" if keep == "best" else f"patience={patience}"
-        raise ValueError(
-            f"{type(scheduler).__name__} replaces the weights of trials that fall behind by those of better ones, "
-            f"so it takes no {given}."
-        )
-    return keep_weights, patience
-
-
 def check_task(task: Any) -> None:
     """Raises TypeError unless `task` is a Task."""
     if isinstance(task, type) or not hasattr(task, "functions"):
         raise TypeError(
             "task must be a jaxtune Task, as jt.supervised(model, ...) or jt.Task(init, step, evaluate) makes one, got "
-            f"{_kind(task)}."
+            f"{kind(task)}."
         )
-
-
-def as_key(key: Any) -> jax.Array:
-    """A typed key, from one or from the older `uint32[2]`.
-
-    Raises:
-        TypeError: It is no key.
-        ValueError: They are several keys.
-    """
-    dtype = getattr(key, "dtype", None)
-    if dtype is not None and jnp.issubdtype(dtype, np.unsignedinteger):
-        key = jax.random.wrap_key_data(key)
-    elif dtype is None or not jnp.issubdtype(dtype, jax.dtypes.prng_key):
-        raise TypeError(f"key must be a JAX key such as jax.random.key(0), got {_kind(key)}.")
-    if key.shape != ():
-        raise ValueError(f"search takes one key, got keys of shape {key.shape}: use jax.vmap over them.")
-    return key
-
-
-def check_points(points: Any, num_points: int, num_dims: int) -> None:
-    """Raises unless a sampler returned points of the unit cube; traced ones have no values to look at."""
-    wanted = f"sampler must return an array [{num_points}, {num_dims}] of numbers in [0, 1]"
-    if not _is_real(points):
-        raise TypeError(f"{wanted}, got {_kind(points)}.")
-    if jnp.shape(points) != (num_points, num_dims):
-        raise ValueError(f"{wanted}, got shape {jnp.shape(points)}.")
-    if not isinstance(points, jax.core.Tracer):
-        values = np.asarray(points)
-        outside = values[~((values >= 0) & (values <= 1))]  # NaN too
-        if outside.size:
-            raise ValueError(f"{wanted}, got {outside[0]}.")

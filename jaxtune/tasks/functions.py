@@ -17,6 +17,7 @@ from jax.extend.core import ClosedJaxpr, jaxpr_as_fun
 
 from jaxtune.interface.settings import settings, users_promotion
 from jaxtune.spaces.values import typed
+from jaxtune.spaces.variant import Variant
 from jaxtune.tasks import checks, stored
 from jaxtune.tasks.cpu import bits, convolutions, pooling
 from jaxtune.tasks.cpu.rewriting import rewritten
@@ -223,7 +224,7 @@ def _observe_result(state: Any) -> Any:
 _RESULTS = {"init": _init_result, "step": _step_result, "evaluate": _metrics_result, "observe": _observe_result}
 
 
-def seamed(task: Task, role: str, static: Mapping[str, Any], order: tuple[str, ...]) -> Callable:
+def seamed(task: Task, role: str, variant: Variant) -> Callable:
     """A task function as the engine calls it: `(*fixed, hp, extras)`, where `hp` holds the traced values only.
 
     This is the one seam where hyperparameters become weakly typed: strong float32 scalars change the dtypes of
@@ -232,13 +233,12 @@ def seamed(task: Task, role: str, static: Mapping[str, Any], order: tuple[str, .
 
     def function(*args: Any) -> Any:
         *fixed, hp, extras = args
-        values = {**{name: weaken(x) for name, x in hp.items()}, **static}
         named = {
             "step": weaken(extras.step),
             "total_steps": weaken(extras.total_steps),
             "stats": extras.stats,
         }
-        hp = Hyperparameters({name: values[name] for name in order})
+        hp = Hyperparameters(variant.hp({name: weaken(x) for name, x in hp.items()}))
         return _RESULTS[role](call(role, getattr(task, role), *fixed, hp, **named))
 
     return function
@@ -284,12 +284,12 @@ def inputs_of(task: Task, hp: Mapping[str, Any]) -> Inputs:
     return Inputs(batch, validation, stats, dict(hp))
 
 
-def trace_anew(task: Task, static: Mapping[str, Any], order: tuple[str, ...], inputs: Inputs) -> Functions:
+def trace_anew(task: Task, variant: Variant, inputs: Inputs) -> Functions:
     """Traces init, step and evaluate; wrong results of user functions are reported here."""
     count = jax.ShapeDtypeStruct((), jnp.int32)
     extras = Extras(count, count, inputs.stats)
     key = jax.eval_shape(lambda: jax.random.key(0))
-    init, step, evaluate = (seamed(task, role, static, order) for role in ("init", "step", "evaluate"))
+    init, step, evaluate = (seamed(task, role, variant) for role in ("init", "step", "evaluate"))
     traced_init = _trace_one(init, key, inputs.hp, extras)
     state = traced_init.out
     traced_step = _trace_one(_judged(task, step), key, state, inputs.batch, inputs.hp, extras)
@@ -298,7 +298,7 @@ def trace_anew(task: Task, static: Mapping[str, Any], order: tuple[str, ...], in
     observe = None
     if task.observe is not None:
         score = jax.ShapeDtypeStruct((), jnp.result_type(float))
-        observe = _trace_one(seamed(task, "observe", static, order), state, score, inputs.hp, extras)
+        observe = _trace_one(seamed(task, "observe", variant), state, score, inputs.hp, extras)
         checks.check_same_state(state, observe.out, "observe")
         observe = None if _is_identity(observe) else observe
     flow = stored.find(traced_init, traced_step, traced_evaluate, observe, tuple(sorted(inputs.hp)))
@@ -334,17 +334,15 @@ def _is_identity(observe: Traced | None) -> bool:
     return observe is not None and observe.jaxpr.outvars == observe.jaxpr.invars[: len(observe.jaxpr.outvars)]
 
 
-def trace(
-    known: dict[Hashable, Functions], task: Task, static: Mapping[str, Any], order: tuple[str, ...], inputs: Inputs
-) -> Functions:
+def trace(known: dict[Hashable, Functions], task: Task, variant: Variant, inputs: Inputs) -> Functions:
     """Like `trace_anew`, but traces nothing twice in one search; `known` holds what it has traced.
 
     Other searches trace anew: what a function reads besides its arguments may have changed since.
     """
     leaves, tree = jax.tree.flatten(inputs)
     shapes = tuple((leaf.shape, leaf.dtype) for leaf in leaves)
-    values = tuple((name, typed(value)) for name, value in sorted(static.items()))
-    key = (task.functions, values, order, tree, shapes, settings())
+    values = tuple((name, typed(value)) for name, value in sorted(variant.static.items()))
+    key = (task.functions, values, variant.order, tree, shapes, settings())
     if key not in known:
-        known[key] = trace_anew(task, static, order, inputs)
+        known[key] = trace_anew(task, variant, inputs)
     return known[key]

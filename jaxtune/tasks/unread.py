@@ -1,8 +1,8 @@
 """Hyperparameters that nothing reads: a search over them would only add noise to its report."""
 
-import itertools
-from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from collections.abc import Iterable
+from itertools import islice
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -10,22 +10,12 @@ import numpy as np
 from jax.interpreters.partial_eval import dce_jaxpr
 
 from jaxtune.spaces.space import Space
-from jaxtune.tasks.functions import Functions
+from jaxtune.tasks.case import Case
 
-_MAX_LISTED = 4096
-_MAX_COMBINATIONS = 64  # of static options that are looked at for one that reads a hyperparameter
-
-
-class _Look(NamedTuple):
-    """One combination of static options and the programs that it gives."""
-
-    indices: dict[str, int]
-    text: tuple[Any, ...]
-    consts: list[Any]
-    read: set[str]  # traced hyperparameters
+_MAX_CASES = 64  # that are looked at for one that reads a hyperparameter
 
 
-def check_all_read(space: Space, functions_of: Callable[[Mapping[str, int]], Functions]) -> None:
+def check_all_read(space: Space, cases: Iterable[Case]) -> None:
     """Raises ValueError if no function reads a hyperparameter.
 
     A traced one is read if some program depends on it, a static one if it makes a difference between two
@@ -33,56 +23,46 @@ def check_all_read(space: Space, functions_of: Callable[[Mapping[str, int]], Fun
 
     Args:
         space: The space, everything pinned.
-        functions_of: From option indices of the static hyperparameters to the traced functions.
+        cases: Of all its variants, those with few changes first.
     """
     unread = {key for key in space.names if key in space.traced or space.domain(key).num_options != 1}
-    seen: list[_Look] = []
-    for indices in _few_changes_first(space):
-        look = _look(space, indices, functions_of(indices))
-        unread -= look.read
-        unread -= {name for other in seen for name in _proves_read(look, other)}
+    seen: list[Case] = []
+    for case in islice(cases, _MAX_CASES):
+        unread -= _traced_read(case)
+        unread -= {key for other in seen for key in _static_read(case, other)}
         if not unread:
             return
-        seen.append(look)
-        if len(seen) == _MAX_COMBINATIONS:
-            return  # the benefit of the doubt
+        seen.append(case)
+    if len(seen) == _MAX_CASES:
+        return  # the benefit of the doubt
     name = space.hp_name(next(key for key in space.names if key in unread))
     raise ValueError(f"The space has {name!r}, which no function of the task reads.")
 
 
-def _few_changes_first(space: Space) -> list[dict[str, int]]:
-    """Options of the static hyperparameters: the first ones, then those with one change, then all others."""
-    combinations = list(itertools.islice(space.static_combinations(), _MAX_LISTED))
-    return sorted(combinations, key=lambda indices: sum(index > 0 for index in indices.values()))
-
-
-def _look(space: Space, indices: dict[str, int], functions: Functions) -> _Look:
-    parts = functions.parts
-    text = tuple((str(part.jaxpr), part.out_tree) for part in parts)
-    traced = {name: key for name, key in space.active(indices).items() if key in space.traced}
-    read = _inputs_read(functions, [traced[name] for name in sorted(traced)])
-    return _Look(indices, text, jax.tree.leaves(functions.consts), read)
-
-
-def _inputs_read(functions: Functions, names: list[str]) -> set[str]:
+def _traced_read(case: Case) -> set[str]:
     """Keys of the traced hyperparameters that the results of some function depend on."""
+    keys = [case.variant.traced[name] for name in sorted(case.variant.traced)]
     read = set()
-    for traced in functions.parts:
+    for traced in case.functions.parts:
         _, used = dce_jaxpr(traced.jaxpr, [True] * len(traced.jaxpr.outvars))
-        read |= {name for name, is_used in zip(names, used[traced.hp], strict=True) if is_used}
+        read |= {key for key, is_used in zip(keys, used[traced.hp], strict=True) if is_used}
     return read
 
 
-def _proves_read(a: _Look, b: _Look) -> set[str]:
-    """The static hyperparameter in which two looks differ, if it is one only and the programs differ.
+def _static_read(a: Case, b: Case) -> set[str]:
+    """The static hyperparameter in which two cases differ, if it is one only and the programs differ.
 
     What exists in one branch of a choice only differs together with that choice.
     """
-    changed = {key for key, index in a.indices.items() if key in b.indices and index != b.indices[key]}
-    if len(changed) != 1:
-        return set()
-    same = a.text == b.text and all(map(_same_array, a.consts, b.consts))
-    return set() if same else changed
+    mine, theirs = a.variant.indices, b.variant.indices
+    changed = {key for key, index in mine.items() if key in theirs and index != theirs[key]}
+    return changed if len(changed) == 1 and not _are_same(a, b) else set()
+
+
+def _are_same(a: Case, b: Case) -> bool:
+    if [part.fingerprint for part in a.functions.parts] != [part.fingerprint for part in b.functions.parts]:
+        return False
+    return all(map(_same_array, *(jax.tree.leaves(case.functions.consts) for case in (a, b))))
 
 
 def _same_array(a: Any, b: Any) -> bool:

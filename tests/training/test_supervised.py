@@ -14,11 +14,12 @@ from jax.extend.core import jaxprs_in_params
 from toys import Listed, tune
 
 import jaxtune as jt
-from jaxtune.drivers.proposing import TRAIN, study_key
+from jaxtune.engine.keys import TRAIN, search_key
 from jaxtune.engine import population as engine
 from jaxtune.engine.batches import batch_indices, empty_window
 from jaxtune.engine.data import task_data
-from jaxtune.engine.population import INIT, ORDER, STEP, Layout, Shared, replicate_key
+from jaxtune.engine.keys import INIT, ORDER, STEP, replicate_key
+from jaxtune.engine.population import Layout, Shared
 from jaxtune.spaces.space import Space
 from jaxtune.tasks.functions import Extras
 from jaxtune.tasks.problem import resolve
@@ -89,7 +90,7 @@ class Nnx(nnx.Module):
 
 
 def keys(purpose, seed=0):
-    return replicate_key(study_key(jax.random.key(seed), TRAIN), 0, purpose)
+    return replicate_key(search_key(jax.random.key(seed), TRAIN), 0, purpose)
 
 
 def plain_batches(num_steps):

@@ -2,9 +2,10 @@
 
 import inspect
 import sys
-import warnings
 from collections.abc import Mapping
 from typing import Any, TypeAlias
+
+from jaxtune.interface.warning import warn
 
 # A model factory may ask for these extras by name; all methods of a model below pass them on.
 EXTRAS = ("step", "total_steps")
@@ -50,11 +51,10 @@ def train_flags(module: Any, train: bool, flags: Flags | None = None) -> dict[st
 def check_awake(asleep: list[str]) -> None:
     """Warns of a model whose layers that act in training only are all switched off there."""
     if asleep:
-        warnings.warn(
+        warn(
             f"The model is trained in evaluation mode: {' and '.join(sorted(set(asleep)))} are switched off in "
             f"training as well. jaxtune tells a model by parameters named {', '.join(_NAMES)}; name another one, "
-            "with its value in training, by jt.supervised(flags={'name': True}), or pass flags={} if this is meant.",
-            stacklevel=2,
+            "with its value in training, by jt.supervised(flags={'name': True}), or pass flags={} if this is meant."
         )
 
 

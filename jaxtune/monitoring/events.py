@@ -1,0 +1,102 @@
+"""What happens in a running search, for whoever wants to listen."""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import numpy as np
+
+from jaxtune.interface.warning import warn
+from jaxtune.results.result import Result
+
+
+@dataclass(frozen=True)
+class Started:
+    """All trials have their initial weights, or are about to get them."""
+
+    trials: int
+    lane_steps: int  # that the search will spend
+    steps: int  # of a full training
+
+
+@dataclass(frozen=True)
+class Progressed:
+    """Trials were trained for a while, at most about a second."""
+
+    lane_steps: int  # spent so far
+    step: int
+    rung: str  # that is trained towards, and how many there are: "2/5"
+    training: int  # trials
+    best: float | None  # value of the trial that leads
+    metric: str
+
+
+@dataclass(frozen=True)
+class Evaluated:
+    """All trials in training were evaluated; R runs, T trials."""
+
+    step: int
+    metrics: Mapping[str, np.ndarray]  # name -> [R, T], NaN for trials not in training
+    training: np.ndarray  # [T] bool
+
+
+@dataclass(frozen=True)
+class Decided:
+    """A rung is over."""
+
+    step: int
+    training: np.ndarray  # [T] bool: who goes on
+    source: np.ndarray  # [T] int32: from whose weights
+
+
+@dataclass(frozen=True)
+class Narrowed:
+    """Memory ran out; a group goes on with fewer lanes at once."""
+
+    trials: np.ndarray  # of the group
+    width: int
+
+
+@dataclass(frozen=True)
+class Interrupted:
+    """The search ends before its plan does."""
+
+    step: int | None  # of the last evaluation
+    reason: str
+
+
+@dataclass(frozen=True)
+class Finished:
+    """The search is over, interrupted or not."""
+
+    result: Result
+
+
+Event: TypeAlias = Started | Progressed | Evaluated | Decided | Narrowed | Interrupted | Finished
+Listener: TypeAlias = Callable[[Event], None]
+
+
+class Stream:
+    """Tells listeners what happens. One that fails is reported once and hears nothing more: the search goes on.
+
+    Example:
+        >>> from jaxtune.monitoring.events import Decided, Stream
+        >>> heard = []
+        >>> tell = Stream([heard.append])
+        >>> tell(Decided(10, training=None, source=None))
+        >>> heard[0].step
+        10
+    """
+
+    def __init__(self, listeners: Iterable[Listener] = ()) -> None:
+        self._listeners = list(listeners)
+
+    def __call__(self, event: Event) -> None:
+        """Tells all of them."""
+        for listener in tuple(self._listeners):
+            try:
+                listener(event)
+            except Exception as error:
+                self._listeners.remove(listener)
+                name = getattr(listener, "__name__", type(listener).__name__)
+                warn(f"{name} failed while it listened to the search, and hears nothing more: {error!r}.")

@@ -1,0 +1,105 @@
+"""A task with one choice of static hyperparameters: what a group of trials trains."""
+
+from collections.abc import Hashable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxtune.spaces.space import Space
+from jaxtune.spaces.variant import Variant
+from jaxtune.tasks import checks
+from jaxtune.tasks.decoding import decode
+from jaxtune.tasks.diagnosis import Suspect
+from jaxtune.tasks.functions import Functions, inputs_of, trace
+from jaxtune.tasks.task import Task
+
+BATCH_SIZE = "batch_size"  # the hyperparameter that takes the place of the task's batch size
+
+Traces = dict[Hashable, Functions]  # of one search, see `functions.trace`
+
+
+@dataclass(frozen=True, eq=False)
+class Case:
+    """One variant of a space, and the task that its trials train.
+
+    Attributes:
+        task: With the batch size of the variant, where that has one.
+        space: The space.
+        variant: The static hyperparameters, and who else exists.
+        traces: What this search has traced before.
+    """
+
+    task: Task
+    space: Space
+    variant: Variant
+    traces: Traces
+
+    @classmethod
+    def of(cls, task: Task, space: Space, variant: Variant, traces: Traces) -> "Case":
+        """The case of a variant.
+
+        Raises:
+            ValueError: Its batch size is none.
+        """
+        if task.batch_size is not None and BATCH_SIZE in variant.static:
+            task = task.replace(batch_size=variant.static[BATCH_SIZE])
+            checks.check_batch_size(task.batch_size, task.num_examples or 0)
+        return cls(task, space, variant, traces)
+
+    @property
+    def batch_size(self) -> int | None:
+        """Examples in an update, or None."""
+        return self.task.batch_size
+
+    @cached_property
+    def structs(self) -> dict[str, jax.ShapeDtypeStruct]:
+        """Name -> shape and dtype of the traced hyperparameters."""
+        shapes = jax.eval_shape(self.space.decode, jax.ShapeDtypeStruct((self.space.num_dims,), jnp.float32))
+        return {name: shapes[key] for name, key in self.variant.traced.items()}
+
+    @cached_property
+    def values(self) -> dict[str, Any]:
+        """A Python value of every hyperparameter: the middle of the domain where there is a choice."""
+        with jax.ensure_compile_time_eval():  # `search` is called under jit
+            middle = decode(np.full((1, self.space.num_dims), 0.5, np.float32), space=self.space)
+            traced = {
+                name: self.space.domain(key).to_python(np.asarray(middle[key])[0])
+                for name, key in self.variant.traced.items()
+            }
+        return self.variant.hp(traced)
+
+    @cached_property
+    def functions(self) -> Functions:
+        """The traced functions.
+
+        Raises:
+            TypeError: A traced number is used where Python needs a value; says which, and what to do about it.
+            KeyError: The task reads a hyperparameter that the space lacks.
+            Exception: Whatever the task's functions raise with plain Python values too.
+        """
+        try:
+            return self._trace()
+        except Exception as error:
+            failure = error
+        options = {name: self.space.domain(key).num_options for name, key in self.variant.traced.items()}
+        raise self.suspect.explained(failure, options)
+
+    @property
+    def suspect(self) -> Suspect:
+        """This case, where something has gone wrong."""
+        return Suspect(self.task, self.values, self.structs)
+
+    def failure(self) -> Exception | None:
+        """What comes of tracing its functions; None if that works."""
+        try:
+            self._trace()
+        except Exception as error:
+            return error
+        return None
+
+    def _trace(self) -> Functions:
+        return trace(self.traces, self.task, self.variant, inputs_of(self.task, self.structs))
