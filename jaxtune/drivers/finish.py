@@ -28,7 +28,7 @@ def history(search: Search, record: Record, standing: Standing, rows: Rows) -> H
     return record.history(
         hparams=rows,
         log_names=search.problem.space.log_names,
-        bracket=standing.bracket.astype(int),
+        bracket=standing.bracket,
         total_steps=np.full(search.plan.trials, search.plan.steps),
         pruned=standing.pruned.astype(int),
         stopped=standing.stopped.astype(int),

@@ -19,7 +19,6 @@ from jaxtune.engine.placement import Placement
 from jaxtune.engine.search import Search
 from jaxtune.engine.width import Width
 from jaxtune.interface.entry import entry
-from jaxtune.interface.settings import own_settings
 from jaxtune.interface.signatures import given_back
 from jaxtune.samplers import Sobol
 from jaxtune.samplers.sampler import Sampler
@@ -120,7 +119,7 @@ class SearchPlan:
         return "\n".join(lines)
 
 
-@entry(own_settings)
+@entry
 def plan(
     task: Task,
     space: Space | Mapping[str, Any],
@@ -170,20 +169,8 @@ def plan(
         >>> plan.lane_steps, [group.updates for group in plan.groups]
         (320, [180, 90])
     """
-    search = set_up(
-        task,
-        space,
-        scheduler=scheduler,
-        sampler=sampler,
-        metric=None,
-        mode="min",
-        replicates=replicates,
-        seed=seed,
-        folds=folds,
-        evaluate_every=evaluate_every,
-        keep=keep,
-        placement=placement,
-    )
+    common = task, space, scheduler, sampler, None, "min", replicates, seed, placement
+    search = set_up(*common, folds, evaluate_every, keep)
     problem, table = search.problem, search.plan
     points = propose(search.key, sampler=sampler, space=problem.space, num_points=table.trials)
     hp = decoded(points, problem.space)

@@ -19,12 +19,12 @@ from jaxtune.engine.data import task_data
 from jaxtune.engine.keys import EXPLORE, search_key
 from jaxtune.engine.lanes import HEALTHY, Layout, Population, Shared
 from jaxtune.engine.layouts import fitting
+from jaxtune.engine.placement import Placement
 from jaxtune.engine.rung import decide, safe_scores, survivors
 from jaxtune.engine.search import Search
 from jaxtune.engine.standing import Standing
 from jaxtune.engine.width import Width
 from jaxtune.interface.entry import entry
-from jaxtune.interface.settings import own_settings
 from jaxtune.interface.signatures import given_back
 from jaxtune.samplers import Sobol
 from jaxtune.samplers.sampler import Sampler
@@ -65,7 +65,7 @@ class _Carry(flax.struct.PyTreeNode):
     metrics: dict[str, jax.Array]  # name -> [T], last values
 
 
-@entry(own_settings)
+@entry
 def search(
     key: jax.Array,
     task: Task,
@@ -114,16 +114,8 @@ def search(
         (9,)
     """
     arguments.check_metric(metric)
-    search = set_up(
-        task,
-        space,
-        scheduler=scheduler,
-        sampler=sampler,
-        metric=metric,
-        mode=mode,
-        replicates=replicates,
-        seed=_unplaced(arguments.as_key(key)),
-    )
+    seed = _unplaced(arguments.as_key(key))
+    search = set_up(task, space, scheduler, sampler, metric, mode, replicates, seed, Placement())
     known = search.problem.space
     if known.constraints:
         raise ValueError("search can't draw again what a constraint refuses, since it is compiled: use tune.")

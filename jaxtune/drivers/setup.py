@@ -4,7 +4,6 @@ from typing import Any
 
 from jaxtune.drivers import arguments
 from jaxtune.engine.data import smallest_fold
-from jaxtune.engine.placement import Placement
 from jaxtune.engine.search import Search
 from jaxtune.interface.settings import warn_of_disabled_jit
 from jaxtune.samplers.sampler import Sampler
@@ -18,19 +17,18 @@ from jaxtune.tasks.problem import resolve
 def set_up(
     task: Any,
     space: Any,
-    *,
     scheduler: Scheduler,
     sampler: Sampler,
     metric: Any,
     mode: Any,
     replicates: Any,
     seed: Any,
+    placement: Any,
     folds: Any = None,
     evaluate_every: Any = None,
     keep: Any = "last",
     keep_weights: Any = 1,
     patience: Any = None,
-    placement: Any = Placement(),  # noqa: B008 - a frozen value
 ) -> Search:
     """Checks the arguments, in the order in which a user reads them, and puts them together.
 

@@ -12,7 +12,6 @@ from jaxtune.engine.placement import Placement
 from jaxtune.interface.cores import hint
 from jaxtune.interface.counts import check_time_limit
 from jaxtune.interface.entry import entry
-from jaxtune.interface.settings import own_settings
 from jaxtune.monitoring.events import Stream
 from jaxtune.monitoring.progress import Progress
 from jaxtune.results.result import Result
@@ -23,7 +22,7 @@ from jaxtune.spaces.space import Space
 from jaxtune.tasks.task import Task
 
 
-@entry(own_settings)
+@entry
 def tune(
     task: Task,
     space: Space | Mapping[str, Any],
@@ -116,22 +115,8 @@ def tune(
     check_time_limit(time_limit)
     arguments.check_callback(callback)
     host = Host(deadline(time_limit))
-    search = set_up(
-        task,
-        space,
-        scheduler=scheduler,
-        sampler=sampler,
-        metric=metric,
-        mode=mode,
-        replicates=replicates,
-        seed=seed,
-        folds=folds,
-        evaluate_every=evaluate_every,
-        keep=keep,
-        keep_weights=keep_weights,
-        patience=patience,
-        placement=placement,
-    )
+    common = task, space, scheduler, sampler, metric, mode, replicates, seed, placement
+    search = set_up(*common, folds, evaluate_every, keep, keep_weights, patience)
     check_previous(previous, search)
     advice = hint(list(search.mesh.devices.flat))
     lane_steps = search.plan.trial_steps * search.runs

@@ -15,6 +15,7 @@ import optax
 
 from jaxtune.interface.cores import read_environment
 from jaxtune.interface.habits import hinted
+from jaxtune.interface.settings import own_settings
 from jaxtune.interface.warning import OWN
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -24,29 +25,25 @@ OF_TASK = "This happened "  # begins the notes of such errors
 _RAISE = dis.opmap["RAISE_VARARGS"]
 
 
-def entry(context: Callable[[], AbstractContextManager]) -> Callable[[F], F]:
-    """Makes a function run in a context, say what it has instead of arguments that it lacks, and fail in a few lines.
+def entry(function: F) -> F:
+    """Lets a function run in our settings of JAX, say what there is in place of unknown arguments, and fail in short.
 
     Tracebacks show the user's own frames. Others are hidden, unless JAX is told to show its own
     (`JAX_TRACEBACK_FILTERING=off`), or they are all there is to see of a failure inside of jaxtune.
     """
+    asked = hinted(function)
 
-    def decorate(function: F) -> F:
-        asked = hinted(function)
+    @functools.wraps(function)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        __tracebackhide__ = True  # IPython knows it
+        read_environment()
+        try:
+            with own_settings():
+                return asked(*args, **kwargs)
+        except Exception as error:
+            raise _shortened(error)  # JAX_TRACEBACK_FILTERING=off shows all  # noqa: B904
 
-        @functools.wraps(function)
-        def call(*args: Any, **kwargs: Any) -> Any:
-            __tracebackhide__ = True  # IPython knows it
-            read_environment()
-            try:
-                with context():
-                    return asked(*args, **kwargs)
-            except Exception as error:
-                raise _shortened(error)  # JAX_TRACEBACK_FILTERING=off shows all  # noqa: B904
-
-        return call  # type: ignore[return-value]  # the same signature
-
-    return decorate
+    return call  # type: ignore[return-value]  # the same signature
 
 
 def _shortened(error: BaseException) -> BaseException:

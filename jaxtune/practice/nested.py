@@ -11,7 +11,6 @@ from jaxtune.drivers.tune import tune
 from jaxtune.engine.host import deadline, seconds_left
 from jaxtune.interface.counts import check_seed, check_time_limit, is_whole, whole_or_none
 from jaxtune.interface.entry import entry
-from jaxtune.interface.settings import own_settings
 from jaxtune.interface.signatures import given_back
 from jaxtune.monitoring.progress import part_of
 from jaxtune.results import tables
@@ -88,7 +87,7 @@ class Nested:
         return f"Nested: interrupted after {count} of {self.num_splits} splits{theirs}"
 
 
-@entry(own_settings)
+@entry
 def nested(
     task: Task,
     space: Space | Mapping[str, Any],

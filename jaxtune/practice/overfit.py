@@ -13,7 +13,6 @@ from jaxtune.engine.keys import EVALUATE, INIT, TRAIN, replicate_key, search_key
 from jaxtune.engine.placement import Placement
 from jaxtune.interface.counts import check_seed, check_whole
 from jaxtune.interface.entry import entry
-from jaxtune.interface.settings import own_settings
 from jaxtune.interface.signatures import given_back
 from jaxtune.practice.fixing import even_schedule, joined, num_trials, without
 from jaxtune.results.plots.practice import plot_overfit
@@ -94,7 +93,7 @@ class OverfitCheck:
         return "\n".join(lines)
 
 
-@entry(own_settings)
+@entry
 def overfit_check(
     task: Task,
     space: Space | Mapping[str, Any],
@@ -164,17 +163,8 @@ def overfit_check(
     few = _few(task, examples, seed)
     space = _with_batch_size(Space.of(space), few)
     scheduler, every = even_schedule(num_trials(space, trials), steps, _POINTS)
-    result = tune(
-        few,
-        space,
-        scheduler=scheduler,
-        metric=metric,
-        mode="min",
-        evaluate_every=every,
-        seed=seed,
-        placement=placement,
-        progress=progress,
-    )
+    where: Any = {"seed": seed, "placement": placement, "progress": progress}
+    result = tune(few, space, scheduler=scheduler, metric=metric, mode="min", evaluate_every=every, **where)
     return _judged(few, result)
 
 

@@ -12,7 +12,6 @@ from jaxtune.drivers.tune import tune
 from jaxtune.engine.placement import Placement
 from jaxtune.interface.counts import check_whole
 from jaxtune.interface.entry import entry
-from jaxtune.interface.settings import own_settings
 from jaxtune.interface.signatures import given_back
 from jaxtune.monitoring.progress import part_of
 from jaxtune.practice.fixing import even_schedule, joined, num_trials, without
@@ -107,7 +106,7 @@ class RangeTest:
         )
 
 
-@entry(own_settings)
+@entry
 def lr_range_test(
     task: Task,
     space: Space | Mapping[str, Any],
@@ -182,17 +181,9 @@ def lr_range_test(
     space = without(Space.of(space), name)
     scheduler, every = even_schedule(num_trials(space, trials), steps, _POINTS)
     swept = _swept(task, space, name, sweep)
+    where: Any = {"seed": seed, "placement": placement, "progress": progress}
     with part_of(f"sweep of {name!r}", has_best=False):
-        result = tune(
-            swept,
-            space,
-            scheduler=scheduler,
-            replicates=replicates,
-            evaluate_every=every,
-            seed=seed,
-            placement=placement,
-            progress=progress,
-        )
+        result = tune(swept, space, scheduler=scheduler, replicates=replicates, evaluate_every=every, **where)
     result = _ranked_by_training(result)
     history = result.history
     reached = history.steps[history.diverged < 0].min(initial=history.step[-1]) if result.interrupted else steps

@@ -10,7 +10,6 @@ from jaxtune.drivers.tune import tune
 from jaxtune.engine.placement import Placement
 from jaxtune.interface.counts import check_whole
 from jaxtune.interface.entry import entry
-from jaxtune.interface.settings import own_settings
 from jaxtune.practice.effects import Effect, Point, Sensitivity
 from jaxtune.practice.fixing import fix, free_keys, joined, middle
 from jaxtune.practice.intervals import paired, possible
@@ -25,7 +24,7 @@ from jaxtune.tasks import checks
 from jaxtune.tasks.task import Task
 
 
-@entry(own_settings)
+@entry
 def sensitivity(
     task: Task,
     baseline: Mapping[str, Any],
@@ -100,18 +99,10 @@ def sensitivity(
     space, base = _with_baseline(space, baseline)
     wanted = _perturbed(space, base, points)
     configurations, trial_of = _distinct(space, [base, *(hp for values in wanted.values() for hp in values)])
-    result = tune(
-        task,
-        space,
-        scheduler=FullBudget(len(configurations), steps),
-        sampler=Points(tuple(configurations)),
-        metric=metric,
-        mode=mode,
-        replicates=replicates,
-        seed=seed,
-        placement=placement,
-        progress=progress,
-    )
+    scheduler, sampler = FullBudget(len(configurations), steps), Points(tuple(configurations))
+    what: Any = {"metric": metric, "mode": mode, "replicates": replicates}
+    where: Any = {"seed": seed, "placement": placement, "progress": progress}
+    result = tune(task, space, scheduler=scheduler, sampler=sampler, **what, **where)
     _check_comparable(result)
     if not np.isfinite(result.trials[0].metrics[result.metric]):
         raise ValueError(f"The baseline {result.trials[0].status}, so nothing can be compared with it: take another.")

@@ -11,7 +11,6 @@ from jaxtune.engine.placement import Placement
 from jaxtune.interface.counts import check_time_limit
 from jaxtune.interface.entry import entry
 from jaxtune.interface.habits import did_you_mean
-from jaxtune.interface.settings import own_settings
 from jaxtune.interface.signatures import given_back
 from jaxtune.monitoring.progress import part_of
 from jaxtune.practice.fixing import fix, free_keys, middle
@@ -100,7 +99,7 @@ class Staged:
         return "\n".join([*lines, f"  best ({mode}): {best}"])
 
 
-@entry(own_settings)
+@entry
 def staged(
     task: Task,
     space: Space | Mapping[str, Any],
@@ -190,24 +189,17 @@ def staged(
     hparams = first = _start(space, {} if start is None else start)
     check_time_limit(time_limit)
     end, results = deadline(time_limit), list[Result]()
+    what: Any = {"metric": metric, "mode": mode, "replicates": replicates}
+    where: Any = {"seed": seed, "placement": placement, "progress": progress}
     for number, (stage, one) in enumerate(zip(names, schedulers, strict=True), start=1):
         if results and seconds_left(end) == 0:
             break
         searched = fix(space, hparams, free_keys(space, stage))
         try:
             with part_of(f"stage {number} of {len(names)} ({listing(stage)})"):
+                first_point = Points((hparams,), then=sampler)
                 result = tune(
-                    task,
-                    searched,
-                    scheduler=one,
-                    sampler=Points((hparams,), then=sampler),
-                    metric=metric,
-                    mode=mode,
-                    replicates=replicates,
-                    time_limit=seconds_left(end),
-                    seed=seed,
-                    placement=placement,
-                    progress=progress,
+                    task, searched, scheduler=one, sampler=first_point, time_limit=seconds_left(end), **what, **where
                 )
         except KeyboardInterrupt:  # before its first evaluation
             if not results:

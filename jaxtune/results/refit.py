@@ -9,7 +9,6 @@ import jax
 import numpy as np
 
 from jaxtune.interface.entry import entry
-from jaxtune.interface.settings import own_settings
 from jaxtune.interface.signatures import given_back
 from jaxtune.results.trained import without_task
 from jaxtune.results.trial import with_errors
@@ -60,7 +59,7 @@ class Refit:
         """The model of replicate 0; None unless the task has one."""
         return self._trained.model(self.hparams)
 
-    @entry(own_settings)
+    @entry
     def predict(self, inputs: Any, *, replicate: int | None = None, combine: Callable[[Any], Any] | None = None) -> Any:
         """What the trained models say of new examples; as `Trial.predict`.
 
@@ -74,7 +73,7 @@ class Refit:
         """
         return self._trained.predict(inputs, replicate, combine)
 
-    @entry(own_settings)
+    @entry
     def test(self) -> dict[str, float]:
         """Evaluate on the test split; counts in `num_tests` of the result.
 

@@ -5,9 +5,7 @@ from __future__ import annotations
 import copy
 import html
 import math
-import os
-from collections.abc import Mapping, Sequence
-from functools import cached_property
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -16,22 +14,21 @@ from jaxtune.engine.host import Host, deadline
 from jaxtune.interface.counts import check_time_limit, check_whole, whole_or_none
 from jaxtune.interface.entry import entry
 from jaxtune.interface.habits import Answering
-from jaxtune.interface.settings import own_settings
 from jaxtune.interface.signatures import given_back
 from jaxtune.results import tables
 from jaxtune.results.gap import Gap
 from jaxtune.results.history import History, rank_trials
-from jaxtune.results.plots.axes import MISSING
-from jaxtune.results.plots.search import plot_curves, plot_space
 from jaxtune.results.refit import Refit
-from jaxtune.results.text import listing, short, with_error
+from jaxtune.results.status import statuses
+from jaxtune.results.text import short, with_error
 from jaxtune.results.trained import without_task
-from jaxtune.results.trial import Trial, Trials, make_trials, statuses, with_errors
+from jaxtune.results.trial import Trial, with_errors
 from jaxtune.results.undefined import undefined_runs
+from jaxtune.results.views import Views
 
 
 @given_back
-class Result(Answering):
+class Result(Views, Answering):
     """What a search found. `result.best` is the winner; every other view is one method away.
 
     The winner: `best` (a Trial, with `hparams`, `metrics`, `predict`, `variables`, `model`), `test()` on data that
@@ -94,24 +91,6 @@ class Result(Answering):
         """What is pickled: trials are made again when asked for; the task is left behind, see `with_task`."""
         return {name: value for name, value in self.__dict__.items() if name not in ("trials", "ranking")}
 
-    # The trials
-
-    @cached_property
-    def trials(self) -> Trials:
-        """All trials, by id."""
-        trained = {trial: kept.trained for trial, kept in self.weights.items()}
-        return make_trials(self.history, self.interrupted or self.ended, trained, self.num_folds)
-
-    @cached_property
-    def ranking(self) -> Trials:
-        """All trials, best first.
-
-        Those that competed longest come first: a pruned trial is never before one that went on, whatever it had
-        reached by then. Trials that went equally far are ranked by their last value (the best one with `keep="best"`);
-        diverged ones come last.
-        """
-        return self.trials.ordered(self._order)
-
     @property
     def best(self) -> Trial:
         """The winner, with its trained `state`, `variables` and `model`.
@@ -119,7 +98,7 @@ class Result(Answering):
         Raises:
             ValueError: no trial has a finite value, because all diverged or none reports one.
         """
-        if self._has_best:
+        if self._best_id is not None:
             return self.ranking[0]
         if not self.history.failed.all():
             where = undefined_runs(self.history.at_kept(self.metric)[~self.history.failed], self.num_folds)
@@ -135,13 +114,7 @@ class Result(Answering):
         """The weights of the best trial, with its search; None where these are not at hand."""
         return self.weights.get(self._order[0])
 
-    @cached_property
-    def _has_best(self) -> bool:
-        first = self._order[0]
-        value = self.history.mean(self.metric)[self.history.kept[first], first]
-        return bool(not self.history.failed[first] and np.isfinite(value))
-
-    @entry(own_settings)
+    @entry
     def test(self) -> dict[str, float]:
         """Evaluate the best trial on the test split, which selection never saw. Calls count in `num_tests`.
 
@@ -159,7 +132,7 @@ class Result(Answering):
         self.num_tests += 1
         return self._tested
 
-    @entry(own_settings)
+    @entry
     def gap(self) -> Gap:
         """How much worse the best trial is on the test split than on the validation data that selected it.
 
@@ -182,13 +155,13 @@ class Result(Answering):
 
     def _candidates(self) -> np.ndarray:
         """Values that the best one was picked from: one per healthy trial or, of checkpoints, all evaluations."""
-        if self.winner.setting.keeps_best:
+        if self.winner.search.keeps_best:
             values = self.history.mean(self.metric)[:, ~self.history.failed]
         else:
             values = np.array([trial.metrics[self.metric] for trial in self.trials])
         return values[np.isfinite(values)]
 
-    @entry(own_settings)
+    @entry
     def refit(self, steps: int | None = None, replicates: int = 1, time_limit: float | None = None) -> Refit:
         """Train the best configuration again, on training and validation data together.
 
@@ -224,7 +197,7 @@ class Result(Answering):
 
         return Refit(best.hparams, reached, replicates, reached < given, trained.states, trained, test)
 
-    @entry(own_settings)
+    @entry
     def with_task(self, task: Any, space: Any) -> Result:
         """This result with its task, which a pickle leaves behind: `test`, `gap`, `refit` and `predict` work again.
 
@@ -273,159 +246,13 @@ class Result(Answering):
             raise ValueError(f"{who} needs test data: give the task test=.")
         return winner
 
-    # As tables
-
-    def records(self) -> list[dict[str, Any]]:
-        """One plain dict per trial, by id: id, hyperparameters, metrics, steps, status, bracket.
-
-        With several replicates the ranking metric's standard error is `<metric>_se`. A hyperparameter that a
-        trial doesn't have is None; one that is named like another column gets the prefix `hp_`. A metric that is named
-        like a fixed column gets `metric_`, a standard error whose name is taken `error_`.
-        """
-        return tables.records(self.trials, self.history, self.metric)
-
-    def to_dataframe(self) -> Any:
-        """The `records` as a pandas DataFrame.
-
-        Raises:
-            ImportError: pandas is not installed.
-        """
-        return tables.dataframe(self.records(), "result.to_dataframe()", "result.records() gives plain dicts")
-
-    def to_csv(self, path: str | os.PathLike[str]) -> None:
-        """Write the `records` as a CSV file.
-
-        Text that a spreadsheet would take for a formula (it starts with = + - or @) gets a leading quote.
-        """
-        tables.write_csv(path, self.records())
-
-    def table(self, num: int = 10) -> list[dict[str, str]]:
-        """The best trials as formatted text, one dict (heading -> cell) per row."""
-        return tables.ranked(self.ranking[:num], self.history, self.metric)
-
-    # As curves
-
-    def curves(self, metric: str | None = None) -> dict[str, np.ndarray]:
-        """Metrics over steps, averaged over replicates.
-
-        Args:
-            metric: one metric's name; None for all.
-
-        Returns:
-            {"steps": int [E], name: float [T, E]}; NaN where a trial was not in training or had diverged.
-
-        Raises:
-            ValueError: the metric was not recorded.
-        """
-        if metric is not None and metric not in self.history.metrics:
-            raise ValueError(f"There is no metric {metric!r}; there are {listing(self.history.metrics)}.")
-        names = self.history.metrics if metric is None else (metric,)
-        return {name: self.history.mean(name).T for name in names} | {"steps": self.history.step}
-
-    def curves_dataframe(self) -> Any:
-        """Every evaluation of every trial as a pandas DataFrame in long format, as seaborn and `groupby` take it.
-
-        One row per evaluation of a trial that was in training, with the columns `trial`, `replicate` (where there are
-        several), `fold` (of a cross-validation), `step`, and one per metric; NaN once the trial has diverged. So
-        `seaborn.lineplot(frame, x="step", y="loss", hue="trial")` shows the mean and spread over replicates, and
-        `frame.join(result.to_dataframe().set_index("id")["lr"], on="trial")` adds a hyperparameter. A metric that is
-        named like another column gets `metric_`.
-
-        Raises:
-            ImportError: pandas is not installed.
-        """
-        table = tables.curves(self.history, self.num_folds)
-        return tables.dataframe(table, "result.curves_dataframe()", "result.curves() gives arrays")
-
-    def progress(self) -> tuple[np.ndarray, np.ndarray]:
-        """What the search had found for what it had spent: lane-steps int [E], best value so far float [E].
-
-        `plt.plot(*a.progress()); plt.plot(*b.progress())` compares two searches.
-        """
-        values = self.history.mean(self.metric)
-        values = np.where(np.isfinite(values), values, np.nan)
-        better = np.fmin if self.mode == "min" else np.fmax  # these skip NaN
-        best = better.reduce(values, axis=1, initial=np.nan)
-        return self.history.lane_steps, better.accumulate(best)
-
-    def plot_curves(self, metric: str | None = None, ax: Any = None) -> Any:
-        """Plot every trial's metric over steps: pruned trials faded, diverged ones crossed, the best on top.
-
-        Args:
-            metric: name of a metric; None for the one that ranks.
-            ax: matplotlib Axes to draw into; None makes a figure.
-
-        Returns:
-            The Axes.
-
-        Raises:
-            ImportError: matplotlib is not installed.
-            ValueError: the metric was not recorded.
-        """
-        name = metric or self.metric
-        return plot_curves(
-            self.history.step,
-            self.curves(name)[name],
-            [trial.status for trial in self.trials],
-            name=name,
-            best=self._order[0] if self._has_best else None,
-            mode=self._mode_of(name),
-            stops=np.array([trial.steps for trial in self.trials]),
-            rungs=self.history.step[self.history.decided],
-            ax=ax,
-        )
-
-    def plot_space(self, names: Sequence[str] | None = None, metric: str | None = None) -> Any:
-        """Plot each trial's last value against each hyperparameter, coloured by steps trained.
-
-        Args:
-            names: hyperparameters, one panel each; None for those that differ between trials.
-            metric: name of a metric; None for the one that ranks.
-
-        Returns:
-            Array of matplotlib Axes, one per panel.
-
-        Raises:
-            ImportError: matplotlib is not installed.
-            ValueError: a hyperparameter or the metric is unknown.
-        """
-        name = metric or self.metric
-        self.curves(name)  # raises where the metric is unknown
-        known = tables.hparam_names(self.history.hparams)
-        unknown = [n for n in names or () if n not in known]
-        if unknown:
-            raise ValueError(f"There is no hyperparameter {unknown[0]!r}; there are {listing(known)}.")
-        return plot_space(
-            {
-                n: [trial.hparams.get(n, MISSING) for trial in self.trials]
-                for n in names or tables.varying(self.trials, known)
-            },
-            np.array([trial.metrics[name] for trial in self.trials]),
-            np.array([trial.steps for trial in self.trials]),
-            name=name,
-            best=self._order[0] if self._has_best else None,
-            mode=self._mode_of(name),
-            log_names=self.history.log_names,
-        )
-
     # As text
-
-    @property
-    def num_runs(self) -> int:
-        """Values per trial of each metric: replicates times folds."""
-        return self.history.metrics[self.metric].shape[1]
-
-    def _mode_of(self, name: str) -> str | None:
-        """Which way a metric is better, where that is known."""
-        if name in (self.metric, f"train_{self.metric}"):
-            return self.mode
-        return "min" if "loss" in name else None
 
     def __repr__(self) -> str:
         lines = [f"Result: {len(self.trials)} trials, {self._counts()}"]
         if self.interrupted:
             lines.append("  interrupted: the search was stopped before its end")
-        if self._has_best:
+        if self._best_id is not None:
             best = self.ranking[0]
             value = with_error(best.metrics[self.metric], best.standard_error[self.metric])
             when = f"after {best.steps} steps" if best.best_step == best.steps else f"at step {best.best_step}"
@@ -447,6 +274,6 @@ class Result(Answering):
 
     def _counts(self) -> str:
         status = statuses(self.history, self.interrupted or self.ended)
-        kinds = [one.split(" at ")[0] for one in status]
+        kinds = [one.kind for one in status]
         order = ("finished", "stopped early", "pruned", "diverged", "in training", "interrupted")
         return ", ".join(f"{kinds.count(kind)} {kind}" for kind in order if kind in kinds)

@@ -16,9 +16,9 @@ import numpy as np
 
 from jaxtune.interface.entry import entry
 from jaxtune.interface.habits import Answering
-from jaxtune.interface.settings import own_settings
 from jaxtune.interface.signatures import given_back
 from jaxtune.results.history import History
+from jaxtune.results.status import Status, statuses
 from jaxtune.results.text import listing
 from jaxtune.spaces.values import is_number, portable
 
@@ -63,7 +63,8 @@ class Trial(Answering):
         metrics: name -> value at the trial's last evaluation (at its best with `keep="best"`), mean over replicates
             and folds; NaN once it has diverged.
         steps: steps trained; for a diverged trial, those before the bad one.
-        status: "finished", "pruned at step 200", "stopped early at step 400", "diverged at step 37" or "interrupted".
+        status: a text, "finished", "pruned at step 200", "stopped early at step 400", "diverged at step 37" or
+            "interrupted", whose parts are `status.kind` and `status.step`.
         best_step: step count of the evaluation that `metrics` and the weights are from.
         bracket: the set of trials it was ranked among.
         replicates: name -> float [R], the values that `metrics` averages; [R, F] with F folds.
@@ -77,7 +78,7 @@ class Trial(Answering):
     hparams: dict[str, Any]
     metrics: dict[str, float]
     steps: int
-    status: str
+    status: Status
     bracket: int
     best_step: int
     replicates: dict[str, np.ndarray] = field(repr=False)
@@ -114,7 +115,7 @@ class Trial(Answering):
         """
         return None if self._trained is None else self._trained.model(self.hparams)
 
-    @entry(own_settings)
+    @entry
     def predict(self, inputs: Any, *, replicate: int | None = None, combine: Callable[[Any], Any] | None = None) -> Any:
         """What the trained model says of new examples: from raw inputs to outputs in the unit of the targets.
 
@@ -260,25 +261,6 @@ def make_trials(
         )
 
     return Trials(make, range(history.num_trials))
-
-
-def statuses(history: History, interrupted: bool) -> list[str]:
-    """The status of each trial; `interrupted` as for `make_trials`."""
-    unfinished = "interrupted" if interrupted else "in training"  # a callback sees searches that go on
-    at_end = np.where(history.reach == history.total_steps, "finished", unfinished)
-    columns = (history.diverged, history.pruned, history.stopped, at_end)
-    return list(map(_status, *(column.tolist() for column in columns)))
-
-
-def _status(diverged: int, pruned: int, stopped: int, at_end: str) -> str:
-    # A diverged trial is dropped at the next rung as well; that it diverged is the reason.
-    if diverged >= 0:
-        return f"diverged at step {diverged}"
-    if pruned >= 0:
-        return f"pruned at step {pruned}"
-    if stopped >= 0:
-        return f"stopped early at step {stopped}"
-    return at_end
 
 
 def _intervals(history: History, trial: int) -> tuple[np.ndarray, np.ndarray]:

@@ -5,23 +5,11 @@ import traceback
 import optax
 
 _SCHEDULES = tuple(name for name in dir(optax.schedules) if name.endswith(("_schedule", "_decay")))
-OURS = (  # that stand in `training/schedules`, of which tasks know nothing
-    "constant_schedule",
-    "cosine_decay_schedule",
-    "cosine_onecycle_schedule",
-    "cosine_restarts_schedule",
-    "cyclic_schedule",
-    "exponential_decay",
-    "join_schedules",
-    "linear_onecycle_schedule",
-    "linear_schedule",
-    "piecewise_constant_schedule",
-    "piecewise_interpolate_schedule",
-    "polynomial_schedule",
-    "sgdr_schedule",
-    "warmup_constant_schedule",
-    "warmup_cosine_decay_schedule",
-    "warmup_exponential_decay_schedule",
+OURS = (  # those of `training/schedules`, of which tasks know nothing
+    "constant_schedule cosine_decay_schedule cosine_onecycle_schedule cosine_restarts_schedule "
+    "cyclic_schedule exponential_decay join_schedules linear_onecycle_schedule linear_schedule "
+    "piecewise_constant_schedule piecewise_interpolate_schedule polynomial_schedule sgdr_schedule "
+    "warmup_constant_schedule warmup_cosine_decay_schedule warmup_exponential_decay_schedule"
 )
 
 
@@ -64,7 +52,7 @@ def _optax_advice(places: list[tuple[str, traceback.FrameSummary]], read: str) -
     for path, frame in places:
         if "/optax/" in path and frame.name in _SCHEDULES:
             # A newer Optax may have schedules that we lack.
-            found = f"use jt.schedules.{frame.name}" if frame.name in OURS else "take one of jt.schedules"
+            found = f"use jt.schedules.{frame.name}" if frame.name in OURS.split() else "take one of jt.schedules"
             return f"optax.{frame.name}", f"{found}, {accepts}"
         if path.endswith("/optax/contrib/_reduce_on_plateau.py"):
             found = "chain jt.reduce_on_plateau after the optimizer"

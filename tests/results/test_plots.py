@@ -9,7 +9,7 @@ import sys
 import numpy as np
 import pytest
 
-from jaxtune.results.plots import search as plots
+from jaxtune.results.plots import search as plots, style
 from jaxtune.results.plots.axes import MISSING
 
 matplotlib = pytest.importorskip("matplotlib")
@@ -30,11 +30,11 @@ def halving_curves(**options):
     steps = np.array([50, 200, 800])
     curves = np.array([[2.0, NAN, NAN], [1.5, 1.0, NAN], [1.0, 0.5, 0.05], [2.2, 2.3, NAN], [NAN, NAN, NAN]])
     status = [
-        "pruned at step 50",
-        "pruned at step 200",
+        "pruned",
+        "pruned",
         "finished",
-        "diverged at step 300",
-        "diverged at step 7",
+        "diverged",
+        "diverged",
     ]
     settings = {
         "name": "loss",
@@ -48,7 +48,7 @@ def halving_curves(**options):
 
 def crosses(ax):
     """Positions [N, 2] of the scatters drawn with the diverged colour."""
-    red = matplotlib.colors.to_rgba(plots._COLOURS["diverged"])
+    red = matplotlib.colors.to_rgba(style.COLOURS["diverged"])
     found = [c for c in ax.collections if isinstance(c, matplotlib.collections.PathCollection)]
     found = [c for c in found if len(c.get_edgecolor()) and np.allclose(c.get_edgecolor()[0], red)]
     return np.concatenate([c.get_offsets() for c in found]) if found else np.zeros((0, 2))
@@ -119,7 +119,7 @@ def test_curves_worse_edge_of_a_maximised_metric_is_the_bottom():
 def test_curves_limits_ignore_an_explosion():
     steps = np.array([10, 20])
     curves = np.vstack([np.tile([1.0, 0.5], (99, 1)), [[1.0, 1e30]]])
-    ax = plots.plot_curves(steps, curves, ["finished"] * 99 + ["diverged at step 20"], name="loss", best=0, mode="min")
+    ax = plots.plot_curves(steps, curves, ["finished"] * 99 + ["diverged"], name="loss", best=0, mode="min")
     assert ax.get_ylim()[1] < 2
     assert crosses(ax)[0, 1] <= ax.get_ylim()[1]
 
@@ -139,9 +139,9 @@ def test_curves_of_single_points_show_dots():
 
 
 def test_curves_without_anything_to_show():
-    ax = plots.plot_curves(np.zeros(0, int), np.zeros((2, 0)), ["diverged at step 3", "interrupted"], name="loss")
+    ax = plots.plot_curves(np.zeros(0, int), np.zeros((2, 0)), ["diverged", "interrupted"], name="loss")
     ax.figure.canvas.draw()
-    ax = plots.plot_curves(np.array([5]), np.full((1, 1), NAN), ["diverged at step 3"], name="loss", mode="min")
+    ax = plots.plot_curves(np.array([5]), np.full((1, 1), NAN), ["diverged"], name="loss", mode="min")
     ax.figure.canvas.draw()
     assert len(crosses(ax)) == 1
 
@@ -308,16 +308,16 @@ def test_import_leaves_the_extras_alone():
 
 def test_trials_that_stopped_early_are_drawn():
     steps, curves = np.array([50, 200]), np.array([[2.0, 1.0], [1.5, NAN]])
-    ax = plots.plot_curves(steps, curves, ["finished", "stopped early at step 50"], name="loss")
+    ax = plots.plot_curves(steps, curves, ["finished", "stopped early"], name="loss")
     labels = [str(c.get_label()) for c in ax.collections]
-    assert "stopped (1)" in labels
+    assert "stopped early (1)" in labels
     assert "finished (1)" in labels
 
 
 def test_trials_in_training_are_drawn():
     """A callback sees a search that goes on."""
     steps, curves = np.array([50, 200]), np.array([[2.0, 1.0], [1.5, 1.2], [1.6, NAN]])
-    ax = plots.plot_curves(steps, curves, ["in training", "in training", "pruned at step 50"], name="loss")
+    ax = plots.plot_curves(steps, curves, ["in training", "in training", "pruned"], name="loss")
     assert [len(lines_of(ax, label).get_segments()) for label in ("in training (2)", "pruned (1)")] == [2, 1]
 
 

@@ -100,7 +100,7 @@ def test_state_variables_and_model_belong_to_the_best():
 def test_trials_are_made_once_and_only_when_asked_for(monkeypatch):
     made = []
     trial = jaxtune.results.trial.Trial
-    monkeypatch.setattr(jaxtune.trial, "Trial", lambda **fields: made.append(fields["id"]) or trial(**fields))
+    monkeypatch.setattr(jaxtune.results.trial, "Trial", lambda **fields: made.append(fields["id"]) or trial(**fields))
     result = make_result(halving())
     assert len(result.trials) == len(result.ranking) == 4
     assert made == []

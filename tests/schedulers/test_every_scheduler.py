@@ -43,7 +43,7 @@ def test_plan_is_well_formed(scheduler):
     assert plan == scheduler.plan()
     stops = [row.stop for row in plan.rows]
     assert stops == sorted(set(stops))
-    assert all(type(stop) is int and stop >= 1 and stop % plan.unit == 0 for stop in stops)
+    assert all(type(stop) is int and stop >= 1 and stop % plan.burst == 0 for stop in stops)
     alive = plan.brackets
     for row in plan.rows:
         assert len(row.keep) == len(plan.brackets)

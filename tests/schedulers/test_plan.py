@@ -29,28 +29,28 @@ def test_curves_that_add_nothing(evaluate_every):
 
 
 @pytest.mark.parametrize(
-    ("stops", "unit"),
+    ("stops", "burst"),
     [
         ((50, 200, 3200), 50),
         ((3200,), 100),
         ((1, 3, 9), 1),
         ((40, 60), 20),  # all of the gcd, small as it is
         ((97 * 2, 97 * 4), 97),
-        ((101, 404), 101),  # prime: a unit of 1 would cost more than a long one
+        ((101, 404), 101),  # prime: a burst of 1 would cost more than a long one
         ((2 * 103, 6 * 103), 103),
         ((151 * 3,), 151),  # no divisor from 25 to 100: the next larger one
         ((1009 * 3,), 3),  # but not a very large one
         ((13 * 7 * 2,), 91),
     ],
 )
-def test_unit_is_the_best_divisor(stops, unit):
+def test_burst_is_the_best_divisor(stops, burst):
     plan = Plan(brackets=(1,), rows=tuple(Row(stop, (1,)) for stop in stops))
-    assert plan.unit == unit
+    assert plan.burst == burst
 
 
-def test_curve_points_shorten_the_unit():
-    assert TWO_BRACKETS.unit == 10
-    assert TWO_BRACKETS.with_curve(4).unit == 2
+def test_curve_points_shorten_the_burst():
+    assert TWO_BRACKETS.burst == 10
+    assert TWO_BRACKETS.with_curve(4).burst == 2
 
 
 @pytest.mark.parametrize(
@@ -68,5 +68,5 @@ def test_round_to(steps, multiple, rounded):
         (PopulationBasedTraining(4, 40, 20), PopulationBasedTraining(4, 80, 20)),
     ],
 )
-def test_a_longer_schedule_keeps_the_unit(short, long):
-    assert short.plan().unit == long.plan().unit
+def test_a_longer_schedule_keeps_the_burst(short, long):
+    assert short.plan().burst == long.plan().burst

@@ -55,12 +55,13 @@ def test_keys_and_names():
     )
     assert FLAT.constants == (("optimizer=sgd.momentum", 0.9), ("optimizer=adam.warmup", 0), ("depth", 2))
     hp_names = ("optimizer", "lr", "momentum", "nesterov", "schedule", "warmup", "b2", "act", "depth")
-    assert FLAT.hp_names == FLAT.order == hp_names
+    assert FLAT.hp_names == hp_names
     assert FLAT.hp_name("optimizer=adam.lr") == "lr"
     assert FLAT.log_names == ("lr",)
     assert FLAT.static == ("optimizer", "optimizer=sgd.nesterov", "optimizer=sgd.schedule", "act")
     assert FLAT.domain("optimizer=adam.lr") == LogUniform(1e-5, 0.1)
-    assert FLAT.static_value("optimizer=sgd.schedule", 1) == "constant"
+    chosen = {"optimizer": 0, "optimizer=sgd.nesterov": 1, "optimizer=sgd.schedule": 1, "act": 0}
+    assert FLAT.variant(chosen).static["schedule"] == "constant"
 
 
 def test_pin_takes_keys():
@@ -78,7 +79,7 @@ def test_pin_takes_keys():
     ("indices", "active"),
     [
         (
-            {"optimizer": 0, "optimizer=sgd.schedule": 0, "optimizer=sgd.nesterov": 1},
+            {"optimizer": 0, "optimizer=sgd.schedule": 0, "optimizer=sgd.nesterov": 1, "act": 0},
             {
                 "optimizer": "optimizer",
                 "lr": "optimizer=sgd.lr",
@@ -91,7 +92,7 @@ def test_pin_takes_keys():
             },
         ),
         (
-            {"optimizer": 1},
+            {"optimizer": 1, "act": 0},
             {
                 "optimizer": "optimizer",
                 "lr": "optimizer=adam.lr",
@@ -102,18 +103,24 @@ def test_pin_takes_keys():
             },
         ),
         (
-            {"optimizer": 2, "optimizer=sgd.schedule": 0},
+            {"optimizer": 2, "optimizer=sgd.schedule": 0, "act": 0},
             {"optimizer": "optimizer", "act": "act", "depth": "depth"},
         ),
     ],
     ids=["sgd", "adam", "none"],
 )
 def test_what_exists(indices, active):
-    assert list(FLAT.active(indices).items()) == list(active.items())
+    variant = FLAT.variant(indices)
+    assert list(variant.keys.items()) == list(active.items())
+    assert variant.order == tuple(active)
+    traced = {name: key for name, key in active.items() if key in FLAT.traced}
+    assert list(variant.traced.items()) == list(traced.items())
+    assert set(variant.static) == set(active) - set(traced)
+    assert variant.indices == {key: index for key, index in indices.items() if key in active.values()}
 
 
-def test_assemble_takes_traced_values_by_name():
-    hp = FLAT.assemble({"lr": "traced", "b2": 0.99}, {"optimizer": 1, "act": np.int32(0)})
+def test_a_variant_takes_traced_values_by_name():
+    hp = FLAT.variant({"optimizer": 1, "act": np.int32(0)}).hp({"lr": "traced", "b2": 0.99})
     assert list(hp.items()) == [
         ("optimizer", "adam"),
         ("lr", "traced"),
@@ -235,14 +242,14 @@ def test_rows_hold_what_exists_and_survive_the_round_trip(space, seed):
     table = decoded(flat, 8, seed)
     for t in range(8):
         row = flat.row(table, t)
-        indices = {key: int(table[key][t]) for key in flat.static}
-        assert list(row) == list(flat.active(indices)) == walk(space, row)
+        variant = flat.variant({key: int(table[key][t]) for key in flat.static})
+        assert list(row) == list(variant.keys) == walk(space, row)
         assert flat.complete(row) == row
         unit = flat.encode(row)
         assert unit.dtype == np.float32
         again = flat.row({key: np.asarray(values) for key, values in flat.decode(unit[None]).items()}, 0)
         assert list(again) == list(row)
-        active = flat.active(indices).values()
+        active = variant.keys.values()
         for i, (key, domain) in enumerate(flat.domains):
             name = flat.hp_name(key)
             if key not in active:
@@ -260,36 +267,37 @@ def test_groups_are_the_trials_with_the_same_static_values(space, seed):
     flat = Space.of(space)
     flat = flat.pin(dict.fromkeys(flat.undecided, True))
     table = decoded(flat, 24, seed)
-    groups, number = flat.combinations(table) if table else ([{}], np.zeros(24, int))
+    groups, number = flat.groups(table) if table else ([flat.variant({})], np.zeros(24, int))
     static = {flat.hp_name(key) for key in flat.static}
     rows = [flat.row(table, t) for t in range(24)]
     seen = [{name: value for name, value in row.items() if name in static} for row in rows]
     for t, u in itertools.combinations(range(24), 2):
-        keys = [flat.active({key: int(table[key][v]) for key in flat.static}).values() for v in (t, u)]
+        keys = [flat.variant({key: int(table[key][v]) for key in flat.static}).keys.values() for v in (t, u)]
         same = list(keys[0]) == list(keys[1]) and all(
             table[key][t] == table[key][u] for key in flat.static if key in keys[0]
         )
         assert (number[t] == number[u]) == same
     assert number.shape == (24,)
     for t in range(24):
-        indices = groups[number[t]]
-        assert all(type(index) is int for index in indices.values())
-        assert {flat.hp_name(key): flat.static_value(key, i) for key, i in indices.items()} == {
-            name: value for name, value in seen[t].items() if flat.active(indices)[name] in flat.static
+        variant = groups[number[t]]
+        assert all(type(index) is int for index in variant.indices.values())
+        searched = {flat.hp_name(key) for key in variant.indices}
+        assert {name: value for name, value in variant.static.items() if name in searched} == {
+            name: value for name, value in seen[t].items() if variant.keys[name] in flat.static
         }
     assert sorted(set(number.tolist())) == list(range(len(groups)))
 
 
 @FAST
 @given(spaces(finite=True))
-def test_static_combinations_are_the_leaves_of_the_tree(space):
+def test_variants_are_the_leaves_of_the_tree(space):
     flat = Space.of(space)
     flat = flat.pin(dict.fromkeys(flat.undecided, True))
     assume(num_configurations(flat) <= 500)
-    found = list(flat.static_combinations())
+    found = [variant.indices for variant in flat.variants()]
     indices = combinations(flat, lambda entry: np.arange(entry.value.num_options)).astype(int)
-    groups, _ = flat.combinations(dict(zip(flat.names, indices.T, strict=True)))
-    assert sorted(map(sorted_items, found)) == sorted(map(sorted_items, groups))
+    groups, _ = flat.groups(dict(zip(flat.names, indices.T, strict=True)))
+    assert sorted(map(sorted_items, found)) == sorted(sorted_items(group.indices) for group in groups)
     changes = [sum(index > 0 for index in leaf.values()) for leaf in found]
     assert changes == sorted(changes)
     assert len(set(map(sorted_items, found))) == len(found)
@@ -300,9 +308,9 @@ def sorted_items(indices):
 
 
 @pytest.mark.parametrize("num_options", [2, 1000])
-def test_static_combinations_try_each_choice_soon(num_options):
+def test_variants_try_each_choice_soon(num_options):
     space = Space.of({"a": Integer(1, num_options, static=True), "b": Choice(("x", "y")), "c": Choice(("x", "y"))})
-    first = list(itertools.islice(space.static_combinations(), 4))
+    first = [variant.indices for variant in itertools.islice(space.variants(), 4)]
     assert first == [
         {"a": 0, "b": 0, "c": 0},
         {"a": 1, "b": 0, "c": 0},
@@ -312,8 +320,8 @@ def test_static_combinations_try_each_choice_soon(num_options):
 
 
 def test_groups_of_a_space_of_constants():
-    groups, number = Space.of({"a": 1}).combinations({})
-    assert groups == [{}]
+    groups, number = Space.of({"a": 1}).groups({})
+    assert [group.indices for group in groups] == [{}]
     assert number.tolist() == [0]
 
 
@@ -321,8 +329,8 @@ def test_inactive_options_do_not_split_a_group():
     unit = np.full((4, FLAT.num_dims), 0.5, np.float32)
     unit[:, 0] = 0.9  # none
     unit[:, 2] = [0.1, 0.9, 0.1, 0.9]  # nesterov of sgd
-    groups, number = FLAT.combinations({key: np.asarray(values) for key, values in FLAT.decode(unit).items()})
-    assert groups == [{"optimizer": 2, "act": 1}]
+    groups, number = FLAT.groups({key: np.asarray(values) for key, values in FLAT.decode(unit).items()})
+    assert [group.indices for group in groups] == [{"optimizer": 2, "act": 1}]
     assert number.tolist() == [0, 0, 0, 0]
 
 

@@ -23,7 +23,7 @@ SPACE = Space.of(
 
 def test_space_keeps_the_order_of_the_dict():
     assert SPACE.names == ("act", "lr", "width", "layers")
-    assert SPACE.order == ("act", "depth", "lr", "width", "name", "layers")
+    assert SPACE.hp_names == ("act", "depth", "lr", "width", "name", "layers")
     assert SPACE.constants == (("depth", 3), ("name", "mlp"))
     assert SPACE.num_dims == 4
     assert Space.of(SPACE) is SPACE
@@ -37,10 +37,10 @@ def test_space_knows_static_and_traced():
     pinned = SPACE.pin({"width": True, "lr": False})
     assert pinned.static == ("act", "width", "layers")
     assert pinned.undecided == ()
-    assert pinned.order == SPACE.order
+    assert pinned.hp_names == SPACE.hp_names
     assert pinned.constants == SPACE.constants
     assert pinned != SPACE
-    assert pinned.static_value("width", 1) == 128
+    assert pinned.variant({"act": 0, "width": 1, "layers": 0}).static["width"] == 128
 
 
 @pytest.mark.parametrize(
@@ -101,7 +101,7 @@ def test_row_gives_plain_values_that_encode_accepts():
     decoded = SPACE.decode(unit)
     for i in range(20):
         row = SPACE.row(decoded, i)
-        assert tuple(row) == SPACE.order
+        assert tuple(row) == SPACE.hp_names
         assert [type(value) for value in row.values()] == [str, int, float, int, str, int]
         again = SPACE.decode(SPACE.encode(row)[None])
         assert SPACE.row(again, 0) | {"lr": 0} == row | {"lr": 0}
@@ -110,8 +110,8 @@ def test_row_gives_plain_values_that_encode_accepts():
     assert SPACE.encode(row).dtype == np.float32
 
 
-def test_assemble_puts_constants_and_options_in_their_places():
-    hp = SPACE.assemble({"lr": 0.5, "width": "traced"}, {"act": 1, "layers": np.int32(2)})
+def test_a_variant_puts_constants_and_options_in_their_places():
+    hp = SPACE.variant({"act": 1, "layers": np.int32(2)}).hp({"lr": 0.5, "width": "traced"})
     assert list(hp.items()) == [
         ("act", "tanh"),
         ("depth", 3),

@@ -50,7 +50,7 @@ def test_every_schedule_of_optax_has_a_counterpart(name):
 
 
 def test_advice_knows_our_schedules():
-    assert set(OURS) == set(schedules.__all__)
+    assert set(OURS.split()) == set(schedules.__all__)
 
 
 def test_schedules_that_take_traced_numbers_need_no_advice():

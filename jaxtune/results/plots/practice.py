@@ -5,25 +5,14 @@ Shapes: T trials, E evaluations.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from jaxtune.results.plots import axes
-from jaxtune.results.plots.search import _BEST, _COLOURS, _STYLE, _pyplot
+from jaxtune.results.plots.style import BEST, BLUE, DOTTED, RED, crosses, faint, key, legend, panels as grid, single
 from jaxtune.results.text import labels
-
-_BLUE, _GREY, _RED = (_COLOURS[kind] for kind in ("finished", "pruned", "diverged"))
-
-
-def _axes(ax: Any) -> Any:
-    return _pyplot("plot").subplots(figsize=(7.2, 4.4), layout="constrained")[1] if ax is None else ax
-
-
-def _legend(ax: Any) -> None:
-    ax.legend(loc="upper left", bbox_to_anchor=(1.01, 1.0), borderaxespad=0.0)
 
 
 def plot_range_test(
@@ -55,23 +44,20 @@ def plot_range_test(
     Raises:
         ImportError: matplotlib is not installed.
     """
-    plt = _pyplot("plot")
-    with plt.rc_context(_STYLE):
-        ax = _axes(ax)
+    with single(ax) as ax:
         ax.set_xscale("log")
-        ax.axvspan(*suggested, color=_BLUE, alpha=0.10, linewidth=0, label="suggested range", zorder=0)
-        alpha = float(np.clip(3.0 / math.sqrt(len(losses)), 0.25, 0.9))
-        ax.plot(learning_rates, losses.T, color=_GREY, linewidth=0.9, alpha=alpha, zorder=2)
+        ax.axvspan(*suggested, color=BLUE, alpha=0.10, linewidth=0, label="suggested range", zorder=0)
+        faint(ax, learning_rates, losses)
         label = "median over lanes" if len(losses) > 1 else "training loss"
-        ax.plot(learning_rates, _median(losses), color=_BLUE, linewidth=2.2, label=label, zorder=4)
-        ax.axvline(steepest, color=_BEST, linewidth=1.8, label=f"falls fastest ({steepest:.2g})", zorder=3)
+        ax.plot(learning_rates, _median(losses), color=BLUE, linewidth=2.2, label=label, zorder=4)
+        ax.axvline(steepest, color=BEST, linewidth=1.8, label=f"falls fastest ({steepest:.2g})", zorder=3)
         if divergence is not None:
             label = f"diverges ({divergence:.2g})"
-            ax.axvline(divergence, color=_RED, linewidth=1.8, linestyle=(0, (4, 2)), label=label, zorder=3)
+            ax.axvline(divergence, color=RED, linewidth=1.8, linestyle=(0, (4, 2)), label=label, zorder=3)
         ax.set_ylim(_range_limits(losses))
         ax.set_xlim(learning_rates[0], learning_rates[-1])
         ax.set(xlabel=name, ylabel="training loss")
-        _legend(ax)
+        legend(ax)
     return ax
 
 
@@ -119,24 +105,21 @@ def plot_overfit(
     Raises:
         ImportError: matplotlib is not installed.
     """
-    plt = _pyplot("plot")
     x = np.append(0, steps)
     curves = np.column_stack((np.full(len(curves), initial), curves))
     best = np.append(initial, best)
     floor = threshold * 1e-3  # below that it makes no difference
-    with plt.rc_context(_STYLE):
-        ax = _axes(ax)
+    with single(ax) as ax:
         ax.set_yscale("log")
-        alpha = float(np.clip(3.0 / math.sqrt(len(curves)), 0.25, 0.9))
-        ax.plot(x, np.maximum(curves, floor).T, color=_GREY, linewidth=0.9, alpha=alpha, zorder=2)
-        ax.plot(x, np.maximum(best, floor), color=_BEST, linewidth=2.2, label="best trial", zorder=4)
-        ax.axhline(initial, color="#4A5568", linewidth=1.0, linestyle=(0, (2, 3)), label="at step 0", zorder=1)
-        ax.axhline(threshold, color=_BLUE, linewidth=1.4, linestyle=(0, (4, 2)), label="passes below", zorder=3)
+        faint(ax, x, np.maximum(curves, floor))
+        ax.plot(x, np.maximum(best, floor), color=BEST, linewidth=2.2, label="best trial", zorder=4)
+        ax.axhline(initial, color="#4A5568", label="at step 0", **DOTTED)
+        ax.axhline(threshold, color=BLUE, linewidth=1.4, linestyle=(0, (4, 2)), label="passes below", zorder=3)
         shown = np.maximum(curves[np.isfinite(curves)], floor)
         ax.set_ylim(0.5 * min(threshold, shown.min()), 5 * initial)
         ax.set_xlim(0, x[-1])
         ax.set(xlabel="steps", ylabel=f"{name} on the few examples", title=verdict)
-        _legend(ax)
+        legend(ax)
     return ax
 
 
@@ -169,49 +152,28 @@ def plot_sensitivity(
     Raises:
         ImportError: matplotlib is not installed.
     """
-    plt = _pyplot("plot")
-    rows = math.ceil(len(panels) / 4)
-    columns = math.ceil(len(panels) / rows)
-    with plt.rc_context(_STYLE):
-        size = (2.7 * columns + 0.8, 2.9 * rows + 0.4)
-        figure, grid = plt.subplots(rows, columns, figsize=size, sharey=True, squeeze=False, layout="constrained")
-        shown = grid.ravel()[: len(panels)]
-        for unused in grid.ravel()[len(panels) :]:
-            unused.remove()
+    with grid(len(panels), 2.9, 3.1, name) as (figure, shown):
         limits = _scale_metric(shown[0], panels, baseline)
         worst = limits[0] if mode == "max" else limits[1]
         for ax, (label, points), title in zip(shown, panels.items(), titles, strict=True):
             _draw_panel(ax, points, label in log_names, baseline, worst)
             ax.set(xlabel=label)
             ax.set_title(title, fontsize=9.5)
-        for ax in grid[:, 0]:
-            ax.set_ylabel(name)
-        figure.legend(handles=_marks(panels), loc="outside upper right", ncols=2)
+        failed = sum(int(np.isnan(points["mean"]).sum()) for points in panels.values())
+        key(figure, failed, "baseline", color=BEST, ms=6)
     return shown
-
-
-def _marks(panels: Mapping[str, Mapping[str, Any]]) -> list[Any]:
-    """What the legend has to explain."""
-    from matplotlib.lines import Line2D
-
-    marks = [Line2D([], [], linestyle="", marker="o", color=_BEST, ms=6, label="baseline")]
-    failed = sum(int(np.isnan(points["mean"]).sum()) for points in panels.values())
-    if failed:
-        marks.append(Line2D([], [], linestyle="", marker="x", color=_RED, ms=5, label=f"diverged ({failed})"))
-    return marks
 
 
 def _draw_panel(ax: Any, points: Mapping[str, Any], log: bool, baseline: float, worst: float) -> None:
     x = _positions(ax, points["value"], log)
     mean, low, high = (np.asarray(points[key], float) for key in ("mean", "low", "high"))
     fine, own = np.isfinite(mean), np.asarray(points["baseline"], bool)
-    ax.axhline(baseline, color="#4A5568", linewidth=1.0, linestyle=(0, (2, 3)), zorder=1)
-    ax.plot(x[fine], mean[fine], color=_BLUE, linewidth=1.2, alpha=0.5, zorder=2)
-    for kind, colour, size in ((fine & ~own, _BLUE, 4.5), (fine & own, _BEST, 6.0)):
+    ax.axhline(baseline, color="#4A5568", **DOTTED)
+    ax.plot(x[fine], mean[fine], color=BLUE, linewidth=1.2, alpha=0.5, zorder=2)
+    for kind, colour, size in ((fine & ~own, BLUE, 4.5), (fine & own, BEST, 6.0)):
         bars = np.abs(np.stack((mean - low, high - mean)))[:, kind]
         ax.errorbar(x[kind], mean[kind], bars, fmt="o", color=colour, ms=size, elinewidth=1.2, capsize=2.5, zorder=3)
-    cross = {"marker": "x", "s": 28, "color": _RED, "linewidths": 1.2, "clip_on": False, "zorder": 4}
-    ax.scatter(x[~fine], np.full((~fine).sum(), worst), **cross)
+    crosses(ax, x[~fine], np.full((~fine).sum(), worst))
 
 
 def _positions(ax: Any, values: Sequence[Any], log: bool) -> np.ndarray:

@@ -7,28 +7,23 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxtune.training.models.common import Flags
-
 
 @dataclass(frozen=True)
 class InPrecision:
     """A model whose parameters and inputs are converted for each call, and whose outputs are float32 again.
 
     Gradients flow back through the conversion, so that the optimizer works on the parameters in their own type. Other
-    variables, such as BatchNorm's averages, are left alone.
+    variables, such as BatchNorm's averages, are left alone. Users get the module itself, in the type of its parameters.
     """
 
     inner: Any  # LinenModel | NnxModel
     dtype: np.dtype
 
-    @property
-    def flags(self) -> Flags | None:
-        """Those that the user gave."""
-        return self.inner.flags
-
-    def init(self, key: jax.Array, hp: dict, inputs: Any, **extras: Any) -> tuple[Any, Any]:
-        """Fresh parameters and other variables."""
-        return self.inner.init(key, hp, inputs, **extras)
+    def __getattr__(self, name: str) -> Any:
+        """Everything else is the model's own."""
+        if name == "inner":  # of one that is being copied
+            raise AttributeError(name)
+        return getattr(self.inner, name)
 
     def train(self, key: jax.Array, hp: dict, params: Any, other: Any, inputs: Any, **extras: Any) -> tuple[Any, Any]:
         """Outputs in training mode, and the other variables after it."""
@@ -38,22 +33,6 @@ class InPrecision:
     def predict(self, key: jax.Array, hp: dict, params: Any, other: Any, inputs: Any, **extras: Any) -> Any:
         """Outputs in evaluation mode."""
         return self._wide(self.inner.predict(key, hp, self._narrow(params), other, self._narrow(inputs), **extras))
-
-    def asleep(self, key: jax.Array, hp: dict, params: Any, other: Any, inputs: Any, **extras: Any) -> list[str]:
-        """Names of layers that are switched off in training, if all are that act there only."""
-        return self.inner.asleep(key, hp, params, other, inputs, **extras)
-
-    def variables(self, params: Any, other: Any) -> Any:
-        """As the model gives them to users."""
-        return self.inner.variables(params, other)
-
-    def model(self, hp: dict, params: Any, other: Any, **extras: Any) -> Any:
-        """What a user gets to keep: the module itself, which computes in the type of its parameters."""
-        return self.inner.model(hp, params, other, **extras)
-
-    def split(self, variables: Any) -> tuple[Any, Any]:
-        """Parameters and other variables, of what a user gives."""
-        return self.inner.split(variables)
 
     def _narrow(self, tree: Any) -> Any:
         def convert(x: jax.Array) -> jax.Array:
