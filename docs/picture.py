@@ -41,7 +41,7 @@ def draw(result):
     return plots.plot_curves(
         steps[shown],
         result.curves("loss")["loss"][:, shown],
-        [trial.status for trial in result.trials],
+        [trial.status.kind for trial in result.trials],
         name="loss",
         best=result.best.id,
         mode=result.mode,

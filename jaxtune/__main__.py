@@ -2,7 +2,7 @@
 
 import sys
 
-from jaxtune.cli.main.main import main
+from jaxtune.cli.main import main
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -19,8 +19,10 @@ from toys import DESCENT, DESCENT_SPACE, tune
 import jaxtune as jt
 
 ROOT = Path(__file__).parents[1]
-MODULES = [
-    module.name for module in pkgutil.walk_packages(jt.__path__, "jaxtune.") if not module.name.endswith("__main__")
+MODULES = [  # those with an example
+    module.name
+    for module in pkgutil.walk_packages(jt.__path__, "jaxtune.")
+    if not module.name.endswith("__main__") and ">>>" in inspect.getsource(importlib.import_module(module.name))
 ]
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")])
 GIVEN_BACK = {"Result", "Trial", "Outcome", "Nested", "SearchPlan"}  # users never make these
@@ -47,6 +49,7 @@ def code(text):
 @pytest.mark.parametrize("name", MODULES)
 def test_docstring_examples(name):
     results = doctest.testmod(importlib.import_module(name))
+    assert results.attempted > 0
     assert results.failed == 0
 
 
@@ -120,6 +123,13 @@ def test_ci_runs_the_commands_of_the_readme():
     assert job.endswith("jaxtune demo")
     assert "pytest" in tests
     assert all(command.startswith("python3 -m venv .venv && .venv/bin/pip install") for command in (job, tests))
+
+
+def test_the_picture_of_the_architecture_is_that_of_the_code():
+    drawn = script("architecture")
+    assert document("docs/architecture.svg") == drawn.draw()
+    assert "docs/architecture.svg" in document("CONTRIBUTING.md")
+    assert len(document("CONTRIBUTING.md").split()) < 1000  # a page
 
 
 # The examples of CONTRIBUTING.md

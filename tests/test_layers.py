@@ -104,16 +104,16 @@ def test_a_public_name_imports_no_more_than_tuning_needs():
     assert run(code).strip() == "[]"
 
 
-def test_type_checkers_see_the_public_names():
-    """The imports that only they read name what `jaxtune.<name>` gives."""
-    tree = ast.parse((ROOT / "__init__.py").read_text(encoding="utf-8"))
-    block = next(node for node in tree.body if isinstance(node, ast.If))
-    seen = {alias.name: node.module for node in block.body for alias in node.names}
-    assert seen.keys() == set(jaxtune.__all__)
-    for name, module in seen.items():
+def test_every_public_name_is_what_the_stub_says():
+    """Type checkers read the stub, and so does `jaxtune` itself."""
+    tree = ast.parse((ROOT / "__init__.pyi").read_text(encoding="utf-8"))
+    named = [(alias, node.module) for node in tree.body if isinstance(node, ast.ImportFrom) for alias in node.names]
+    assert [alias.name for alias, _ in named] == jaxtune.__all__
+    for alias, module in named:
+        assert alias.name == alias.asname  # else it isn't handed on
         home = importlib.import_module(module)
-        value = getattr(home, name) if hasattr(home, name) else importlib.import_module(f"{module}.{name}")
-        assert getattr(jaxtune, name) is value, name
+        value = getattr(home, alias.name) if hasattr(home, alias.name) else sys.modules[f"{module}.{alias.name}"]
+        assert getattr(jaxtune, alias.name) is value
 
 
 @pytest.mark.parametrize(

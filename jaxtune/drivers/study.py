@@ -106,6 +106,7 @@ class Study:
         hp = decoded(points, space)
         self.rows = Rows(space, hp)
         self.groups = Groups(search, hp, self.host, self._narrowed)
+        self.record.widths += [(number, group.layout.width) for number, group in enumerate(self.groups.groups)]
         self.conditions = conditions(search)
         self.conditions["traces"] = traces(group.case for group in self.groups.groups)
         bracket, num_brackets = self._brackets()
@@ -237,6 +238,7 @@ class Study:
             )
 
     def _narrowed(self, group: Group) -> None:
+        self.record.widths.append((self.groups.groups.index(group), group.layout.width))
         self.tell(Narrowed(group.trials, group.layout.width))
 
     def _give_up(self, error: OutOfMemory) -> None:

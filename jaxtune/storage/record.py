@@ -19,6 +19,7 @@ class Record:
     source: list[np.ndarray] = field(default_factory=list)  # [T]
     schedule: list[dict[str, np.ndarray]] = field(default_factory=list)  # name -> [T]
     lane_steps: list[int] = field(default_factory=list)
+    widths: list[tuple[int, int]] = field(default_factory=list)  # (group, lanes at once): as chosen, and as narrowed
 
     @property
     def last_step(self) -> int:

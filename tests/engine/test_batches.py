@@ -1,4 +1,4 @@
-"""Batch order: epochs are permutations, whatever the batch size and the unit of steps."""
+"""Batch order: epochs are permutations, whatever the batch size and the burst of steps."""
 
 from functools import lru_cache, partial
 
@@ -15,15 +15,15 @@ by_size = pytest.mark.parametrize(("num_examples", "batch_size"), SIZES)
 
 
 @partial(jax.jit, static_argnums=(3, 4))
-def _unit(window, first, count, batch_size, unit):
-    return batch_indices(window, KEY, first, count, batch_size, unit)
+def _burst(window, first, count, batch_size, burst):
+    return batch_indices(window, KEY, first, count, batch_size, burst)
 
 
-def stream(num_examples, batch_size, *, unit, start=0, num_units):
-    """Indices [num_units * unit, batch_size], drawn unit by unit."""
-    window, parts = empty_window(num_examples, num_examples, batch_size, unit), []
-    for index in range(num_units):
-        part, window = _unit(window, jnp.int32(start + index * unit), jnp.int32(num_examples), batch_size, unit)
+def stream(num_examples, batch_size, *, burst, start=0, num_bursts):
+    """Indices [num_bursts * burst, batch_size], drawn burst by burst."""
+    window, parts = empty_window(num_examples, num_examples, batch_size, burst), []
+    for index in range(num_bursts):
+        part, window = _burst(window, jnp.int32(start + index * burst), jnp.int32(num_examples), batch_size, burst)
         parts.append(np.asarray(part))
     return np.concatenate(parts)
 
@@ -31,7 +31,7 @@ def stream(num_examples, batch_size, *, unit, start=0, num_units):
 @lru_cache
 def whole(num_examples, batch_size):
     """The first 200 batches."""
-    return stream(num_examples, batch_size, unit=50, num_units=4)
+    return stream(num_examples, batch_size, burst=50, num_bursts=4)
 
 
 def epochs(num_examples, batch_size):
@@ -47,26 +47,26 @@ def test_every_example_once_per_epoch(num_examples, batch_size):
 
 
 @by_size
-@pytest.mark.parametrize("unit", [1, 7])
-def test_the_unit_does_not_matter(num_examples, batch_size, unit):
-    """Units are about loops: batches that cross the border of an epoch or of a unit are the same."""
-    number = 200 // unit
-    pieces = stream(num_examples, batch_size, unit=unit, num_units=number)
-    np.testing.assert_array_equal(pieces, whole(num_examples, batch_size)[: unit * number])
+@pytest.mark.parametrize("burst", [1, 7])
+def test_the_burst_does_not_matter(num_examples, batch_size, burst):
+    """Bursts are about loops: batches that cross the border of an epoch or of a burst are the same."""
+    number = 200 // burst
+    pieces = stream(num_examples, batch_size, burst=burst, num_bursts=number)
+    np.testing.assert_array_equal(pieces, whole(num_examples, batch_size)[: burst * number])
 
 
 @by_size
 def test_the_start_does_not_matter(num_examples, batch_size):
     for start in (1, 6, 23):
-        late = stream(num_examples, batch_size, unit=7, start=start, num_units=3)
+        late = stream(num_examples, batch_size, burst=7, start=start, num_bursts=3)
         np.testing.assert_array_equal(late, whole(num_examples, batch_size)[start : start + 21])
 
 
 def test_a_window_may_be_reused_after_a_jump():
     """A window that holds other epochs is brought up to date, not trusted."""
     window, count = empty_window(10, 10, 3, 4), jnp.int32(10)
-    _, window = _unit(window, jnp.int32(100), count, 3, 4)
-    indices, _ = _unit(window, jnp.int32(8), count, 3, 4)
+    _, window = _burst(window, jnp.int32(100), count, 3, 4)
+    indices, _ = _burst(window, jnp.int32(8), count, 3, 4)
     np.testing.assert_array_equal(indices, whole(10, 3)[8:12])
 
 
@@ -84,7 +84,7 @@ def test_keys_differ():
 
 def test_positions_are_uniform():
     """Every example is as likely at the beginning of an epoch as at its end."""
-    orders = stream(5, 5, unit=2000, num_units=1)  # [epoch, position]
+    orders = stream(5, 5, burst=2000, num_bursts=1)  # [epoch, position]
     counts = np.stack([(orders == example).sum(axis=0) for example in range(5)])  # [example, position]
     assert np.abs(counts - 400).max() < 5 * np.sqrt(400 * 0.8)
 

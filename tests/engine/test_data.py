@@ -16,22 +16,22 @@ from jaxtune.tasks.folds import Fold, make_folds
 KEY = jax.random.key(11)
 
 
-@partial(jax.jit, static_argnames=("capacity", "fewest", "batch_size", "unit", "num_units"))
-def _stream(count, *, capacity, fewest, batch_size, unit, num_units):
+@partial(jax.jit, static_argnames=("capacity", "fewest", "batch_size", "burst", "num_bursts"))
+def _stream(count, *, capacity, fewest, batch_size, burst, num_bursts):
     def step(window, index):
-        indices, window = batch_indices(window, KEY, index * unit, count, batch_size, unit)
+        indices, window = batch_indices(window, KEY, index * burst, count, batch_size, burst)
         return window, indices
 
-    window = empty_window(capacity, fewest, batch_size, unit)
-    return jax.lax.scan(step, window, jnp.arange(num_units, dtype=jnp.int32))[1].reshape(-1)
+    window = empty_window(capacity, fewest, batch_size, burst)
+    return jax.lax.scan(step, window, jnp.arange(num_bursts, dtype=jnp.int32))[1].reshape(-1)
 
 
 @pytest.mark.parametrize("batch_size", [1, 4, 7])
-@pytest.mark.parametrize("unit", [1, 6])
+@pytest.mark.parametrize("burst", [1, 6])
 @pytest.mark.parametrize(("count", "capacity"), [(7, 7), (7, 9), (7, 40), (11, 12), (23, 40)])
-def test_examples_below_the_count_once_per_epoch(count, capacity, unit, batch_size):
+def test_examples_below_the_count_once_per_epoch(count, capacity, burst, batch_size):
     stream = np.asarray(
-        _stream(jnp.int32(count), capacity=capacity, fewest=7, batch_size=batch_size, unit=unit, num_units=60)
+        _stream(jnp.int32(count), capacity=capacity, fewest=7, batch_size=batch_size, burst=burst, num_bursts=60)
     )
     epochs = stream[: len(stream) // count * count].reshape(-1, count)
     assert len(epochs) > 1
@@ -42,14 +42,14 @@ def test_examples_below_the_count_once_per_epoch(count, capacity, unit, batch_si
 
 
 def test_epochs_differ_below_the_count():
-    stream = _stream(jnp.int32(9), capacity=20, fewest=9, batch_size=3, unit=3, num_units=20)
+    stream = _stream(jnp.int32(9), capacity=20, fewest=9, batch_size=3, burst=3, num_bursts=20)
     epochs = np.asarray(stream).reshape(-1, 9)
     assert len({epoch.tobytes() for epoch in epochs}) == len(epochs)
 
 
 def test_large_data_are_sorted_in_two_arrays():
     """More examples than an index packed with random bits can have."""
-    stream = _stream(jnp.int32(4500), capacity=5000, fewest=4500, batch_size=500, unit=9, num_units=2)
+    stream = _stream(jnp.int32(4500), capacity=5000, fewest=4500, batch_size=500, burst=9, num_bursts=2)
     for epoch in np.asarray(stream).reshape(2, 4500):
         assert sorted(epoch) == list(range(4500))
 

@@ -28,23 +28,23 @@ def test_updates_see_as_many_examples_as_steps(base, size, steps):
 
 @settings(deadline=None)
 @given(base=sizes, size=sizes, multiple=st.integers(1, 300), rungs=st.lists(st.integers(1, 9), min_size=1, max_size=4))
-def test_units_come_out_even_where_updates_do(base, size, multiple, rungs):
+def test_bursts_come_out_even_where_updates_do(base, size, multiple, rungs):
     stops = [multiple * n for n in sorted(set(rungs))]
     plan, pace = Plan((1,), tuple(Row(stop) for stop in stops)), Pace(base, size)
-    unit = pace.unit(plan)
-    assert 1 <= unit <= max(1000, plan.unit)
+    burst = pace.burst(plan)
+    assert 1 <= burst <= max(1000, plan.burst)
     common = math.gcd(*stops)
     if common * base % size == 0:
-        assert all(pace.updates(stop) % unit == 0 for stop in stops)
+        assert all(pace.updates(stop) % burst == 0 for stop in stops)
     for stop in stops:
-        whole = pace.lands_on(stop, unit)
-        assert whole == (stop * base % (size * unit) == 0)
+        whole = pace.lands_on(stop, burst)
+        assert whole == (stop * base % (size * burst) == 0)
 
 
 def test_equal_sizes_change_nothing():
     plan, pace = Plan((1,), (Row(60), Row(180))), Pace(16, 16)
     assert [pace.updates(n) for n in (0, 1, 60)] == [0, 1, 60]
-    assert pace.unit(plan) == plan.unit == 60
+    assert pace.burst(plan) == plan.burst == 60
 
 
 # Groups

@@ -9,10 +9,12 @@ import pytest
 from toys import DESCENT, DESCENT_SPACE, ONE, TWO, tune
 
 import jaxtune as jt
-from jaxtune.engine import placement
-from jaxtune.engine.placement import Placement, Step, check_memory, choose_ladder, fit, ladder
+from jaxtune.engine import ladder as ladders, memory
+from jaxtune.engine.ladder import Size, choose_ladder, fit, ladder
+from jaxtune.engine.memory import check_memory
+from jaxtune.engine.placement import Placement
 
-CPU, GPU = (Step(8, 4), Step(2, 1)), (Step(512, 512), Step(128, 128), Step(32, 32))
+CPU, GPU = (Size(8, 4), Size(2, 1)), (Size(512, 512), Size(128, 128), Size(32, 32))
 
 
 @pytest.mark.parametrize(
@@ -57,7 +59,7 @@ def test_fit_is_the_narrowest_that_holds_them():
 
 def width(lane_bytes, *, where=TWO, lanes=1000, l2=2**20, measured=(), monkeypatch):
     """Of lanes that work on as many bytes of state as of other values."""
-    monkeypatch.setattr(placement, "_l2_bytes", lambda: l2)
+    monkeypatch.setattr(ladders, "_l2_bytes", lambda: l2)
     return choose_ladder(where, where.mesh(), lanes, lane_bytes, lane_bytes, dict(measured))[0].width
 
 
@@ -102,7 +104,7 @@ def test_lanes_can_be_chosen(monkeypatch):
 
 
 def test_memory_error_says_how_many_lanes_fit(monkeypatch):
-    monkeypatch.setattr(placement, "available_memory", lambda mesh: 10_000_000)
+    monkeypatch.setattr(memory, "available_memory", lambda mesh: 10_000_000)
     check_memory(ONE.mesh(), slots=4, lane_bytes=2_000_000, others=2_000_000)
     message = "Arrays for 8 lanes of 2 MB need 0.016 GB, but 0.01 GB are free: about 4 lanes would fit"
     with pytest.raises(MemoryError, match=message):
@@ -116,9 +118,9 @@ def test_memory_error_says_how_many_lanes_fit(monkeypatch):
 
 def test_a_population_is_refused_with_its_padding(monkeypatch):
     """33 trials take the arrays of 64."""
-    monkeypatch.setattr(placement, "available_memory", lambda mesh: 28 * 63)
+    monkeypatch.setattr(memory, "available_memory", lambda mesh: 28 * 63)
     monkeypatch.setattr("jaxtune.engine.programs.check_scratch", lambda *_: None)
-    monkeypatch.setattr("jaxtune.engine.group.Setting.scratch_bytes", lambda *_: 0)
+    monkeypatch.setattr("jaxtune.engine.layouts.scratch_bytes", lambda *_: 0)
     tune(DESCENT, DESCENT_SPACE, scheduler=jt.FullBudget(trials=32, steps=2))
     with pytest.raises(MemoryError, match="^Arrays for 64 lanes of .* about 32 lanes would fit"):
         tune(DESCENT, DESCENT_SPACE, scheduler=jt.FullBudget(trials=33, steps=2))
@@ -126,7 +128,7 @@ def test_a_population_is_refused_with_its_padding(monkeypatch):
 
 def test_all_groups_and_the_data_have_to_fit_together(monkeypatch):
     monkeypatch.setattr("jaxtune.engine.programs.check_scratch", lambda *_: None)
-    monkeypatch.setattr("jaxtune.engine.group.Setting.scratch_bytes", lambda *_: 0)
+    monkeypatch.setattr("jaxtune.engine.layouts.scratch_bytes", lambda *_: 0)
     space = DESCENT_SPACE | {"size": jt.Choice((3, 4), static=True)}
     task = DESCENT.replace(
         init=lambda key, hp: DESCENT.init(key, hp) | {"size": jnp.zeros(hp["size"])},
@@ -134,18 +136,18 @@ def test_all_groups_and_the_data_have_to_fit_together(monkeypatch):
     )
     needed = 8 * (28 + 4 * 3) + 8 * (28 + 4 * 4) + 4000
     options = {"scheduler": jt.FullBudget(trials=16, steps=2), "sampler": jt.Grid(8)}
-    monkeypatch.setattr(placement, "available_memory", lambda mesh: needed)
+    monkeypatch.setattr(memory, "available_memory", lambda mesh: needed)
     tune(task, space, **options)
-    monkeypatch.setattr(placement, "available_memory", lambda mesh: needed - 1)
+    monkeypatch.setattr(memory, "available_memory", lambda mesh: needed - 1)
     with pytest.raises(MemoryError, match="^Arrays for 8 lanes of .* of data, other groups and scratch"):
         tune(task, space, **options)
 
 
 def test_tune_refuses_a_population_that_cannot_fit(monkeypatch):
     """A lane of DESCENT is two vectors of three float32 and a counter: 28 bytes."""
-    monkeypatch.setattr(placement, "available_memory", lambda mesh: 28 * 16)
+    monkeypatch.setattr(memory, "available_memory", lambda mesh: 28 * 16)
     monkeypatch.setattr("jaxtune.engine.programs.check_scratch", lambda *_: None)
-    monkeypatch.setattr("jaxtune.engine.group.Setting.scratch_bytes", lambda *_: 0)
+    monkeypatch.setattr("jaxtune.engine.layouts.scratch_bytes", lambda *_: 0)
     scheduler = jt.FullBudget(trials=16, steps=20)
     assert len(tune(DESCENT, DESCENT_SPACE, scheduler=scheduler).trials) == 16
     with pytest.raises(MemoryError, match="^Arrays for 48 lanes of .* about 12 lanes would fit"):
@@ -153,7 +155,7 @@ def test_tune_refuses_a_population_that_cannot_fit(monkeypatch):
 
 
 def test_memory_of_a_cpu_is_what_the_system_has_left():
-    assert 2**20 < placement.available_memory(TWO.mesh()) < 2**50
+    assert 2**20 < memory.available_memory(TWO.mesh()) < 2**50
 
 
 @pytest.mark.parametrize("value", [0, -1, 1.0, True, "8"])

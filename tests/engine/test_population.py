@@ -100,7 +100,7 @@ def _drawing_step(key, state, batch, hp, step, total_steps):
 
 @pytest.mark.parametrize("placement", [ONE, ALL], ids=["1 device", "8 devices"])
 def test_any_way_to_draw_equals_a_plain_loop(placement):
-    """Shared draws are made once per unit, some on each device; the others are left where they are."""
+    """Shared draws are made once per burst, some on each device; the others are left where they are."""
     task = jt.Task(
         init=lambda key, hp: {"x": jax.random.normal(key, (3,)), "key": key},
         step=_drawing_step,
@@ -163,7 +163,7 @@ def test_in_double_precision_over_200_steps():
         "trained = np.isfinite(losses[0])\n"
         "np.testing.assert_allclose(losses[0][trained], losses[1][[0, 1, 3]][trained], rtol=1e-6)\n"
     )
-    run = subprocess.run([sys.executable, "-c", code], cwd=Path(__file__).parent, capture_output=True, text=True)
+    run = subprocess.run([sys.executable, "-c", code], cwd=Path(__file__).parents[1], capture_output=True, text=True)
     assert run.returncode == 0, run.stderr
 
 
@@ -347,8 +347,8 @@ def test_another_metric_may_be_nan():
     assert np.isnan(result.best.metrics["other"])
 
 
-def test_divergence_inside_a_unit_and_across_rows_is_recorded_at_its_step():
-    """One unit of 20 steps, units of 4, and calls of several units: step 7 all the same."""
+def test_divergence_inside_a_burst_and_across_rows_is_recorded_at_its_step():
+    """One burst of 20 steps, bursts of 4, and calls of several bursts: step 7 all the same."""
     for every in (None, 4):
         result = fragile([0, 2, 0, 3], jt.FullBudget(4, 20), evaluate_every=every)
         assert result.history.diverged.tolist() == [-1, 7, -1, 7]

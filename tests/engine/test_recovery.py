@@ -7,7 +7,7 @@ from counting import VALLEY, VALLEY_SPACE, valley
 from toys import NET, NET_SPACE, ONE, TWO, tune
 
 import jaxtune as jt
-from jaxtune.engine import placement
+from jaxtune.engine import memory
 from jaxtune.engine.programs import Programs
 from jaxtune.engine.recovery import ran_out_of_memory
 
@@ -178,8 +178,8 @@ def test_programs_whose_scratch_cannot_fit_do_not_start(monkeypatch):
     monkeypatch.setattr("jaxtune.engine.programs.check_scratch", lambda mesh, size: scratch.append(size))
     expected = tune(NET, NET_SPACE, scheduler=HALVING, placement=WIDE)
     limit = max(scratch) - 1
-    monkeypatch.setattr(placement, "available_memory", lambda mesh: limit * mesh.devices.size)
-    monkeypatch.setattr("jaxtune.engine.programs.check_scratch", placement.check_scratch)
+    monkeypatch.setattr(memory, "available_memory", lambda mesh: limit * mesh.devices.size)
+    monkeypatch.setattr("jaxtune.engine.programs.check_scratch", memory.check_scratch)
     same(tune(NET, NET_SPACE, scheduler=HALVING, placement=WIDE), expected, rtol=1e-4)
     with pytest.raises(MemoryError, match=r"A program needs .* GB of scratch, but .* GB are free"):
-        placement.check_scratch(WIDE.mesh(), limit + 1)
+        memory.check_scratch(WIDE.mesh(), limit + 1)

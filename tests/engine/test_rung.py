@@ -11,7 +11,9 @@ import numpy as np
 import pytest
 
 from jaxtune import Choice, Integer, LogUniform, Uniform
+from jaxtune.engine.lanes import HEALTHY
 from jaxtune.engine.rung import decide, safe_scores, survivors
+from jaxtune.engine.standing import at_start
 from jaxtune.schedulers import Exploit
 from jaxtune.spaces.space import Space
 
@@ -27,7 +29,7 @@ SPACES = {
 }
 
 
-def tables(values, *, keep, bracket=None, training=None, diverged=None):
+def tables(values, points, *, keep, bracket=None, training=None, diverged=None):
     """Arguments of `decide` from short lists; the rest of 12 trials waits in a fourth bracket, out of training.
 
     One shape for all tests compiles once. One bracket, all training, none diverged unless told.
@@ -35,29 +37,35 @@ def tables(values, *, keep, bracket=None, training=None, diverged=None):
     values = np.atleast_2d(np.asarray(values, np.float32))
     number, rest = values.shape[1], 12 - values.shape[1]
     bad = np.zeros(values.shape, bool) if diverged is None else np.atleast_2d(diverged)
-    return (
-        np.asarray([*keep, *[0] * (3 - len(keep)), rest], np.int32),
-        np.asarray([*([0] * number if bracket is None else bracket), *[3] * rest], np.int32),
-        np.asarray([*([True] * number if training is None else training), *[False] * rest]),
-        np.pad(values, ((0, 0), (0, rest))),
-        np.pad(bad, ((0, 0), (0, rest))),
+    brackets = np.asarray([*([0] * number if bracket is None else bracket), *[3] * rest], np.int32)
+    competing = np.asarray([*([True] * number if training is None else training), *[False] * rest])
+    standing = at_start(np, points, brackets, len(values), np.float32).replace(
+        training=competing,
+        competing=competing,
+        values=np.pad(values, ((0, 0), (0, rest))),
+        diverged=np.pad(np.where(bad, 7, HEALTHY).astype(np.int32), ((0, 0), (0, rest)), constant_values=HEALTHY),
     )
+    return np.asarray([*keep, *[0] * (3 - len(keep)), rest], np.int32), standing
 
 
 @partial(jax.jit, static_argnames=("space", "mode", "exploit"))
-def many(keys, generation, args, unit, *, space, mode, exploit):
+def many(keys, generation, args, points, *, space, mode, exploit):
     """Decisions under K keys, from places [K, T, D]. A loop, because vmapped random numbers compile slowly."""
-    rest = {"space": space, "mode": mode, "exploit": exploit}
-    return jax.lax.map(lambda at: decide(at[0], generation, np.int32(0), *args, at[1], **rest), (keys, unit))
+    (keep, standing), rest = args, {"space": space, "mode": mode, "exploit": exploit}
+
+    def one(at):
+        return decide(at[0], generation, np.int32(0), keep, standing.replace(points=at[1]), **rest)
+
+    return jax.lax.map(one, (keys, points))
 
 
-def decision(values, *, unit=None, space=CONTINUOUS, mode="min", exploit=None, **rest):
+def decision(values, *, points=None, space=CONTINUOUS, mode="min", exploit=None, **rest):
     """`decide` under one key, for the trials in `values` only."""
     number = np.shape(values)[-1]
     at = np.full((12, space.num_dims), 0.5, np.float32)
-    at[:number] = 0.5 if unit is None else unit
+    at[:number] = 0.5 if points is None else points
     options = {"space": space, "mode": mode, "exploit": exploit}
-    after = decide(KEY, np.int32(0), np.int32(0), *tables(values, **rest), at, **options)
+    after = decide(KEY, np.int32(0), np.int32(0), *tables(values, at, **rest), **options)
     return jax.tree.map(lambda x: x[:number], after)
 
 
@@ -136,10 +144,10 @@ def test_any_table_against_sorted():
 
 
 def test_without_exploits_weights_and_hyperparameters_stay():
-    unit = np.random.default_rng(0).random((4, 2)).astype(np.float32)
-    after = decision([4.0, 3.0, 2.0, 1.0], keep=[2], unit=unit)
+    points = np.random.default_rng(0).random((4, 2)).astype(np.float32)
+    after = decision([4.0, 3.0, 2.0, 1.0], keep=[2], points=points)
     assert after.source.tolist() == [0, 1, 2, 3]
-    np.testing.assert_array_equal(after.unit, unit)
+    np.testing.assert_array_equal(after.points, points)
 
 
 # Who copies whom
@@ -148,9 +156,10 @@ def test_without_exploits_weights_and_hyperparameters_stay():
 def exploited(values, *, exploit=EXPLOIT, mode="min", **rest):
     """Sources [K, T] under K keys."""
     number = np.shape(values)[-1]
-    args, unit = tables(values, **{"keep": [number]} | rest), np.zeros((64, 12, 2), np.float32)
+    points = np.zeros((64, 12, 2), np.float32)
+    args = tables(values, points[0], **{"keep": [number]} | rest)
     keys = jax.random.split(KEY, 64)
-    after = many(keys, np.int32(0), args, unit, space=CONTINUOUS, mode=mode, exploit=exploit)
+    after = many(keys, np.int32(0), args, points, space=CONTINUOUS, mode=mode, exploit=exploit)
     assert (after.source[:, number:] == np.arange(number, 12)).all()
     return np.asarray(after.source[:, :number])
 
@@ -195,10 +204,10 @@ def test_one_healthy_trial_revives_all_that_diverged():
 
 
 def test_where_all_diverged_nothing_is_copied_and_nothing_explored():
-    unit = np.random.default_rng(0).random((8, 2)).astype(np.float32)
-    after = decision([NAN] * 8, keep=[8], exploit=EXPLOIT, unit=unit)
+    points = np.random.default_rng(0).random((8, 2)).astype(np.float32)
+    after = decision([NAN] * 8, keep=[8], exploit=EXPLOIT, points=points)
     assert after.source.tolist() == list(range(8))
-    np.testing.assert_array_equal(after.unit, unit)
+    np.testing.assert_array_equal(after.points, points)
 
 
 def test_copies_stay_inside_a_bracket():
@@ -225,13 +234,13 @@ def explored(space, *, exploit=EXPLOIT, donor=None, generation=0):
     keys, shape = jax.random.split(jax.random.key(1), NUM_KEYS), (NUM_KEYS, space.num_dims)
     random = np.random.default_rng(0).random(shape, np.float32)
     before = random if donor is None else np.broadcast_to(np.asarray(donor, np.float32), shape)
-    unit = np.full((NUM_KEYS, 12, space.num_dims), 0.3, np.float32)
-    unit[:, 0] = before
-    args = tables([1.0, 2.0], keep=[2])
-    after = many(keys, np.int32(generation), args, unit, space=space, mode="min", exploit=exploit)
-    np.testing.assert_array_equal(after.unit[:, 0], before)  # the donor itself never changes
-    np.testing.assert_array_equal(after.unit[:, 2:], unit[:, 2:])
-    return before, np.asarray(after.unit[:, 1])
+    points = np.full((NUM_KEYS, 12, space.num_dims), 0.3, np.float32)
+    points[:, 0] = before
+    args = tables([1.0, 2.0], points[0], keep=[2])
+    after = many(keys, np.int32(generation), args, points, space=space, mode="min", exploit=exploit)
+    np.testing.assert_array_equal(after.points[:, 0], before)  # the donor itself never changes
+    np.testing.assert_array_equal(after.points[:, 2:], points[:, 2:])
+    return before, np.asarray(after.points[:, 1])
 
 
 @pytest.mark.parametrize("exploit", [RESAMPLE, Exploit(0.25, 0.1, 0.5)], ids=str)
@@ -313,7 +322,7 @@ def test_noise_differs_between_generations_and_between_trials():
     first, second = (explored(CONTINUOUS, donor=[0.5, 0.5], generation=g)[1] for g in (0, 1))
     assert (first != second).any(axis=1).mean() > 0.5
     after = decision(np.arange(8.0), keep=[8], exploit=Exploit(0.5, 1.0, 0.1))
-    assert len(np.unique(after.unit[4:], axis=0)) == 4
+    assert len(np.unique(after.points[4:], axis=0)) == 4
 
 
 def test_static_hyperparameters_are_copied_unchanged():

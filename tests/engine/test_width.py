@@ -10,7 +10,8 @@ import pytest
 from toys import NET, NET_SPACE, ONE, tune
 
 import jaxtune as jt
-from jaxtune.engine import measured, timing
+from jaxtune.engine import measured, width as widths
+from jaxtune.engine.width import Width
 
 SCHEDULER = jt.SuccessiveHalving(16, min_steps=4, max_steps=16, eta=4)
 
@@ -20,9 +21,9 @@ def cheap(monkeypatch, tmp_path):
     """Measuring pays always, and is kept in a folder of its own; returns the widths timed."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     monkeypatch.setattr(measured, "_KNOWN", {})
-    monkeypatch.setattr(timing, "_CPU_SECONDS", 0.0)
-    monkeypatch.setattr(timing, "SHARE", 1e6)
-    timed, rows, seconds = [], set(), timing._seconds
+    monkeypatch.setattr(widths, "_CPU_SECONDS", 0.0)
+    monkeypatch.setattr(widths, "SHARE", 1e6)
+    timed, rows, seconds = [], set(), widths._seconds
 
     def spy(group, hp):
         timed.append(group.layout.width)
@@ -31,7 +32,7 @@ def cheap(monkeypatch, tmp_path):
         assert all(future.done() for future in group.programs._futures.values())
         return seconds(group, hp)
 
-    monkeypatch.setattr(timing, "_seconds", spy)
+    monkeypatch.setattr(widths, "_seconds", spy)
     yield timed
     assert len(rows) <= 1  # what is done once for all lanes weighs the same at all widths
 
@@ -69,23 +70,23 @@ def test_widths_are_timed_once_and_the_fastest_is_taken(cheap, tmp_path):
 
 def test_search_asks_for_what_was_measured(monkeypatch):
     asked = []
-    monkeypatch.setattr(timing, "known", lambda *_: asked.append(True) or {})
+    monkeypatch.setattr(Width, "known", property(lambda _: asked.append(True) or {}))
     jt.search(jax.random.key(0), NET, NET_SPACE, scheduler=SCHEDULER)
     assert asked == [True]
 
 
 def test_measuring_ends_when_its_share_of_the_run_is_spent(cheap, monkeypatch):
-    monkeypatch.setattr(timing, "SHARE", 1e-9)
-    monkeypatch.setattr(timing, "pays", lambda *_: True)
+    monkeypatch.setattr(widths, "SHARE", 1e-9)
+    monkeypatch.setattr(Width, "pays", True)
     search()
     assert len(cheap) == 1
 
 
 def test_short_searches_and_chosen_widths_are_not_measured(monkeypatch, tmp_path):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    monkeypatch.setattr(timing, "_seconds", lambda *_: pytest.fail("measured"))
+    monkeypatch.setattr(widths, "_seconds", lambda *_: pytest.fail("measured"))
     search()
-    monkeypatch.setattr(timing, "_CPU_SECONDS", 0.0)
+    monkeypatch.setattr(widths, "_CPU_SECONDS", 0.0)
     search(placement=jt.Placement(devices=ONE.devices, lanes=2))
     assert not files(tmp_path)
 
@@ -93,23 +94,23 @@ def test_short_searches_and_chosen_widths_are_not_measured(monkeypatch, tmp_path
 @pytest.mark.parametrize("factor", [10, 1000])
 def test_longer_searches_pay(monkeypatch, factor):
     """Work, not trials alone, decides."""
-    answers, pays = [], timing.pays
-    monkeypatch.setattr(timing, "flops", lambda _: factor * 1e9)
-    monkeypatch.setattr(timing, "pays", lambda *given: answers.append(pays(*given)) or False)
+    answers, pays = [], Width.pays
+    monkeypatch.setattr(widths, "flops", lambda _: factor * 1e9)
+    monkeypatch.setattr(Width, "pays", property(lambda width: answers.append(pays.fget(width)) or False))
     widest()
     # 5 % of so many steps of so many GFLOP, 50 in a second on one device, against 10 s.
     assert set(answers) == {0.05 * SCHEDULER.plan().trial_steps * factor / 50 > 10.0} == {factor == 1000}
 
 
 def test_widths_that_do_not_fit_are_left_out(cheap, monkeypatch, tmp_path):
-    seconds = timing._seconds
+    seconds = widths._seconds
 
     def failing(group, hp):
         if group.layout.width > 4:
             raise MemoryError
         return seconds(group, hp)
 
-    monkeypatch.setattr(timing, "_seconds", failing)
+    monkeypatch.setattr(widths, "_seconds", failing)
     search()
     (kept,) = files(tmp_path)
     assert {int(width) for width in json.loads(kept.read_text())} == set(cheap) != set()

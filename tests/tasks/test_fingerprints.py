@@ -297,7 +297,7 @@ metrics = {name: lambda outputs, targets, power=power: (outputs[:, 0] - targets)
 task = jt.supervised(nn.Dense(2), optimizer=lambda hp: optax.adam(hp["lr"]), metrics=metrics,
                      loss=optax.softmax_cross_entropy_with_integer_labels, batch_size=5,
                      train=(x, np.zeros(20, int)), validation=(x, np.zeros(20, int)))
-functions = resolve(task, Space.of({"lr": jt.LogUniform(1e-3, 1.0)}), "loss", None).functions({})
+functions = resolve(task, Space.of({"lr": jt.LogUniform(1e-3, 1.0)}), "loss", None).first.functions
 print(hashlib.sha256("".join(str(part.jaxpr) for part in functions.parts).encode()).hexdigest())
 """
 

@@ -1,6 +1,7 @@
 """User functions: what they may ask for, and one trace of each."""
 
 from functools import partial
+from types import MappingProxyType
 
 import jax
 import jax.numpy as jnp
@@ -8,6 +9,7 @@ import numpy as np
 import pytest
 from flax import nnx
 
+from jaxtune.spaces.variant import Variant
 from jaxtune.tasks.functions import Extras, asks_for, call, inputs_of, parameters, seamed, trace
 from jaxtune.tasks.task import Task
 
@@ -84,6 +86,11 @@ def extras(step=3, total_steps=8, stats=None):
     return Extras(np.int32(step), np.int32(total_steps), stats)
 
 
+def variant_of(static=MappingProxyType({}), order=()):
+    """Hyperparameters in this order, with the values of those that are static."""
+    return Variant({}, {name: name for name in order}, static)
+
+
 def test_hyperparameters_are_weak_inside_and_keep_the_users_order():
     seen = {}
 
@@ -92,7 +99,7 @@ def test_hyperparameters_are_weak_inside_and_keep_the_users_order():
         return jnp.zeros(())
 
     task = Task(init=init, step=init, evaluate=init)
-    function = seamed(task, "init", {"act": "relu"}, ("lr", "act", "depth"))
+    function = seamed(task, "init", variant_of({"act": "relu"}, ("lr", "act", "depth")))
     function(jax.random.key(0), {"depth": jnp.int32(3), "lr": jnp.float32(0.1)}, extras())
     assert list(seen["hp"]) == ["lr", "act", "depth"]
     assert seen["hp"]["act"] == "relu"
@@ -110,9 +117,9 @@ def test_functions_get_the_stats_they_ask_for():
     )
     stats = {"mean": jnp.float32(4)}
     given = extras(stats=stats)
-    assert seamed(task, "init", {}, ())(None, {}, given) == 5
-    assert seamed(task, "step", {}, ())(None, jnp.float32(1), None, {}, given)[0] == 5
-    assert seamed(task, "evaluate", {}, ())(None, jnp.float32(2), None, {}, given)["loss"] == 8
+    assert seamed(task, "init", variant_of())(None, {}, given) == 5
+    assert seamed(task, "step", variant_of())(None, jnp.float32(1), None, {}, given)[0] == 5
+    assert seamed(task, "evaluate", variant_of())(None, jnp.float32(2), None, {}, given)["loss"] == 8
 
 
 # Tracing.
@@ -139,7 +146,7 @@ LR = {"lr": jax.ShapeDtypeStruct((), jnp.float32)}
 
 
 def trace_of(task=TASK, static=None, hp=LR, order=("lr",), known=None):
-    return trace({} if known is None else known, task, static or {}, order, inputs_of(task, hp))
+    return trace({} if known is None else known, task, variant_of(static or {}, order), inputs_of(task, hp))
 
 
 def test_the_trace_computes_what_the_functions_do():
@@ -251,6 +258,7 @@ def test_equal_containers_of_other_types_are_traced_anew():
 
     task = Task(init=lambda key, hp: jnp.zeros(()), step=step, evaluate=evaluate)
     known = {}
-    traces = [trace(known, task, {"c": c}, ("c",), inputs_of(task, {})) for c in ((1, 2), (1.0, 2.0), (1, 2))]
+    variants = [variant_of({"c": c}, ("c",)) for c in ((1, 2), (1.0, 2.0), (1, 2))]
+    traces = [trace(known, task, variant, inputs_of(task, {})) for variant in variants]
     assert traces[0] is traces[2]
     assert traces[0] is not traces[1]

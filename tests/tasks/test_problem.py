@@ -9,7 +9,7 @@ import pytest
 import jaxtune as jt
 from jaxtune.spaces.space import Space
 from jaxtune.tasks import unread
-from jaxtune.tasks.problem import resolve, static_values
+from jaxtune.tasks.problem import resolve
 
 TABLES = {"a": jnp.arange(3.0), "b": jnp.arange(3.0), "c": jnp.ones(3)}
 
@@ -93,7 +93,7 @@ def test_static_can_be_asked_for():
 def test_constants_are_python_values_and_belong_to_no_group():
     space = pinned(width, width=5)
     assert (space.static, space.traced) == ((), ())
-    assert static_values(space, {}) == {"width": 5}
+    assert space.variant({}).static == {"width": 5}
 
 
 def test_functions_of_a_group_hold_its_options():
@@ -103,8 +103,9 @@ def test_functions_of_a_group_hold_its_options():
         evaluate=lambda key, state, data, hp: {"loss": jnp.sum(state)},
     )
     problem = resolve(sized, Space.of({"width": jt.Choice((3, 7))}), "loss", None)
-    assert problem.functions({"width": 0}).state[0].shape == (3,)
-    assert problem.functions({"width": 1}).state[0].shape == (7,)
+    three, seven = problem.space.variants()
+    assert problem.case(three).functions.state[0].shape == (3,)
+    assert problem.case(seven).functions.state[0].shape == (7,)
 
 
 # The options of one hyperparameter may decide whether others are read.
@@ -165,7 +166,7 @@ def test_one_option_is_no_search_and_no_mistake():
 
 
 def test_after_many_combinations_a_hyperparameter_has_the_benefit_of_the_doubt(monkeypatch):
-    monkeypatch.setattr(unread, "_MAX_COMBINATIONS", 4)
+    monkeypatch.setattr(unread, "_MAX_CASES", 4)
     many = {name: jt.Choice(("x", "y")) for name in "abc"}
     pinned(lambda hp: 0.0, **many)
     with pytest.raises(ValueError, match="has 'a'"):

@@ -114,7 +114,7 @@ def test_what_only_init_reads_is_left_alone_and_said_once(name):
 
 
 def functions_of(task, space=SCALE):
-    return resolve(task, Space.of(space), "loss", None).functions({})
+    return resolve(task, Space.of(space), "loss", None).first.functions
 
 
 def test_what_is_read_later_too_is_explored():

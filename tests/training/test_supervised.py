@@ -236,7 +236,7 @@ def train_lanes(task, space, hp, num_steps=3):
 
     Returns the losses of all steps and the metrics, [..., W].
     """
-    functions = resolve(task, Space.of(space), "loss", "min").functions({})
+    functions = resolve(task, Space.of(space), "loss", "min").first.functions
     width = len(next(iter(hp.values()))) if hp else 1
     batches = plain_batches(num_steps)
 
@@ -421,7 +421,7 @@ DRAWING = {
 
 def traced_engine(task, space):
     """Jaxprs of starting and of training lanes, as the engine compiles them."""
-    functions = resolve(task, Space.of(space), "loss", "min").functions({})
+    functions = resolve(task, Space.of(space), "loss", "min").first.functions
     mesh = jt.Placement(devices=jax.devices()[:1]).mesh()
     layout = Layout(mesh, NUM_LANES, NUM_LANES, 1, 5, task.batch_size, task.num_examples, keeps_best=False)
     hp = {name: jnp.ones(NUM_LANES) for name in space}
