@@ -5,9 +5,9 @@ from typing import Any
 import numpy as np
 
 from jaxtune.engine.keys import EXPLORE, search_key
-from jaxtune.engine.rung import Decision, deciding
+from jaxtune.engine.rung import deciding
 from jaxtune.engine.search import Search
-from jaxtune.engine.standing import Standing
+from jaxtune.engine.standing import Decision, Standing
 from jaxtune.schedulers.plan import Row
 from jaxtune.spaces.configurations import Rows
 from jaxtune.tasks.decoding import decoded

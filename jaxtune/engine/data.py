@@ -141,7 +141,7 @@ def _bytes(tree: Any) -> int:
 
 def _on_host(x: jax.Array) -> Any:
     """A view, whose memory JAX can share among devices; random keys have none."""
-    return x if jax.dtypes.issubdtype(x.dtype, jax.dtypes.prng_key) else np.asarray(x)
+    return x if jnp.issubdtype(x.dtype, jax.dtypes.prng_key) else np.asarray(x)
 
 
 def _shape(x: Any) -> Any:

@@ -16,8 +16,8 @@ import numpy as np
 
 from jaxtune.engine import population as engine
 from jaxtune.engine.host import Host
+from jaxtune.engine.lanes import Layout, Population, Shared
 from jaxtune.engine.memory import check_scratch
-from jaxtune.engine.population import Layout, Population, Shared
 from jaxtune.interface.settings import settings
 from jaxtune.tasks.executables import EXECUTABLES, shapes
 from jaxtune.tasks.functions import Functions

@@ -19,7 +19,7 @@ class NotebookBar(rich.Progress):
         columns: of the bar.
     """
 
-    def __init__(self, *columns: rich.ProgressColumn):
+    def __init__(self, *columns: rich.ProgressColumn) -> None:
         super().__init__(*columns, console=_page(), auto_refresh=False)
         self._display: Any = None
 

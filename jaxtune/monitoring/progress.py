@@ -264,7 +264,7 @@ class _Above:
         show: writes lines above the bar; returns False if there is none any more.
     """
 
-    def __init__(self, stream: Any, show: Callable[[str], bool]):
+    def __init__(self, stream: Any, show: Callable[[str], bool]) -> None:
         self.stream = stream
         self._show = show
         self._rest: str | None = ""  # of a line that hasn't ended; None once the bar is gone
@@ -321,7 +321,7 @@ class _Rate(rich.ProgressColumn):
 class _Doing(rich.ProgressColumn):
     """The rung that is trained towards; before the first one, and whenever the search waits for them, compilers."""
 
-    def __init__(self, compiling: Callable[[], bool]):
+    def __init__(self, compiling: Callable[[], bool]) -> None:
         super().__init__(_one_line())
         self._compiling = compiling
 

@@ -230,7 +230,7 @@ def _as_plain(states: Any) -> Any:
     """States as arrays in their own structure, or in a list where that can't be pickled; keys as their numbers."""
 
     def plain(x: Any) -> Any:
-        is_key = isinstance(x, jax.Array) and jax.dtypes.issubdtype(x.dtype, jax.dtypes.prng_key)
+        is_key = isinstance(x, jax.Array) and jnp.issubdtype(x.dtype, jax.dtypes.prng_key)
         return _on_host(jax.random.key_data(x) if is_key else x)
 
     states = jax.tree.map(plain, states)

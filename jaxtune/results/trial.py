@@ -198,7 +198,7 @@ class Trials(Sequence):
         ids: in the order wanted.
     """
 
-    def __init__(self, make: Callable[[int], Trial], ids: Sequence[int]):
+    def __init__(self, make: Callable[[int], Trial], ids: Sequence[int]) -> None:
         self._make, self._ids = make, ids
 
     def __len__(self) -> int:

@@ -17,9 +17,9 @@ import numpy as np
 from jaxtune.engine.data import is_poolable, of_fold, on_devices, pooled, smallest_fold, whole
 from jaxtune.engine.group import Group
 from jaxtune.engine.host import Host
+from jaxtune.engine.lanes import Layout
 from jaxtune.engine.layouts import check_populations
 from jaxtune.engine.placement import Placement
-from jaxtune.engine.population import Layout
 from jaxtune.engine.search import Search
 from jaxtune.interface.settings import own_settings
 from jaxtune.results.conditions import check_conditions, of_winner
@@ -244,7 +244,7 @@ class ShelvedWinner:
 
 def _concatenated(parts: Sequence[Any]) -> Any:
     """Leaves [n, ...] in one; of random keys numpy knows nothing."""
-    is_key = jax.dtypes.issubdtype(parts[0].dtype, jax.dtypes.prng_key)
+    is_key = jnp.issubdtype(parts[0].dtype, jax.dtypes.prng_key)
     return jnp.concatenate(parts) if is_key else np.concatenate(parts)
 
 
@@ -258,6 +258,6 @@ def _with_keys(leaves: Sequence[Any], case: Case) -> list[Any]:
     """Leaves of a state with random keys where it has them; a pickle keeps their numbers."""
     dtypes = [x.dtype for x in jax.tree.leaves(case.functions.state)]
     return [
-        jax.random.wrap_key_data(x, impl=dtype._impl.name) if jax.dtypes.issubdtype(dtype, jax.dtypes.prng_key) else x
+        jax.random.wrap_key_data(x, impl=dtype._impl.name) if jnp.issubdtype(dtype, jax.dtypes.prng_key) else x
         for x, dtype in zip(leaves, dtypes, strict=True)
     ]

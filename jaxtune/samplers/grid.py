@@ -53,7 +53,7 @@ class Grid:
 
     levels: int | Mapping[str, int] | tuple[tuple[str, int], ...] | None = None
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if isinstance(self.levels, Mapping):
             object.__setattr__(self, "levels", tuple(sorted(self.levels.items(), key=str)))
         if self.levels is not None:

@@ -47,7 +47,7 @@ class Points:
     then: Any = Sobol()  # noqa: RUF009 - a frozen value
     _typed: tuple = field(init=False, repr=False)  # 1, 1.0 and True are different values
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if isinstance(self.hparams, Mapping | str) or not isinstance(self.hparams, Iterable):
             raise TypeError(f"Points needs a sequence of dicts, got {self.hparams!r}: write [{self.hparams!r}].")
         if isinstance(self.then, type) or not callable(self.then):

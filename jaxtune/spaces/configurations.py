@@ -31,7 +31,7 @@ class Rows(Sequence):
         {'rate': 0.5, 'depth': 3}
     """
 
-    def __init__(self, space: Space, decoded: Mapping[str, Any]):
+    def __init__(self, space: Space, decoded: Mapping[str, Any]) -> None:
         self._space = space
         self._decoded = {key: np.asarray(values) for key, values in decoded.items()}
         self._blocks: dict[int, list[dict[str, Any]]] = {}

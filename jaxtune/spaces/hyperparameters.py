@@ -42,7 +42,7 @@ class Entry:
     condition: Condition | None
     _typed: Any = field(init=False, repr=False)  # 1, 1.0 and True are different constants
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         object.__setattr__(self, "_typed", typed(self.value))
 
     @property

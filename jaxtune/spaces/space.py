@@ -70,7 +70,7 @@ class Space:
     entries: tuple[Entry, ...]
     constraints: tuple[Callable[[dict[str, Any]], bool], ...] = ()
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         check_distinct(self.entries)
 
     @classmethod

@@ -137,7 +137,7 @@ def _asked(path: str, x: Any) -> np.ndarray:
 
 def _on_one_device(path: str, x: jax.Array) -> Any:
     """An array that lies where it can be combined with others; those of some device are fetched to the host."""
-    if isinstance(x, jax.core.Tracer) or jax.dtypes.issubdtype(x.dtype, jax.dtypes.extended):
+    if isinstance(x, jax.core.Tracer) or jnp.issubdtype(x.dtype, jax.dtypes.extended):
         return x
     if not x.is_fully_addressable:
         raise TypeError(f"{path} is spread over several processes: give each of them all of the data.")

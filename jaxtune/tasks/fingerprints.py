@@ -12,6 +12,7 @@ from collections.abc import Hashable, Iterable, Mapping
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax.extend.core import ClosedJaxpr, Jaxpr, Literal
 
@@ -114,7 +115,7 @@ def _value(array: Any, aval: Any = None) -> Hashable:
     """An array by its contents; a traced one by identity."""
     if isinstance(array, jax.core.Tracer):
         return _Itself(array)
-    if jax.dtypes.issubdtype(getattr(array, "dtype", np.float32), jax.dtypes.prng_key):
+    if jnp.issubdtype(getattr(array, "dtype", np.float32), jax.dtypes.prng_key):
         return str(array.dtype), _value(jax.random.key_data(array))
     host = np.asarray(array)
     host = host.astype(jax.dtypes.canonicalize_dtype(host.dtype), copy=False)

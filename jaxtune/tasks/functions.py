@@ -175,7 +175,7 @@ def _strong(tree: Any) -> Any:
     # A state must look the same before and after a step: weak types would change on the way.
     def convert(x: Any) -> Any:
         x = jnp.asarray(x)
-        return x if jax.dtypes.issubdtype(x.dtype, jax.dtypes.prng_key) else jax.lax.convert_element_type(x, x.dtype)
+        return x if jnp.issubdtype(x.dtype, jax.dtypes.prng_key) else jax.lax.convert_element_type(x, x.dtype)
 
     return jax.tree.map(convert, tree)
 

@@ -106,7 +106,7 @@ class OptimizerChoice:
         object.__setattr__(self, "name", name)
         self.__post_init__()
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         names = [option.name for option in self.options]
         if not names:
             raise ValueError("OptimizerChoice needs at least one option, got none.")

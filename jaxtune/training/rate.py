@@ -84,7 +84,7 @@ class _Rate:
     # NumPy scalars on the left then leave the operation to this class instead of building an object array.
     __array_ufunc__ = None
 
-    def __init__(self, value: jax.Array):
+    def __init__(self, value: jax.Array) -> None:
         self.value = value
 
     def __repr__(self) -> str:

@@ -7,7 +7,8 @@ import pytest
 from toys import DESCENT, DESCENT_SPACE, NET, NET_SPACE, ONE, TWO, tune
 
 import jaxtune as jt
-from jaxtune.engine import measured, timing
+from jaxtune.engine import measured
+from jaxtune.engine.width import Width
 
 SCHEDULER = jt.SuccessiveHalving(8, min_steps=10, max_steps=40, eta=4)
 
@@ -109,7 +110,7 @@ def test_tells_devices_scratch_and_how_the_width_was_chosen(monkeypatch):
     given = plan(placement=jt.Placement(devices=TWO.devices, lanes=1)).groups[0]
     assert given.chosen_by == "you"
     assert group.scratch_bytes // group.chunk <= given.scratch_bytes < group.scratch_bytes  # evaluating takes some too
-    monkeypatch.setattr(timing, "pays", lambda *_: True)
+    monkeypatch.setattr(Width, "pays", True)
     monkeypatch.setattr(measured, "recall", lambda _: {})
     assert plan().groups[0].chosen_by == "rule; measured when it starts"
     monkeypatch.setattr(measured, "recall", lambda _: {2: 0.5, 1: 0.25})

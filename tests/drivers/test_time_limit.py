@@ -10,7 +10,7 @@ import jaxtune as jt
 LONG = jt.FullBudget(3, 10**9)
 
 
-def test_a_search_ends_after_the_unit_in_which_time_is_up(capsys):
+def test_a_search_ends_after_the_burst_in_which_time_is_up(capsys):
     result = jt.tune(DESCENT, DESCENT_SPACE, scheduler=LONG, time_limit=0.3)
     (step,) = result.history.step
     assert 0 < step < 10**9

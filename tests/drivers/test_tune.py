@@ -12,8 +12,8 @@ import pytest
 from toys import DESCENT, DESCENT_SPACE, NET, NET_SPACE, ONE, TWO, Listed, descent_loss, tune
 
 import jaxtune as jt
-from jaxtune.drivers.study import Study
-from jaxtune.engine import group, host, timing
+from jaxtune.engine import group, host, width
+from jaxtune.engine.groups import Groups
 from jaxtune.engine.host import Busy
 
 HALVING = jt.SuccessiveHalving(trials=9, min_steps=10, max_steps=90)
@@ -268,14 +268,14 @@ def test_ctrl_c_stops_all_groups_at_the_same_step(own_handler):
 
 def test_ctrl_c_while_the_second_group_trains(own_handler, monkeypatch):
     """Groups train in turns: all have come equally far soon, also before the first evaluation."""
-    follow = Study._follow
+    follow = Groups._follow
 
-    def pressed(self, group, reached, number):
+    def pressed(self, standing, group, reached, number):
         if not self.host.interrupted and number == 1:
             signal.raise_signal(signal.SIGINT)
-        follow(self, group, reached, number)
+        follow(self, standing, group, reached, number)
 
-    monkeypatch.setattr(Study, "_follow", pressed)
+    monkeypatch.setattr(Groups, "_follow", pressed)
     monkeypatch.setattr(host, "GRACE", 60.0)  # compilers of a loaded machine take their time
     space = DESCENT_SPACE | {"size": jt.Choice((2, 3, 4), static=True)}
     result = tune(_SIZED, space, scheduler=jt.FullBudget(trials=6, steps=10**8))
@@ -286,15 +286,15 @@ def test_ctrl_c_while_the_second_group_trains(own_handler, monkeypatch):
 
 def test_ctrl_c_while_widths_are_timed(own_handler, monkeypatch):
     """Nothing is trained then, so that there is no result."""
-    monkeypatch.setattr(timing, "pays", lambda *args: True)
-    monkeypatch.setattr(timing, "known", lambda *args: {})
-    timed = timing._seconds
+    monkeypatch.setattr(width.Width, "pays", True)
+    monkeypatch.setattr(width.Width, "known", {})
+    timed = width._seconds
 
     def pressed(*args):
         signal.raise_signal(signal.SIGINT)
         return timed(*args)
 
-    monkeypatch.setattr(timing, "_seconds", pressed)
+    monkeypatch.setattr(width, "_seconds", pressed)
     with pytest.raises(KeyboardInterrupt, match="before the first evaluation"):
         tune(DESCENT, DESCENT_SPACE, scheduler=HALVING)
 
@@ -302,7 +302,7 @@ def test_ctrl_c_while_widths_are_timed(own_handler, monkeypatch):
         signal.raise_signal(signal.SIGINT)
         raise Busy(device=True)
 
-    monkeypatch.setattr(timing, "_seconds", hangs)
+    monkeypatch.setattr(width, "_seconds", hangs)
     with pytest.raises(KeyboardInterrupt, match="before the first evaluation: the device is still busy"):
         tune(DESCENT, DESCENT_SPACE, scheduler=HALVING)
 

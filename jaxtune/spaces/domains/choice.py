@@ -69,7 +69,7 @@ class Choice(Domain):
     branches: tuple[tuple[tuple[str, Any], ...], ...] | None = field(init=False, repr=False, compare=False)
     _typed: tuple = field(init=False, repr=False)  # 1, 1.0 and True are different options
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         branches = None
         if isinstance(self.options, Mapping):
             branches = tuple(as_entries(sub, f"The sub-space of {key!r}") for key, sub in self.options.items())

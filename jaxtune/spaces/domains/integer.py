@@ -65,7 +65,7 @@ class Integer(Domain):
     step: int = field(default=1, kw_only=True)
     static: bool | None = field(default=None, kw_only=True)
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         low, high = bounds(self)
         check_flags(self)
         given = f"got low={self.low}, high={self.high}"

@@ -59,7 +59,7 @@ class Normal(Continuous):
     low: float = field(init=False, repr=False, compare=False)
     high: float = field(init=False, repr=False, compare=False)
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         low, high = _set_mean_and_std(self)
         set_fields(self, low=low, high=high)
         if not max(abs(self.low), abs(self.high)) <= FLOAT32_MAX:
@@ -114,7 +114,7 @@ class LogNormal(Continuous):
     low: float = field(init=False, repr=False, compare=False)
     high: float = field(init=False, repr=False, compare=False)
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         low, high = _set_mean_and_std(self)
         if not math.log(FLOAT32_TINY) <= low < high <= math.log(FLOAT32_MAX):
             raise ValueError(

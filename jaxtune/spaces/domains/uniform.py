@@ -61,7 +61,7 @@ class Uniform(Continuous):
     high: float
     step: float | None = None
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         low, high = bounds(self)
         if not low < high:
             raise ValueError(f"Uniform needs low < high, got low={self.low}, high={self.high}.")
@@ -158,7 +158,7 @@ class LogUniform(Continuous):
     low: float
     high: float
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         low, high = bounds(self)
         if not 0 < low < high:
             raise ValueError(f"LogUniform needs 0 < low < high, got low={self.low}, high={self.high}.")
