@@ -153,7 +153,7 @@ class Programs:
 
     def _lowered(self, name: str, *layouts: Layout) -> "_Timed":
         self.host.compiled[name] = self.host.compiled.get(name, 0) + 1
-        return _Timed(_LOWER[name](self.functions, *layouts, *self._structs(layouts[0])), name, self.host)
+        return _Timed(_lower(name, self.functions, layouts, *self._structs(layouts[0])), name, self.host)
 
     def _key(self, name: str, layouts: Sequence[Layout]) -> Hashable:
         """What a program computes: also the shapes of all data, of which a trace knows one batch only."""
@@ -195,55 +195,25 @@ class _Timed:
         return executable
 
 
-def _lower_spawn(functions: Functions, layout: Layout, hp: Any, shared: Any) -> Any:
-    def spawn(hp: Any, shared: Shared) -> Population:
-        return engine.spawn(functions, layout, hp, shared)
+def _lower(name: str, functions: Functions, layouts: Sequence[Layout], hp: Any, shared: Any) -> Any:
+    """A program of `population`, traced and lowered: for layouts before and after it, and shapes of what is shared."""
+    layout, after = layouts[0], layouts[-1]
 
-    return jax.jit(spawn, out_shardings=layout.lanes).lower(hp, shared)
+    def of_slots(dtype: Any) -> jax.ShapeDtypeStruct:
+        return jax.ShapeDtypeStruct((after.slots,), dtype, sharding=after.everywhere)
 
-
-def _lower_advance(functions: Functions, layout: Layout, hp: Any, shared: Any) -> Any:
-    def advance(lanes: Population, *rest: Any) -> Population:
-        return engine.advance(functions, layout, lanes, *rest)
-
-    jitted = jax.jit(advance, donate_argnums=0, out_shardings=layout.lanes)
-    return jitted.lower(_lanes(functions, layout, hp, shared), hp, shared, _COUNT, _COUNT, _COUNT)
-
-
-def _lower_evaluate(functions: Functions, layout: Layout, hp: Any, shared: Any) -> Any:
-    def evaluate(lanes: Population, *rest: Any) -> Any:
-        return engine.evaluate(functions, layout, lanes, *rest)
-
-    jitted = jax.jit(evaluate, donate_argnums=0, out_shardings=(layout.lanes, layout.everywhere))
-    return jitted.lower(_lanes(functions, layout, hp, shared), hp, shared, _COUNT, _COUNT, _COUNT, _SIGN)
-
-
-def _lower_keep(functions: Functions, layout: Layout, hp: Any, shared: Any) -> Any:
-    def keep(lanes: Population, improved: Any) -> Population:
-        return engine.keep(layout, lanes, improved)
-
-    jitted = jax.jit(keep, donate_argnums=0, out_shardings=layout.lanes)
-    improved = jax.ShapeDtypeStruct((layout.slots,), jnp.bool_, sharding=layout.everywhere)
-    return jitted.lower(_lanes(functions, layout, hp, shared), improved)
-
-
-def _lower_move(functions: Functions, before: Layout, after: Layout, hp: Any, shared: Any) -> Any:
-    def move(lanes: Population, source: Any, count: Any) -> Population:
-        return engine.move(before, after, lanes, source, count)
-
-    donated = (0,) if before.rows == after.rows else ()  # smaller arrays can't reuse the memory
-    jitted = jax.jit(move, donate_argnums=donated, out_shardings=after.lanes)
-    source = jax.ShapeDtypeStruct((after.slots,), jnp.int32, sharding=after.everywhere)
-    return jitted.lower(_lanes(functions, before, hp, shared), source, _COUNT)
-
-
-_LOWER: dict[str, Callable[..., Any]] = {
-    "spawn": _lower_spawn,
-    "advance": _lower_advance,
-    "evaluate": _lower_evaluate,
-    "keep": _lower_keep,
-    "move": _lower_move,
-}
+    lanes = None if name == "spawn" else _lanes(functions, layout, hp, shared)
+    programs: dict[str, tuple[Callable[..., Any], tuple[Any, ...]]] = {
+        "spawn": (partial(engine.spawn, functions, layout), (hp, shared)),
+        "advance": (partial(engine.advance, functions, layout), (lanes, hp, shared, *[_COUNT] * 3)),
+        "evaluate": (partial(engine.evaluate, functions, layout), (lanes, hp, shared, *[_COUNT] * 3, _SIGN)),
+        "keep": (partial(engine.keep, layout), (lanes, of_slots(jnp.bool_))),
+        "move": (partial(engine.move, layout, after), (lanes, of_slots(jnp.int32), _COUNT)),
+    }
+    function, args = programs[name]
+    donated = () if name == "spawn" or after.rows != layout.rows else (0,)  # smaller arrays can't reuse the memory
+    out = (after.lanes, after.everywhere) if name == "evaluate" else after.lanes
+    return jax.jit(function, donate_argnums=donated, out_shardings=out).lower(*args)
 
 
 def _lanes(functions: Functions, layout: Layout, hp: Any, shared: Any) -> Population:

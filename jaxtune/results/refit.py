@@ -2,22 +2,21 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import cached_property
 from typing import Any
 
-import jax
 import numpy as np
 
 from jaxtune.interface.entry import entry
 from jaxtune.interface.signatures import given_back
 from jaxtune.results.trained import without_task
 from jaxtune.results.trial import with_errors
+from jaxtune.results.weighted import Weighted
 from jaxtune.spaces.values import portable
 
 
 @given_back
 @dataclass(frozen=True, eq=False)
-class Refit:
+class Refit(Weighted):
     """What `Result.refit` returns.
 
     Attributes:
@@ -43,35 +42,6 @@ class Refit:
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state, states=state["_trained"].states, _test=None)
-
-    @cached_property
-    def state(self) -> Any:
-        """The trained state of replicate 0."""
-        return jax.tree.map(lambda x: x[0], self.states)
-
-    @cached_property
-    def variables(self) -> Any:
-        """The trained weights of replicate 0; None unless the task names them."""
-        return self._trained.variables
-
-    @cached_property
-    def model(self) -> Any:
-        """The model of replicate 0; None unless the task has one."""
-        return self._trained.model(self.hparams)
-
-    @entry
-    def predict(self, inputs: Any, *, replicate: int | None = None, combine: Callable[[Any], Any] | None = None) -> Any:
-        """What the trained models say of new examples; as `Trial.predict`.
-
-        Args:
-            inputs: Pytree of arrays [N, ...], as the inputs of `train`; no targets.
-            replicate: Number of one seed, from 0; None for the mean over all.
-            combine: From outputs [N, ...] to what is to be averaged instead.
-
-        Returns:
-            Pytree of numpy arrays [N, ...].
-        """
-        return self._trained.predict(inputs, replicate, combine)
 
     @entry
     def test(self) -> dict[str, float]:

@@ -7,19 +7,18 @@ import itertools
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
-from functools import cached_property
 from typing import Any, overload
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxtune.interface.entry import entry
 from jaxtune.interface.habits import Answering
 from jaxtune.interface.signatures import given_back
 from jaxtune.results.history import History
 from jaxtune.results.status import Status, statuses
 from jaxtune.results.text import listing
+from jaxtune.results.weighted import Weighted
 from jaxtune.spaces.values import is_number, portable
 
 
@@ -54,7 +53,7 @@ class PiecewiseConstant:
 
 @given_back
 @dataclass(frozen=True, eq=False)
-class Trial(Answering):
+class Trial(Weighted, Answering):
     """One configuration and what became of it.
 
     Attributes:
@@ -97,65 +96,11 @@ class Trial(Answering):
         trained = state["_trained"]
         self.__dict__.update(state, states=None if trained is None else trained.states)
 
-    @cached_property
-    def state(self) -> Any:
-        """The trained state of replicate 0; None unless this trial keeps its weights."""
-        return self._of(0)
-
-    @cached_property
-    def variables(self) -> Any:
-        """The trained weights of replicate 0; None unless this trial keeps them and its task names them."""
-        return None if self._trained is None else self._trained.variables
-
-    @cached_property
-    def model(self) -> Any:
-        """The model of replicate 0; None unless this trial keeps its weights and has one.
-
-        It takes inputs as preprocessing leaves them, and has to be told of evaluation mode: `predict` sees to all that.
-        """
-        return None if self._trained is None else self._trained.model(self.hparams)
-
-    @entry
-    def predict(self, inputs: Any, *, replicate: int | None = None, combine: Callable[[Any], Any] | None = None) -> Any:
-        """What the trained model says of new examples: from raw inputs to outputs in the unit of the targets.
-
-        In evaluation mode, preprocessed as in training, in batches of the task's size. Of several replicates and folds
-        the mean of the outputs is taken, each one's with the preprocessing statistics of its own training part.
-
-        Args:
-            inputs: Pytree of arrays [N, ...], as the inputs of `train`; no targets.
-            replicate: Number of one seed, from 0; None for the mean over all.
-            combine: From outputs [N, ...] to what is to be averaged instead, such as `jax.nn.softmax` of logits.
-
-        Returns:
-            Pytree of numpy arrays [N, ...].
-
-        Raises:
-            ValueError: This trial keeps no weights, the task is none of `supervised`, or inputs are not like those of
-                train.
-            TypeError: Outputs that are no floats can't be averaged.
-
-        Example:
-            >>> import flax.linen as nn, numpy as np, optax
-            >>> import jaxtune as jt
-            >>> x = np.linspace(-1, 1, 64, dtype=np.float32)[:, None]
-            >>> task = jt.supervised(
-            ...     nn.Dense(1), optimizer=lambda hp: optax.sgd(hp["lr"]), loss=optax.squared_error, batch_size=16,
-            ...     train=(x, 40 * x), validation=(x, 40 * x), preprocess=jt.standardize(targets=True),
-            ... )
-            >>> best = jt.tune(task, {"lr": jt.Uniform(0.1, 0.5)}, scheduler=jt.FullBudget(4, 100), progress=False).best
-            >>> best.predict(np.array([[0.5]], np.float32)).round().tolist()
-            [[20.0]]
-        """
-        if self._trained is None:
-            raise ValueError(
-                f"predict() needs trained weights, and trial {self.id} ({self.status}) has none here: the best trial "
-                "of a search that ended keeps them, or the best k with tune(keep_weights=k); pruned ones never do."
-            )
-        return self._trained.predict(inputs, replicate, combine)
-
-    def _of(self, replicate: int) -> Any:
-        return None if self.states is None else jax.tree.map(lambda leaf: leaf[replicate], self.states)
+    def _no_weights(self) -> ValueError:
+        return ValueError(
+            f"predict() needs trained weights, and trial {self.id} ({self.status}) has none here: the best trial "
+            "of a search that ended keeps them, or the best k with tune(keep_weights=k); pruned ones never do."
+        )
 
     def course(self, steps: int) -> list[tuple[int, dict[str, Any]]]:
         """The hyperparameters over so many steps of training: (stop, hparams) pairs; one pair unless PBT explored."""
