@@ -38,12 +38,12 @@ from typing import NamedTuple
 sys.path.insert(1, str(Path(__file__).resolve().parent.parent))
 
 import jax
-from gpu_effort import FULL, QUICK, QUICK_LANES
-from gpu_floor import peaks
-from gpu_growth import growth
-from gpu_models import MODELS
-from gpu_searches import halving, hyperband
-from gpu_tables import report
+from accelerator.effort import FULL, QUICK, QUICK_LANES
+from accelerator.floor import peaks
+from accelerator.growth import growth
+from accelerator.models import MODELS
+from accelerator.searches import halving, hyperband
+from accelerator.tables import report
 from side_by_side import machine
 
 CUT_OFF = 9.6  # minutes, of the ten that a borrowed machine grants

@@ -8,12 +8,12 @@ import jax
 import numpy as np
 
 import jaxtune as jt
-from jaxtune.engine.keys import TRAIN, search_key
 from jaxtune.drivers.proposing import sample
 from jaxtune.engine import timing
 from jaxtune.engine.data import on_devices, task_data
 from jaxtune.engine.group import Group, Setting
 from jaxtune.engine.host import Host
+from jaxtune.engine.keys import TRAIN, search_key
 from jaxtune.schedulers.plan import Plan, Row
 from jaxtune.spaces.space import Space
 from jaxtune.tasks.problem import decode, resolve

@@ -19,11 +19,11 @@ import jaxtune as jt
 
 jt.set_host_device_count()
 
-from limits_growth import growth  # noqa: E402 - some of these start JAX
-from limits_host import host, imports  # noqa: E402
-from limits_overhead import overhead  # noqa: E402
-from limits_peak import affine, peak  # noqa: E402
-from limits_useful import useful  # noqa: E402
+from limit.growth import growth  # noqa: E402 - some of these start JAX
+from limit.host import host, imports  # noqa: E402
+from limit.overhead import overhead  # noqa: E402
+from limit.peak import affine, peak  # noqa: E402
+from limit.useful import useful  # noqa: E402
 from side_by_side import machine  # noqa: E402
 
 SECTIONS = {

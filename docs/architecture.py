@@ -1,7 +1,9 @@
-"""Draws architecture.svg: the folders of jaxtune, floor by floor, and who imports whom. Made from the code's imports."""
+"""Draws architecture.svg from the code's imports: the folders of jaxtune, floor by floor, and who imports whom."""
 
+import argparse
 import ast
 from html import escape
+from itertools import pairwise
 from pathlib import Path
 from textwrap import wrap
 
@@ -45,7 +47,7 @@ def floors(arrows: dict[str, set[str]]) -> list[list[str]]:
     depths = {name: depth(name) for name in sorted(arrows)}
     depths["training"] = depths["engine"]  # which nobody but users imports
     rows = [[name for name in depths if depths[name] == floor] for floor in range(max(depths.values()) + 1)]
-    for row, below in zip(rows, rows[1:], strict=False):
+    for row, below in pairwise(rows):
         row.sort(key=lambda name: bool(arrows[name] & set(below)))  # who passes a floor by stands aside
     return rows
 
@@ -92,4 +94,7 @@ def _box(name: str, x: float, y: float) -> str:
 
 
 if __name__ == "__main__":
-    FILE.write_text(draw(), encoding="utf-8")
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("folder", nargs="?", type=Path, default=FILE.parent, help="where the picture goes")
+    parser.add_argument("--quick", action="store_true", help="changes nothing: it is quick")
+    (parser.parse_args().folder / FILE.name).write_text(draw(), encoding="utf-8")

@@ -50,7 +50,7 @@ def test_every_module_belongs_to_a_script(script):
     used = {name for path in SCRIPTS for name in imported(path)}
     used |= {f"searches.{peer.module}" for peer in script("peers").PEERS.values()}
     names = [".".join(path.relative_to(ROOT).with_suffix("").parts[1:]) for path in SCRIPTS if not is_run(path)]
-    assert set(names) - {"searches.__init__"} <= used
+    assert set(names) - {"searches.__init__", "accelerator.__init__", "limit.__init__"} <= used
 
 
 @pytest.fixture(scope="module")
@@ -198,20 +198,20 @@ def records(times):
 
 
 def test_gpu_finds_the_line_that_made_the_timings(script):
-    fitted = script("gpu_growth").fit(records({n: 3e-5 + 2e-6 * n for n in (1, 4, 16, 64, 256)}), "hand")
+    fitted = script("accelerator.growth").fit(records({n: 3e-5 + 2e-6 * n for n in (1, 4, 16, 64, 256)}), "hand")
     assert fitted == pytest.approx({"a": 3e-5, "b": 2e-6, "r_squared": 1.0, "p_star": 15.0})
 
 
 def test_gpu_fits_relative_errors(script):
     off = {n: 3e-5 + 2e-6 * n for n in (1, 4, 16, 64, 256, 1024)}
     off[1024] *= 1.05  # 100 microseconds: least squares of these would lose the 30 of a step without lanes
-    fitted = script("gpu_growth").fit(records(off), "hand")
+    fitted = script("accelerator.growth").fit(records(off), "hand")
     assert fitted["a"] == pytest.approx(3e-5, rel=0.1)
     assert 0.99 < fitted["r_squared"] < 1
 
 
 def test_gpu_stops_where_memory_or_time_ends(script, monkeypatch):
-    growth, models = script("gpu_growth"), script("gpu_models").MODELS
+    growth, models = script("accelerator.growth"), script("accelerator.models").MODELS
 
     def point(model, dtype, lanes, effort):
         if lanes > 16:
@@ -220,7 +220,7 @@ def test_gpu_stops_where_memory_or_time_ends(script, monkeypatch):
 
     monkeypatch.setattr(growth, "point", point)
     model = models["small"]._replace(lanes=(1, 2, 4, 8, 16, 32, 64, 128))
-    effort = script("gpu_effort").FULL
+    effort = script("accelerator.effort").FULL
     full, note = growth.points(model, "float32", effort, float("inf"))
     assert [r["lanes"] for r in full] == [1, 2, 4, 8, 16]
     assert re.findall(r"(\d+) lanes by both sides", note) == ["64", "32"]  # 128 are not even tried
@@ -247,8 +247,8 @@ PARAMETERS = {"medium": 26_122, "cnn": 206_922, "transformer": 421_697}
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 @pytest.mark.parametrize("name", list(MULTIPLIED))
 def test_gpu_counts_the_work_of_a_step(script, name, dtype):
-    model = script("gpu_models").MODELS[name]
-    work = script("gpu_floor").lane_step(model, dtype)
+    model = script("accelerator.models").MODELS[name]
+    work = script("accelerator.floor").lane_step(model, dtype)
     forwards, first = MULTIPLIED[name]
     assert work["parameters"] == PARAMETERS[name]
     assert work["flops"] == 2 * model.batch * (3 * forwards - first)
@@ -260,7 +260,7 @@ def test_gpu_counts_the_work_of_a_step(script, name, dtype):
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 @pytest.mark.parametrize("name", list(MULTIPLIED))
 def test_gpu_computes_in_the_type_it_says(script, name, dtype):
-    models = script("gpu_models")
+    models = script("accelerator.models")
     network, x = models.MODELS[name].network(dtype), models.data(models.MODELS[name], 2)[0]
     outputs, variables = jax.eval_shape(network.init_with_output, jax.random.key(0), x)
     assert outputs.dtype == dtype
@@ -269,8 +269,8 @@ def test_gpu_computes_in_the_type_it_says(script, name, dtype):
 
 @pytest.mark.parametrize("effort", ["FULL", "QUICK"])
 def test_gpu_spends_the_same_on_brackets_together_and_alone(script, effort):
-    searches = script("gpu_searches")
-    for scheduler in getattr(script("gpu_effort"), effort).hyperband.values():
+    searches = script("accelerator.searches")
+    for scheduler in getattr(script("accelerator.effort"), effort).hyperband.values():
         together, alone = scheduler.plan(), [bracket.plan() for bracket in searches.brackets(scheduler)]
         assert together.brackets == tuple(plan.trials for plan in alone)
         assert together.trial_steps == sum(plan.trial_steps for plan in alone)
@@ -286,7 +286,7 @@ def test_gpu_goes_on_after_a_failure_and_ends_in_time(script, monkeypatch, tmp_p
 
     monkeypatch.setattr(gpu, "run", run)
     saved, output = {"machine": "here", "jobs": [], "notes": []}, tmp_path / "out.json"
-    effort = script("gpu_effort").QUICK
+    effort = script("accelerator.effort").QUICK
     assert gpu.measure(gpu.JOBS[:2], {}, effort, saved, output) is True
     assert json.loads(output.read_text()) == saved
     assert [job["found"] for job in saved["jobs"]] == ["growth"]
@@ -497,6 +497,12 @@ def committed():
     before = {path: path.read_bytes() for path in (ROOT / "docs").iterdir() if path.is_file()}
     yield before
     assert before == {path: path.read_bytes() for path in (ROOT / "docs").iterdir() if path.is_file()}
+
+
+@runs("docs/architecture.py")
+def test_the_architecture_that_is_stored_is_that_of_the_code(committed, tmp_path):
+    run("docs/architecture.py", tmp_path, cwd=tmp_path)
+    assert (tmp_path / "architecture.svg").read_text() == (ROOT / "docs/architecture.svg").read_text()
 
 
 @runs("docs/picture.py")

@@ -36,21 +36,21 @@ def test_limits_has_all_its_sections(tmp_path):
 
 @pytest.mark.parametrize("power", [0.5, 1.0, 2.0])
 def test_exponent_is_that_of_the_upper_half(script, power):
-    exponent = script("limits_growth").exponent
+    exponent = script("limit.growth").exponent
     points = [(n, max(100.0, 100 * (n / 64) ** power)) for n in (1, 4, 16, 64, 256, 1024, 4096)]  # flat at first
     assert exponent(points) == pytest.approx(power)
     assert exponent(points[-2:]) == pytest.approx(power)
 
 
 def test_picture_is_written(script, tmp_path):
-    growth = script("limits_growth")
+    growth = script("limit.growth")
     curve = growth.Curve("lanes", "us per step", [(1, 1.0), (4, 2.0), (16, 4.0)])
     growth.draw([curve] * 4, tmp_path / "growth.png")
     assert (tmp_path / "growth.png").stat().st_size > 1000
 
 
 def test_costs_of_a_lane_step(script):
-    flops, never, moved = script("limits_peak")._costs(64)
+    flops, never, moved = script("limit.peak")._costs(64)
     products = 64 * 64 + 64 * 64 + 64 * 10
     assert flops == 2 * 64 * products * 3  # forwards, gradients of weights, gradients of inputs
     assert never == 2 * 64 * 64 * 64  # gradients of the inputs of the first layer
@@ -62,7 +62,7 @@ def test_rows_computed_cover_all_trials_in_whole_chunks(script, count):
     mesh = jt.Placement().mesh()
     devices = mesh.devices.size
     layout = Layout(mesh, rows=24, width=3, runs=1, unit=1, batch_size=None, fewest=None, keeps_best=False)
-    rows = script("limits_useful").rows_computed(layout, count)
+    rows = script("limit.useful").rows_computed(layout, count)
     slots = np.arange(count)
     needed = [3 * -(-int(np.sum(slots % devices == device)) // 3) for device in range(devices)]
     assert rows % 3 == 0
@@ -70,7 +70,7 @@ def test_rows_computed_cover_all_trials_in_whole_chunks(script, count):
 
 
 def test_host_time_leaves_out_programs(script):
-    host = script("limits_host")
+    host = script("limit.host")
     (times,) = host.host_times(jt.FullBudget(4, 10), 1)
     assert times["device"] > 0
     assert times["total"] == pytest.approx(sum(times[part] for part in ("device", "compile", "host")))
@@ -81,6 +81,6 @@ def test_host_time_leaves_out_programs(script):
 
 
 def test_verdict_names_what_is_missed(script):
-    verdict = script("limits_report").verdict
+    verdict = script("limit.report").verdict
     assert "met" in verdict("at least 95 %", [])
     assert "MISSED by a (90 %), b (80 %)" in verdict("at least 95 %", ["a (90 %)", "b (80 %)"])

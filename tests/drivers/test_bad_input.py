@@ -235,7 +235,7 @@ test_traced_values_in_python = refused(
 
 @pytest.mark.usefixtures("nothing_compiles")
 def test_no_schedule_is_named_that_does_not_exist(monkeypatch):
-    monkeypatch.setattr(jt.schedules, "__all__", ["cosine_decay_schedule", "other_schedule"])
+    monkeypatch.setattr("jaxtune.tasks.advice.OURS", "cosine_decay_schedule other_schedule")
     with pytest.raises(TypeError, match="optax.warmup_cosine_decay_schedule needs a Python value") as caught:
         tune(supervised(optimizer=peak(optax.warmup_cosine_decay_schedule, 0.0)))
     assert "take one of jt.schedules, which accepts traced numbers" in str(caught.value)

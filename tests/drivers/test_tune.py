@@ -397,11 +397,11 @@ def test_each_width_is_trained_as_if_alone():
     result = tune(NET, WIDE_SPACE, scheduler=scheduler, placement=TWO)
     widths = [t.hparams["width"] for t in result.trials]
     assert set(widths) == {4, 8}
-    for width in (4, 8):
-        trials = [t for t in result.trials if t.hparams["width"] == width]
+    for size in (4, 8):
+        trials = [t for t in result.trials if t.hparams["width"] == size]
         sampler = Listed.of(*({"lr": t.hparams["lr"], "dropout": t.hparams["dropout"]} for t in trials))
         options = {"scheduler": jt.FullBudget(len(trials), 60), "sampler": sampler, "placement": TWO}
-        alone = tune(NET, NET_SPACE | {"width": width}, **options)
+        alone = tune(NET, NET_SPACE | {"width": size}, **options)
         losses = [t.metrics["loss"] for t in trials]
         np.testing.assert_allclose([t.metrics["loss"] for t in alone.trials], losses, rtol=1e-3)
     assert result.best.state["weights"]["in"].shape == (4, result.best.hparams["width"])

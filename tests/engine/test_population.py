@@ -11,9 +11,9 @@ import pytest
 from toys import DESCENT, DESCENT_SPACE, NET, NET_SPACE, ONE, TWO, Listed, descent_loss, tune
 
 import jaxtune as jt
-from jaxtune.engine.keys import TRAIN
 from jaxtune.engine import population as engine
 from jaxtune.engine.batches import batch_indices, empty_window
+from jaxtune.engine.keys import TRAIN
 from jaxtune.engine.population import Layout, Population
 
 ALL = jt.Placement()

@@ -14,11 +14,10 @@ from jax.extend.core import jaxprs_in_params
 from toys import Listed, tune
 
 import jaxtune as jt
-from jaxtune.engine.keys import TRAIN, search_key
 from jaxtune.engine import population as engine
 from jaxtune.engine.batches import batch_indices, empty_window
 from jaxtune.engine.data import task_data
-from jaxtune.engine.keys import INIT, ORDER, STEP, replicate_key
+from jaxtune.engine.keys import INIT, ORDER, STEP, TRAIN, replicate_key, search_key
 from jaxtune.engine.population import Layout, Shared
 from jaxtune.spaces.space import Space
 from jaxtune.tasks.functions import Extras

@@ -10,8 +10,6 @@ import jax
 import numpy as np
 from architectures import MLP
 from jax.sharding import PartitionSpec
-from limits_report import table, verdict
-from limits_tasks import SPACE, task
 
 import jaxtune as jt
 from jaxtune.engine import timing
@@ -19,6 +17,8 @@ from jaxtune.engine.group import Setting, fitting
 from jaxtune.engine.lanes import AXIS, num_chunks
 from jaxtune.spaces.space import Space
 from jaxtune.tasks.problem import resolve
+from limit.report import table, verdict
+from limit.tasks import SPACE, task
 
 TARGET = 0.95
 WIDTHS = (64, 256)

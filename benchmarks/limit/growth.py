@@ -11,15 +11,15 @@ from typing import NamedTuple
 import jax
 import numpy as np
 from lanes import Lanes
-from limits_host import host_times
-from limits_report import row, table, verdict
-from limits_tasks import TINY_SPACE, many_groups, many_hyperparameters, one_shape_among, tiny_task
 from side_by_side import seconds
 
 import jaxtune as jt
 from jaxtune.spaces.space import Space
 from jaxtune.tasks.executables import EXECUTABLES
 from jaxtune.tasks.problem import resolve
+from limit.host import host_times
+from limit.report import row, table, verdict
+from limit.tasks import TINY_SPACE, many_groups, many_hyperparameters, one_shape_among, tiny_task
 
 LINEAR = 1.1  # an exponent above that counts as more than linear: timings scatter
 

@@ -5,9 +5,9 @@ import time
 import jax
 import jax.numpy as jnp
 import numpy as np
-from gpu_models import SPACE, data, loss, optimizer, task, trainer
 
 import jaxtune as jt
+from accelerator.models import SPACE, data, loss, optimizer, task, trainer
 from jaxtune.drivers.proposing import sample
 from jaxtune.spaces.space import Space
 from jaxtune.tasks.problem import decode

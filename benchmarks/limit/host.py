@@ -12,12 +12,12 @@ import time
 from contextlib import contextmanager
 
 import jax
-from limits_report import table, verdict
-from limits_tasks import TINY_SPACE, tiny_task
 from side_by_side import spread
 
 import jaxtune as jt
 from jaxtune.engine.programs import Programs
+from limit.report import table, verdict
+from limit.tasks import TINY_SPACE, tiny_task
 
 MICROSECONDS = 50  # per trial, at most
 IMPORT = 0.2  # seconds, at most

@@ -7,10 +7,11 @@ from functools import partial
 
 import jax
 import numpy as np
-from gpu_effort import units_for
-from gpu_floor import lane_step
-from gpu_models import by_hand, by_jaxtune
 from side_by_side import seconds
+
+from accelerator.effort import units_for
+from accelerator.floor import lane_step
+from accelerator.models import by_hand, by_jaxtune
 
 LEAST = 3  # lane counts that are timed however short the time is: a fit needs them
 FEW_ROUNDS = 3  # where a single unit takes long

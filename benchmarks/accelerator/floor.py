@@ -15,9 +15,10 @@ from functools import partial
 
 import jax
 import jax.numpy as jnp
-from gpu_effort import units_for
-from gpu_models import data, loss
 from side_by_side import seconds
+
+from accelerator.effort import units_for
+from accelerator.models import data, loss
 
 NAMES = {
     "float32": "matmul, float32 at default precision, TFLOP/s",

@@ -12,14 +12,14 @@ import statistics
 import jax
 import jax.numpy as jnp
 import numpy as np
+from accelerator.growth import fit
 from architectures import MLP
-from gpu_growth import fit
 from lanes import Lanes
-from limits_report import table, verdict
-from limits_tasks import BATCH, CLASSES, CNN, INPUTS, SPACE, Transformer, task
 from side_by_side import seconds, spread
 
 import jaxtune as jt
+from limit.report import table, verdict
+from limit.tasks import BATCH, CLASSES, CNN, INPUTS, SPACE, Transformer, task
 
 UNIT = 50
 TARGETS = {64: 0.5, 256: 0.6, 1024: 0.6}  # width -> share of the peak

@@ -4,12 +4,12 @@ import time
 from unittest import mock
 
 import jax
-from limits_report import table, verdict
 
 import jaxtune as jt
 from jaxtune.cli.demo import digits
 from jaxtune.drivers.study import Study
 from jaxtune.engine.group import Group
+from limit.report import table, verdict
 
 SHARE = 3  # % of a search, at most
 PARTS = {

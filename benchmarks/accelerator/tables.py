@@ -2,8 +2,9 @@
 
 import statistics
 
-from gpu_floor import NAMES, floor
 from side_by_side import spread
+
+from accelerator.floor import NAMES, floor
 
 HAND = "(b) jit(vmap(scan))"
 
