@@ -2,7 +2,7 @@
 
 import functools
 import itertools
-from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Mapping
 from typing import Any
 
 import jax
@@ -11,15 +11,16 @@ import numpy as np
 
 from jaxtune.engine.keys import SAMPLE, search_key
 from jaxtune.interface.warning import warn
+from jaxtune.results.result import Result
 from jaxtune.samplers.observed import Observed
 from jaxtune.samplers.sampler import Sampler
-from jaxtune.spaces.configurations import Rows
-from jaxtune.spaces.enumeration import combinations, num_configurations
+from jaxtune.spaces.configurations import as_value, different
+from jaxtune.spaces.enumeration import all_points, num_configurations
 from jaxtune.spaces.space import Space
-from jaxtune.spaces.values import typed
 from jaxtune.tasks import checks
-from jaxtune.tasks.decoding import decode
+from jaxtune.tasks.decoding import decoded
 from jaxtune.tasks.executables import Jitted
+from jaxtune.tasks.problem import Problem
 
 _MAX_ENUMERATED = 2**16  # configurations of a space that are looked at one by one
 _MAX_POINTS = 4096  # asked of a sampler in vain
@@ -89,19 +90,20 @@ def propose(
         >>> sorted(space.decode(points)["width"].tolist())
         [2, 4, 6]
     """
-    before = {_value(hparams) for hparams in previous_hparams}
-    for num_asked in _numbers_to_ask(sampler, space, num_points):
+    before, size = set(map(as_value, previous_hparams)), num_configurations(space)
+    for num_asked in _numbers_to_ask(sampler, size, num_points):
         points = np.asarray(sample(key, sampler=sampler, space=space, num_points=num_asked, history=history))
         check_points(points, num_asked, space.num_dims)
-        found, num_accepted = _different(points, space, by_value=bool(before))
+        found, num_accepted = different(space, points, decoded(points, space), by_value=bool(before))
         new = [point for value, point in found.items() if value not in before]
         if len(new) >= num_points:
             return np.array(new[:num_points])
-    if _is_small(space) and not _is_exhaustive(sampler):
-        everything, _ = _different(_all_points(key, space), space, by_value=bool(before))
+    if size is not None and size <= _MAX_ENUMERATED and not _is_exhaustive(sampler):
+        points = all_points(space)[np.asarray(jax.random.permutation(search_key(key, SAMPLE), size))]
+        everything, _ = different(space, points, decoded(points, space), by_value=bool(before))
         found |= {value: point for value, point in everything.items() if value not in found}
         if not found:
-            raise ValueError(f"The constraint accepts none of the {num_configurations(space)} configurations.")
+            raise ValueError(f"The constraint accepts none of the {size} configurations.")
         what = f"The space has only {len(found)} different configurations"
     elif num_accepted < num_points:
         raise ValueError(
@@ -113,9 +115,9 @@ def propose(
     return _repeated(found, before, num_points, what)
 
 
-def _numbers_to_ask(sampler: Sampler, space: Space, num_points: int) -> Iterator[int]:
+def _numbers_to_ask(sampler: Sampler, size: int | None, num_points: int) -> Iterator[int]:
     """How many points to ask a sampler for, one number after the other until enough of them are left."""
-    most, size = max(_MAX_POINTS, _MAX_FACTOR * num_points), num_configurations(space)
+    most = max(_MAX_POINTS, _MAX_FACTOR * num_points)
     if _is_exhaustive(sampler) or (size is not None and size <= num_points):
         most = num_points  # more would bring nothing
     elif size is not None:
@@ -128,49 +130,6 @@ def _numbers_to_ask(sampler: Sampler, space: Space, num_points: int) -> Iterator
 
 def _is_exhaustive(sampler: Sampler) -> bool:
     return getattr(sampler, "exhaustive", False)
-
-
-def _is_small(space: Space) -> bool:
-    """Whether all configurations can be looked at."""
-    size = num_configurations(space)
-    return size is not None and size <= _MAX_ENUMERATED
-
-
-def _all_points(key: jax.Array, space: Space) -> np.ndarray:
-    """All configurations of a small space, in random order."""
-    points = combinations(space, lambda entry: entry.value.grid_units(None))
-    return points[np.asarray(jax.random.permutation(search_key(key, SAMPLE), len(points)))]
-
-
-def _different(points: np.ndarray, space: Space, by_value: bool) -> tuple[dict[Hashable, np.ndarray], int]:
-    """The allowed points by configuration, the first of equal ones; and how many of the points were allowed.
-
-    Configurations are told apart by their `_value`, which those of another search have too, or by a cheaper code.
-    """
-    decoded = {name: np.asarray(values) for name, values in decode(points, space=space).items()}
-    rows = Rows(space, decoded)
-    keys: Sequence[Hashable] = list(map(_value, rows)) if by_value else _codes(decoded, space)
-    allowed: Sequence[int] = range(len(points))
-    if space.constraints:
-        allowed = [t for t, row in enumerate(rows) if space.allows(row)]
-    found: dict[Hashable, int] = {}
-    for t in allowed:
-        found.setdefault(keys[t], t)
-    return dict(zip(found, points[list(found.values())], strict=True)), len(allowed)
-
-
-def _codes(decoded: Mapping[str, np.ndarray], space: Space) -> list[bytes]:
-    """Bytes for each point, equal for equal configurations and only for these."""
-    if not decoded:
-        return [b""]
-    exists = space.exists(decoded)
-    columns = [np.where(exists[key], values, 0) + 0.0 for key, values in decoded.items()]  # -0.0 equals 0.0
-    return [code.tobytes() for code in np.stack(columns, axis=1, dtype=np.float64)]
-
-
-def _value(hparams: Mapping[str, Any]) -> Hashable:
-    """A configuration as a value: 1, 1.0 and True are different."""
-    return frozenset((name, typed(value)) for name, value in hparams.items())
 
 
 def _repeated(found: dict[Hashable, np.ndarray], before: set[Hashable], num_points: int, what: str) -> np.ndarray:
@@ -198,3 +157,18 @@ def check_points(points: Any, num_points: int, num_dims: int) -> None:
         outside = values[~((values >= 0) & (values <= 1))]  # NaN too
         if outside.size:
             raise ValueError(f"{wanted}, got {outside[0]}.")
+
+
+def observed(problem: Problem, previous: Result) -> Observed:
+    """What samplers see of an earlier search: trials whose hyperparameters lie in the space of this one."""
+    points, values = [], []
+    for trial in previous.trials:
+        try:
+            points.append(problem.space.encode(trial.hparams))
+        except (TypeError, ValueError):
+            continue
+        values.append(trial.metrics[problem.metric] * (1.0 if problem.mode == "min" else -1.0))
+    shape = (len(points), problem.space.num_dims)
+    return Observed(
+        np.asarray(points, np.float32).reshape(shape), np.asarray(values, jax.dtypes.canonicalize_dtype(float))
+    )

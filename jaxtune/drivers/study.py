@@ -13,8 +13,7 @@ import jax
 import numpy as np
 
 from jaxtune.drivers import finish
-from jaxtune.drivers.previous import observed
-from jaxtune.drivers.proposing import propose
+from jaxtune.drivers.proposing import observed, propose
 from jaxtune.drivers.retired import Retired, retire
 from jaxtune.drivers.rungs import Rungs
 from jaxtune.engine import standing as standings

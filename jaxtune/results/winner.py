@@ -26,6 +26,7 @@ from jaxtune.results.conditions import check_conditions, of_winner
 from jaxtune.results.trained import Trained
 from jaxtune.samplers import Sobol
 from jaxtune.spaces.space import Space
+from jaxtune.tasks import checks
 from jaxtune.tasks.case import Case
 from jaxtune.tasks.executables import Jitted
 from jaxtune.tasks.problem import resolve
@@ -217,6 +218,7 @@ class ShelvedWinner:
     @own_settings()
     def bound(self, task: Task, space: Any, result: Any) -> Winner:
         """The winner again, on the devices of this process; for `Result.with_task`."""
+        checks.check_task(task)
         folds = self.search["folds"]
         one = task if folds is None else smallest_fold(task, folds)
         problem = resolve(one, Space.of(space), result.metric, result.mode, whole=task)

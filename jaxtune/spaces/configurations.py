@@ -1,14 +1,15 @@
-"""The configurations of many trials as plain dicts, each made when it is first asked for."""
+"""The configurations of many trials: as plain dicts, made when they are first asked for; and which of them differ."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from typing import Any, overload
 
 import numpy as np
 
 from jaxtune.spaces.domains import Domain
 from jaxtune.spaces.space import Space
+from jaxtune.spaces.values import typed
 
 _BLOCK = 256  # rows made together: a column at a time is several times faster than row by row
 
@@ -26,6 +27,7 @@ class Rows(Sequence):
         >>> from jaxtune.spaces.domains import Uniform
         >>> from jaxtune.spaces.configurations import Rows
         >>> from jaxtune.spaces.space import Space
+    from jaxtune.spaces.values import typed
         >>> space = Space.of({"rate": Uniform(0.0, 1.0), "depth": 3})
         >>> Rows(space, space.decode([[0.25], [0.5]]))[1]
         {'rate': 0.5, 'depth': 3}
@@ -68,3 +70,40 @@ def _column(domain: Domain, values: np.ndarray) -> list[Any]:
     different, where = np.unique(values, return_inverse=True)
     plain = list(map(domain.to_python, different))
     return [plain[i] for i in where.reshape(-1).tolist()]
+
+
+def different(
+    space: Space, points: np.ndarray, decoded: Mapping[str, np.ndarray], by_value: bool
+) -> tuple[dict[Hashable, np.ndarray], int]:
+    """The allowed points by configuration, the first of equal ones; and how many of the points were allowed.
+
+    Args:
+        space: the space.
+        points: [T, D], in the unit cube.
+        decoded: what they decode to.
+        by_value: tells configurations apart by their values, which those of another search have too; else by a
+            cheaper code.
+    """
+    rows = Rows(space, decoded)
+    keys: Sequence[Hashable] = list(map(as_value, rows)) if by_value else _codes(space, decoded)
+    allowed: Sequence[int] = range(len(points))
+    if space.constraints:
+        allowed = [t for t, row in enumerate(rows) if space.allows(row)]
+    found: dict[Hashable, int] = {}
+    for t in allowed:
+        found.setdefault(keys[t], t)
+    return dict(zip(found, points[list(found.values())], strict=True)), len(allowed)
+
+
+def as_value(hparams: Mapping[str, Any]) -> Hashable:
+    """A configuration as a value: 1, 1.0 and True are different."""
+    return frozenset((name, typed(value)) for name, value in hparams.items())
+
+
+def _codes(space: Space, decoded: Mapping[str, np.ndarray]) -> list[bytes]:
+    """Bytes for each point, equal for equal configurations and only for these."""
+    if not decoded:
+        return [b""]
+    exists = space.exists(decoded)
+    columns = [np.where(exists[key], values, 0) + 0.0 for key, values in decoded.items()]  # -0.0 equals 0.0
+    return [code.tobytes() for code in np.stack(columns, axis=1, dtype=np.float64)]

@@ -56,6 +56,11 @@ def num_configurations(space: Space) -> int | None:
     return num_combinations(space, lambda entry: entry.value.num_options)
 
 
+def all_points(space: Space) -> np.ndarray:
+    """All configurations [N, D] of a space that has an end of them, without regard to its constraints."""
+    return combinations(space, lambda entry: entry.value.grid_units(None))
+
+
 def combinations(space: Space, units_of: Callable[[Entry], np.ndarray]) -> np.ndarray:
     """All combinations as points of the unit cube, the last hyperparameter varying fastest.
 

@@ -17,6 +17,15 @@ _EXAMPLES = {
     "loss": "optax.softmax_cross_entropy_with_integer_labels",
     "optimizer": "lambda hp: optax.adam(hp['lr'])",
 }
+_ROLES = {
+    "init": ("key", "hp"),
+    "step": ("key", "state", "batch", "hp"),
+    "evaluate": ("key", "state", "data", "hp"),
+    "prepare": ("train",),
+    "observe": ("state", "score", "hp"),
+    "healthy": ("state",),
+}
+_OPTIONAL = ("prepare", "observe", "healthy")
 _DATA_ADVICE = "collect the examples of a loader or iterator with numpy.concatenate first"
 
 
@@ -195,7 +204,7 @@ def _is_beyond(values: np.ndarray, dtype: Any) -> np.ndarray:
         return np.isfinite(values) & ~np.isfinite(values.astype(dtype))
 
 
-def check_task_data(task: Any) -> None:
+def _check_task_data(task: Any) -> None:
     """Checks the data of any task: arrays, equal lengths, not empty, numbers and a batch size that fit."""
     for name in ("train", "validation", "test"):
         if getattr(task, name) is not None:
@@ -205,7 +214,7 @@ def check_task_data(task: Any) -> None:
         if getattr(task, name) is not None and task.train is None:
             raise ValueError(f"The task has {name} but no training data: pass train=.")
     if task.batch_size is not None:
-        check_batch_size(task.batch_size, num_examples(task.train, "train"))
+        check_batch_size(task.batch_size, task.num_examples)
 
 
 # Functions and arguments.
@@ -239,9 +248,18 @@ def check_takes(role: str, function: Callable, arguments: Iterable[str]) -> None
 
 
 def check_task(task: Any) -> None:
-    """Raises TypeError unless `task` is a Task."""
+    """Checks a task by itself: that it is one, its functions and its data.
+
+    Raises:
+        TypeError: Something has the wrong type.
+        ValueError: Something has a wrong value.
+    """
     if isinstance(task, type) or not hasattr(task, "functions"):
         raise TypeError(
             "task must be a jaxtune Task, as jt.supervised(model, ...) or jt.Task(init, step, evaluate) makes one, got "
             f"{kind(task)}."
         )
+    for role, arguments in _ROLES.items():
+        if role not in _OPTIONAL or getattr(task, role) is not None:
+            check_function(role, getattr(task, role), arguments)
+    _check_task_data(task)

@@ -12,22 +12,12 @@ from jaxtune.interface.habits import did_you_mean
 from jaxtune.interface.warning import warn
 from jaxtune.spaces.space import Space
 from jaxtune.spaces.variant import Variant
-from jaxtune.tasks import checks
 from jaxtune.tasks.case import BATCH_SIZE, Case, Traces
 from jaxtune.tasks.functions import Functions
 from jaxtune.tasks.task import Task
 from jaxtune.tasks.unread import check_all_read
 
-_ROLES = {
-    "init": ("key", "hp"),
-    "step": ("key", "state", "batch", "hp"),
-    "evaluate": ("key", "state", "data", "hp"),
-    "prepare": ("train",),
-    "observe": ("state", "score", "hp"),
-    "healthy": ("state",),
-}
 _MAX_VARIANTS = 1024  # that are looked through for those with one change
-_OPTIONAL = ("prepare", "observe", "healthy")
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,16 +52,16 @@ class Problem:
 
 
 def resolve(task: Task, space: Space, metric: str | None, mode: str | None, whole: Task | None = None) -> Problem:
-    """Checks a task, a space and a metric, and pins each hyperparameter to traced or static.
+    """Checks whether a task, a space and a metric fit together, and pins each hyperparameter to traced or static.
 
-    Without a metric the problem is good for planning only. `whole` has all data where `task` has one fold of them.
+    The task by itself has been checked, see `checks.check_task`. Without a metric the problem is good for planning
+    only. `whole` has all data where `task` has one fold of them.
 
     Raises:
         TypeError: Something has the wrong type, or a traced number is used where Python needs a value.
         ValueError: Something has a wrong value.
         KeyError: The task reads a hyperparameter that the space lacks.
     """
-    _check_parts(task)
     if task.evaluation.loss_takes_hp and metric == "loss":
         raise ValueError(
             "The loss takes hp, so its validation value differs between trials for reasons other than the "
@@ -88,15 +78,6 @@ def resolve(task: Task, space: Space, metric: str | None, mode: str | None, whol
         for _ in islice(problem.cases(), _MAX_VARIANTS):
             pass  # each checks its own size
     return problem
-
-
-def _check_parts(task: Task) -> None:
-    """Checks the functions and the data of a task, one by one."""
-    checks.check_task(task)
-    for role, arguments in _ROLES.items():
-        if role not in _OPTIONAL or getattr(task, role) is not None:
-            checks.check_function(role, getattr(task, role), arguments)
-    checks.check_task_data(task)
 
 
 def _check_names(functions: Functions, metric: str | None) -> None:

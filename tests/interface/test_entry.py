@@ -123,7 +123,7 @@ def test_a_failure_that_nobody_thought_of_shows_all(monkeypatch):
         return {}["internal"]
 
     broken.__code__ = broken.__code__.replace(co_filename=problem.__file__)
-    monkeypatch.setattr(problem, "_pin", broken)
+    monkeypatch.setattr(problem, "_pinned", broken)
     assert [file for file, _ in frames(caught("tune", DESCENT))][-2:] == ["problem.py", "problem.py"]
 
 
