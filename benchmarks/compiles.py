@@ -44,7 +44,7 @@ class Run(NamedTuple):
 
 def runs(search, quick):
     """The searches that one process makes, one after another."""
-    if search == "hyperband":  # 81 units of 10 steps, then 100, then 243
+    if search == "hyperband":  # 81 bursts of 10 steps, then 100, then 243
         schedulers = (jt.Hyperband(10, steps) for steps in (810, 1000, 2430))
     elif search == "pbt":
         trials, interval = (8, 5) if quick else (32, 100)

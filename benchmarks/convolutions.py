@@ -27,7 +27,7 @@ from jaxtune.tasks.cpu.convolutions import RULES
 from jaxtune.tasks.cpu.rewriting import rewritten
 from jaxtune.tasks.executables import EXECUTABLES
 
-UNIT, BATCH = 10, 32
+BURST, BATCH = 10, 32
 SPACE = {"lr": jt.LogUniform(1e-4, 1e-3)}
 
 
@@ -58,20 +58,20 @@ def lanes(num_lanes, native):
     placement = jt.Placement(devices=jax.devices()[:1], lanes=num_lanes)
     with mock.patch.object(functions, "_FASTER", rules):
         EXECUTABLES.clear()
-        population = Lanes.of(task, SPACE, num_lanes, placement, UNIT)
+        population = Lanes.of(task, SPACE, num_lanes, placement, BURST)
         begin = time.perf_counter()
         jax.block_until_ready(population.train(0))
     return population, time.perf_counter() - begin
 
 
-def row(num_lanes, rounds, units):
+def row(num_lanes, rounds, bursts):
     """One line of the table."""
     native, native_compile = lanes(num_lanes, native=True)
     ours, ours_compile = lanes(num_lanes, native=False)
-    times = seconds({"native": lambda: native.train(units), "ours": lambda: ours.train(units)}, rounds)
+    times = seconds({"native": lambda: native.train(bursts), "ours": lambda: ours.train(bursts)}, rounds)
     logs = [population.group.population.info_sum["loss"] for population in (native, ours)]
     np.testing.assert_allclose(*logs, rtol=0.05)
-    steps = num_lanes * UNIT * units
+    steps = num_lanes * BURST * bursts
     rates = {name: [steps / t for t in values] for name, values in times.items()}
     ratio = statistics.median(a / b for a, b in zip(rates["ours"], rates["native"], strict=True))
     compiles = f"{native_compile:.1f}", f"{ours_compile:.1f}"
@@ -109,7 +109,7 @@ def layer(sizes, lanes, rules):
         return jax.vmap(run)(*carry), None
 
     start = jax.tree.map(lambda leaf: jnp.broadcast_to(leaf, (lanes, *leaf.shape)), (params, x))
-    run = jax.jit(lambda carry: jax.lax.scan(step, carry, length=UNIT)[0])
+    run = jax.jit(lambda carry: jax.lax.scan(step, carry, length=BURST)[0])
     begin = time.perf_counter()
     jax.block_until_ready(run(start))
     return lambda: run(start), time.perf_counter() - begin
@@ -123,7 +123,7 @@ def layers(names, rounds):
     for name in names:
         made = {how: layer(LAYERS[name], 4, rules) for how, rules in (("native", {}), ("ours", RULES))}
         times = seconds({how: run for how, (run, _) in made.items()}, rounds)
-        each = {how: [1e3 * t / (4 * UNIT) for t in values] for how, values in times.items()}
+        each = {how: [1e3 * t / (4 * BURST) for t in values] for how, values in times.items()}
         ratio = statistics.median(a / b for a, b in zip(each["native"], each["ours"], strict=True))
         cells = spread(each["native"]), spread(each["ours"]), f"{ratio:.2f}", *(f"{made[h][1]:.1f}" for h in made)
         print("| " + " | ".join((name, *cells)) + " |", flush=True)
@@ -141,11 +141,11 @@ def main():
     header = "lanes at once", "native", "rewritten", "rewritten / native", "compile native, s", "compile rewritten, s"
     print("| " + " | ".join(header) + " |")
     print("|" + "---|" * len(header))
-    names, units = list(LAYERS), 3
+    names, bursts = list(LAYERS), 3
     if options.quick:
-        options.lanes, options.rounds, names, units = [1], 2, names[:1], 1
+        options.lanes, options.rounds, names, bursts = [1], 2, names[:1], 1
     for num_lanes in options.lanes:
-        print(row(num_lanes, options.rounds, units), flush=True)
+        print(row(num_lanes, options.rounds, bursts), flush=True)
     layers(names, options.rounds)
 
 

@@ -34,7 +34,7 @@ from jaxtune.tasks import functions  # noqa: E402
 from jaxtune.tasks.executables import EXECUTABLES  # noqa: E402
 
 SHAPE = 64, 128  # the numbers of one step of the demo's network
-UNIT = 50
+BURST = 50
 
 
 def _positions(key, bit_width, shape):
@@ -98,25 +98,25 @@ def task(dropout):
     return jt.supervised(model, optimizer=digits.optimizer, loss=digits.loss, batch_size=64, **digits.splits())
 
 
-def population(kind, dropout, num_lanes, units):
+def population(kind, dropout, num_lanes, bursts):
     """A call that trains some lanes, and the seconds of their start and of the first training, which compile."""
     space = {name: domain for name, domain in digits.SPACE.items() if dropout or name != "dropout"}
     with draws(kind):
         begin = time.perf_counter()
-        lanes = Lanes.of(task(dropout), space, num_lanes, jt.Placement(), UNIT)
+        lanes = Lanes.of(task(dropout), space, num_lanes, jt.Placement(), BURST)
         jax.block_until_ready(lanes.group.population)
         middle = time.perf_counter()
-        jax.block_until_ready(lanes.train(units))
+        jax.block_until_ready(lanes.train(bursts))
         end = time.perf_counter()
-    return functools.partial(lanes.train, units), (middle - begin, end - middle)
+    return functools.partial(lanes.train, bursts), (middle - begin, end - middle)
 
 
-def steps(num_lanes, units, rounds):
+def steps(num_lanes, bursts, rounds):
     """Prints a row for each kind of draws, and one for the network without dropout."""
-    made = {kind: population(kind, True, num_lanes, units) for kind in KINDS}
-    made["no dropout"] = population("written out", False, num_lanes, units)
+    made = {kind: population(kind, True, num_lanes, bursts) for kind in KINDS}
+    made["no dropout"] = population("written out", False, num_lanes, bursts)
     times = seconds({kind: train for kind, (train, _) in made.items()}, rounds)
-    micro = {kind: [t / units / UNIT * 1e6 for t in values] for kind, values in times.items()}
+    micro = {kind: [t / bursts / BURST * 1e6 for t in values] for kind, values in times.items()}
     for kind, values in micro.items():
         share = [100 * (1 - floor / t) for t, floor in zip(values, micro["no draw"], strict=True)]
         over = [100 * (t / base - 1) for t, base in zip(values, micro["no dropout"], strict=True)]

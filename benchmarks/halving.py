@@ -29,7 +29,7 @@ import jaxtune as jt
 from jaxtune.cli.demo import digits
 from jaxtune.drivers.proposing import sample
 from jaxtune.spaces.space import Space
-from jaxtune.tasks.problem import decode
+from jaxtune.tasks.decoding import decode
 
 BATCH = 64
 FULL = jt.SuccessiveHalving(512, 50, 3200, eta=4)

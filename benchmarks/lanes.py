@@ -9,14 +9,15 @@ import numpy as np
 
 import jaxtune as jt
 from jaxtune.drivers.proposing import sample
-from jaxtune.engine import timing
 from jaxtune.engine.data import on_devices, task_data
-from jaxtune.engine.group import Group, Setting
+from jaxtune.engine.group import Group
 from jaxtune.engine.host import Host
-from jaxtune.engine.keys import TRAIN, search_key
+from jaxtune.engine.search import Search
+from jaxtune.engine.width import Width
 from jaxtune.schedulers.plan import Plan, Row
 from jaxtune.spaces.space import Space
-from jaxtune.tasks.problem import decode, resolve
+from jaxtune.tasks.decoding import decoded
+from jaxtune.tasks.problem import resolve
 
 _TOTAL_STEPS = 10_000  # what a learning-rate schedule sees; nothing here trains as long
 
@@ -36,7 +37,9 @@ class Lanes:
     num_lanes: int
 
     @classmethod
-    def of(cls, task: jt.Task, space: Mapping[str, Any], num_lanes: int, placement: jt.Placement, unit: int) -> "Lanes":
+    def of(
+        cls, task: jt.Task, space: Mapping[str, Any], num_lanes: int, placement: jt.Placement, burst: int
+    ) -> "Lanes":
         """Starts lanes with random hyperparameters.
 
         Args:
@@ -44,34 +47,24 @@ class Lanes:
             space: Traced hyperparameters only.
             num_lanes: How many.
             placement: Where.
-            unit: Steps of the innermost loop, at most 100.
+            burst: Steps of the innermost loop, at most 100.
         """
         problem = resolve(task, Space.of(space), "loss", "min")
-        key = jax.random.key(0)
-        points = sample(key, sampler=jt.Random(), space=problem.space, num_points=num_lanes)
-        hp = {name: np.asarray(values) for name, values in decode(points, space=problem.space).items()}
-        setting = Setting(
-            problem=problem,
-            mesh=placement.mesh(),
-            placement=placement,
-            plan=Plan((num_lanes,), (Row(_TOTAL_STEPS, keep=(num_lanes,)),), multiple=unit),
-            replicates=1,
-            folds=1,
-            fewest=task.num_examples,
-            key=search_key(key, TRAIN),
-        )
-        data = on_devices(task_data(task), setting.mesh)
-        group = Group.of(
-            setting, {}, data, np.arange(num_lanes), Host(), num_lanes, timing.layouts(setting, {}, num_lanes)
-        )
+        plan = Plan((num_lanes,), (Row(_TOTAL_STEPS, keep=(num_lanes,)),), multiple=burst)
+        search = Search(task, problem, plan, jt.Random(), 0, placement)
+        points = sample(search.key, sampler=search.sampler, space=problem.space, num_points=num_lanes)
+        hp = decoded(points, problem.space)
+        case, data = problem.first, on_devices(task_data(task), search.mesh)
+        layouts = Width(search, case, num_lanes).layouts
+        group = Group.of(search, case, data, np.arange(num_lanes), Host(), layouts)
         group.spawn(hp)
         slots = np.minimum(group.lanes, num_lanes - 1)  # free slots repeat a lane
         return cls(group, {name: hp[key][slots] for name, key in group.keys.items()}, num_lanes)
 
-    def train(self, units: int) -> jax.Array:
-        """Trains all lanes for some units; returns an array to wait for, the step at which each diverged or -1."""
+    def train(self, bursts: int) -> jax.Array:
+        """Trains all lanes for some bursts; returns an array to wait for, the step at which each diverged or -1."""
         group = self.group
-        group.population = group.programs.advance(group.layout, group.population, self.hp, self.num_lanes, 0, units)
+        group.population = group.programs.advance(group.layout, group.population, self.hp, self.num_lanes, 0, bursts)
         return group.population.diverged
 
     @property

@@ -4,7 +4,7 @@ Trains the demo's MLP on all cores (CPU) or accelerators. Memory is XLA's own ac
 + results - what they share + temporaries, which includes the data and the random draws that lanes have in common. It is
 set against parameters, optimizer state and gradients; gradients exist for the lanes at once only, so that a large
 population can need less. The lane counts are timed in turn, in one process, with about 50,000 lane-steps each, or as
-many as one unit of steps has.
+many as one burst of steps has.
 
     python benchmarks/memory.py [--lanes 64 256 1024 4096 16384] [--rounds 3] [--quick]
 """
@@ -20,7 +20,7 @@ from side_by_side import machine, seconds, spread
 import jaxtune as jt
 from jaxtune.cli.demo import digits
 
-UNIT, QUICK_UNIT = 50, 5  # steps of the innermost loop; 50 is the demo's
+BURST, QUICK_BURST = 50, 5  # steps of the innermost loop; 50 is the demo's
 LANE_STEPS = 50_000  # of a timed call, where the lanes are few
 FLAT = 0.15  # promised: the cost per lane-step differs by at most this share from that of the fewest lanes
 
@@ -32,13 +32,13 @@ def main():
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--quick", action="store_true", help="few lanes and steps: shows that it works")
     options = parser.parse_args()
-    counts, rounds, unit = sorted(options.lanes), options.rounds, UNIT
+    counts, rounds, burst = sorted(options.lanes), options.rounds, BURST
     if options.quick:
-        counts, rounds, unit = [16, 64], 1, QUICK_UNIT
+        counts, rounds, burst = [16, 64], 1, QUICK_BURST
     jt.set_host_device_count()
     print(machine() + "\n")
     task = digits.task("mlp")
-    populations = {n: Lanes.of(task, digits.SPACE, n, jt.Placement(), unit) for n in counts}
+    populations = {n: Lanes.of(task, digits.SPACE, n, jt.Placement(), burst) for n in counts}
     print(memory_table(populations), flush=True)
     print(time_table(populations, rounds, 1 if options.quick else LANE_STEPS))
 
@@ -78,10 +78,10 @@ def num_bytes(tree):
 
 def time_table(populations, rounds, lane_steps):
     """A row of time per lane count, and whether the promise holds."""
-    unit = next(iter(populations.values())).group.layout.unit
-    units = {n: max(1, round(lane_steps / (n * unit))) for n in populations}
-    times = seconds({n: lambda n=n: populations[n].train(units[n]) for n in populations}, rounds)
-    cost = {n: [1e6 * t / (n * unit * units[n]) for t in values] for n, values in times.items()}
+    burst = next(iter(populations.values())).group.layout.burst
+    bursts = {n: max(1, round(lane_steps / (n * burst))) for n in populations}
+    times = seconds({n: lambda n=n: populations[n].train(bursts[n]) for n in populations}, rounds)
+    cost = {n: [1e6 * t / (n * burst * bursts[n]) for t in values] for n, values in times.items()}
     fewest, *_ = cost
     rows = [f"| lanes | microseconds per lane-step | / {fewest} lanes | healthy lanes |", "|---|---|---|---|"]
     ratios = {}

@@ -21,7 +21,7 @@ from architectures import MLP  # noqa: E402
 from lanes import Lanes  # noqa: E402
 from side_by_side import machine, seconds, spread  # noqa: E402
 
-EXAMPLES, BATCH, UNIT = 1437, 64, 50
+EXAMPLES, BATCH, BURST = 1437, 64, 50
 LANE_STEPS = 20_000  # of a timed call, where the lanes are few and narrow
 SPACE = {"lr": jt.LogUniform(1e-4, 1e-2), "weight_decay": jt.LogUniform(1e-4, 1e-2)}
 
@@ -42,8 +42,8 @@ def data():
     return rng.normal(size=(EXAMPLES, 64)).astype(np.float32), rng.integers(0, 10, EXAMPLES)
 
 
-def engine(width, lanes, devices, units):
-    """jaxtune: trains all lanes for `units` units, again and again."""
+def engine(width, lanes, devices, bursts):
+    """jaxtune: trains all lanes for `bursts` bursts, again and again."""
     x, y = data()
     task = jt.supervised(
         MLP(width),
@@ -53,8 +53,8 @@ def engine(width, lanes, devices, units):
         validation=(x[:64], y[:64]),
         batch_size=BATCH,
     )
-    population = Lanes.of(task, SPACE, lanes, jt.Placement(devices=jax.devices()[:devices]), UNIT)
-    return lambda: population.train(units), population.group.layout
+    population = Lanes.of(task, SPACE, lanes, jt.Placement(devices=jax.devices()[:devices]), BURST)
+    return lambda: population.train(bursts), population.group.layout
 
 
 def by_hand(width, lanes, steps):
@@ -107,11 +107,11 @@ def main():
 
 def row(width, lanes, rounds, cores, lane_steps):
     """One comparison."""
-    units = max(1, lane_steps // (lanes * UNIT) // max(1, width // 64) ** 2)
-    steps = units * UNIT
+    bursts = max(1, lane_steps // (lanes * BURST) // max(1, width // 64) ** 2)
+    steps = bursts * BURST
     one, many = by_hand(width, lanes, steps)
-    single, layout_single = engine(width, lanes, 1, units)
-    multi, layout_multi = engine(width, lanes, cores, units)
+    single, layout_single = engine(width, lanes, 1, bursts)
+    multi, layout_multi = engine(width, lanes, cores, bursts)
     times = seconds({"a": one, "b": many, "1": single, "n": multi}, rounds)
     work = {"a": steps, "b": steps * lanes, "1": steps * lanes, "n": steps * lanes}
     rates = {name: [work[name] / t for t in values] for name, values in times.items()}

@@ -61,7 +61,7 @@ def test_costs_of_a_lane_step(script):
 def test_rows_computed_cover_all_trials_in_whole_chunks(script, count):
     mesh = jt.Placement().mesh()
     devices = mesh.devices.size
-    layout = Layout(mesh, rows=24, width=3, runs=1, unit=1, batch_size=None, fewest=None, keeps_best=False)
+    layout = Layout(mesh, rows=24, width=3, runs=1, burst=1, batch_size=None, fewest=None, keeps_best=False)
     rows = script("limit.useful").rows_computed(layout, count)
     slots = np.arange(count)
     needed = [3 * -(-int(np.sum(slots % devices == device)) // 3) for device in range(devices)]

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from scripts import ROOT, run, runs
 
-import jaxtune as jt
+from jaxtune.cli.demo import digits
 
 BENCHMARKS = ROOT / "benchmarks"
 with mock.patch.object(sys, "path", [str(BENCHMARKS), *sys.path]):
@@ -126,7 +126,7 @@ def test_the_loss_is_the_demos(script):
     logits = np.random.default_rng(0).normal(size=(7, 10)).astype(np.float32)
     labels = np.arange(7)
     ours = script("searches.work").loss(logits, labels)
-    np.testing.assert_allclose(ours, jt.demos.digits.loss(logits, labels), rtol=1e-5)
+    np.testing.assert_allclose(ours, digits.loss(logits, labels), rtol=1e-5)
 
 
 @runs("benchmarks/peers.py")

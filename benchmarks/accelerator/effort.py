@@ -12,7 +12,7 @@ import jaxtune as jt
 class Effort(NamedTuple):
     """Sizes of what is timed, and for how long."""
 
-    unit: int  # steps of the innermost loop
+    burst: int  # steps of the innermost loop
     rounds: int
     seconds: float  # of a timed call, at least
     minutes: float  # in all, about
@@ -24,7 +24,7 @@ class Effort(NamedTuple):
 
 
 FULL = Effort(
-    unit=50,
+    burst=50,
     rounds=5,
     seconds=0.2,
     minutes=9.0,
@@ -35,7 +35,7 @@ FULL = Effort(
     hyperband={"medium": jt.Hyperband(25, 2025), "cnn": jt.Hyperband(20, 540)},
 )
 QUICK = Effort(
-    unit=5,
+    burst=5,
     rounds=2,
     seconds=0.01,
     minutes=1.0,
@@ -48,8 +48,8 @@ QUICK = Effort(
 QUICK_LANES = (1, 2, 4)
 
 
-def units_for(run, wanted):
-    """How many units take about so many seconds."""
+def bursts_for(run, wanted):
+    """How many bursts take about so many seconds."""
     jax.block_until_ready(run(1))  # compiles
     begin = time.perf_counter()
     jax.block_until_ready(run(1))

@@ -17,7 +17,7 @@ import jax
 import jax.numpy as jnp
 from side_by_side import seconds
 
-from accelerator.effort import units_for
+from accelerator.effort import bursts_for
 from accelerator.models import data, loss
 
 NAMES = {
@@ -41,7 +41,7 @@ def peaks(effort):
         "copy": partial(jax.jit(lambda x: x + 1), array),
     }
     runs = {name: partial(repeat, call) for name, call in one.items()}
-    counts = {name: units_for(run, effort.seconds) for name, run in runs.items()}
+    counts = {name: bursts_for(run, effort.seconds) for name, run in runs.items()}
     times = seconds({name: partial(runs[name], counts[name]) for name in runs}, effort.rounds)
     work = {name: 2 * size**3 for name in one} | {"copy": 2 * 4 * length}
     return {name: work[name] * counts[name] / min(times[name]) for name in one}

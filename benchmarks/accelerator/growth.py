@@ -9,12 +9,12 @@ import jax
 import numpy as np
 from side_by_side import seconds
 
-from accelerator.effort import units_for
+from accelerator.effort import bursts_for
 from accelerator.floor import lane_step
 from accelerator.models import by_hand, by_jaxtune
 
 LEAST = 3  # lane counts that are timed however short the time is: a fit needs them
-FEW_ROUNDS = 3  # where a single unit takes long
+FEW_ROUNDS = 3  # where a single burst takes long
 SIDES = ("hand", "jaxtune")
 
 
@@ -52,22 +52,22 @@ def points(model, dtype, effort, deadline):
 
 
 def expected(records, lanes, effort):
-    """Seconds that another number of lanes is going to take: what the last one took, and a few units of its own."""
+    """Seconds that another number of lanes is going to take: what the last one took, and a few bursts of its own."""
     largest = max(records, key=lambda r: r["lanes"])
     step = sum(statistics.median(times) for times in largest["seconds_per_step"].values())
-    return records[-1]["wall"] + FEW_ROUNDS * effort.unit * step * max(1, lanes / largest["lanes"])
+    return records[-1]["wall"] + FEW_ROUNDS * effort.burst * step * max(1, lanes / largest["lanes"])
 
 
 def point(model, dtype, lanes, effort):
     """Both sides at one number of lanes. They are compiled side by side and then take turns."""
     with ThreadPoolExecutor(1) as pool:
-        hand = pool.submit(by_hand, model, dtype, lanes, effort.unit)
-        ours, width = by_jaxtune(model, dtype, lanes, effort.unit)
+        hand = pool.submit(by_hand, model, dtype, lanes, effort.burst)
+        ours, width = by_jaxtune(model, dtype, lanes, effort.burst)
         runs = {"hand": hand.result(), "jaxtune": ours}
-    units = {side: units_for(run, effort.seconds) for side, run in runs.items()}
-    rounds = effort.rounds if min(units.values()) > 1 else min(effort.rounds, FEW_ROUNDS)
-    times = seconds({side: partial(runs[side], units[side]) for side in runs}, rounds)
-    steps = {side: [t / (units[side] * effort.unit) for t in values] for side, values in times.items()}
+    bursts = {side: bursts_for(run, effort.seconds) for side, run in runs.items()}
+    rounds = effort.rounds if min(bursts.values()) > 1 else min(effort.rounds, FEW_ROUNDS)
+    times = seconds({side: partial(runs[side], bursts[side]) for side in runs}, rounds)
+    steps = {side: [t / (bursts[side] * effort.burst) for t in values] for side, values in times.items()}
     ratio = statistics.median(h / o for h, o in zip(steps["hand"], steps["jaxtune"], strict=True))
     return {"lanes": lanes, "width": width, "seconds_per_step": steps, "hand_over_jaxtune": ratio}
 

@@ -147,30 +147,30 @@ def trainer(network):
     return train
 
 
-def by_jaxtune(model, dtype, lanes, unit):
-    """A function that trains all lanes for some units, and how many lanes are trained at once."""
+def by_jaxtune(model, dtype, lanes, burst):
+    """A function that trains all lanes for some bursts, and how many lanes are trained at once."""
     x, y = data(model)
     placement = jt.Placement(devices=jax.devices()[:1])
-    population = Lanes.of(task(model, dtype, (x, y), (x[:64], y[:64])), SPACE, lanes, placement, unit)
+    population = Lanes.of(task(model, dtype, (x, y), (x[:64], y[:64])), SPACE, lanes, placement, burst)
     population.group.programs.ready("advance", population.group.layout)
     return population.train, population.group.layout.width
 
 
-def by_hand(model, dtype, lanes, unit):
-    """A function that trains all lanes for some units; state goes from call to call and its memory is reused."""
+def by_hand(model, dtype, lanes, burst):
+    """A function that trains all lanes for some bursts; state goes from call to call and its memory is reused."""
     x, y = (jnp.asarray(a) for a in data(model))
     network = model.network(dtype)
     params = network.init(jax.random.key(0), x[:1])
-    indices = jax.random.randint(jax.random.key(1), (unit, model.batch), 0, EXAMPLES)
+    indices = jax.random.randint(jax.random.key(1), (burst, model.batch), 0, EXAMPLES)
     hps = {name: jnp.geomspace(1e-4, 1e-2, lanes) for name in SPACE}
     start = params, optimizer({"lr": 1e-3, "weight_decay": 1e-3}).init(params)
     carry = jax.tree.map(lambda a: jnp.repeat(a[None], lanes, 0), start)
     many = jax.jit(jax.vmap(trainer(network), in_axes=(0, 0, 0, None, None, None)), donate_argnums=(1, 2))
     many = many.lower(hps, *carry, indices, x, y).compile()
 
-    def run(units):
+    def run(bursts):
         nonlocal carry
-        for _ in range(units):
+        for _ in range(bursts):
             carry = many(hps, *carry, indices, x, y)
         return carry
 

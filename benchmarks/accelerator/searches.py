@@ -10,7 +10,7 @@ import jaxtune as jt
 from accelerator.models import SPACE, data, loss, optimizer, task, trainer
 from jaxtune.drivers.proposing import sample
 from jaxtune.spaces.space import Space
-from jaxtune.tasks.problem import decode
+from jaxtune.tasks.decoding import decode
 
 TRAINING, VALIDATION = 1437, 360  # examples
 ROUNDS = 3  # warm ones, after a cold one

@@ -88,9 +88,9 @@ def lanes(quick):
     """Time of a step of all lanes."""
     counts = (1, 4) if quick else tuple(4**k for k in range(9))
     populations = {n: Lanes.of(tiny_task(), TINY_SPACE, n, jt.Placement(), 20) for n in counts}
-    units = {n: max(1, 20_000 // (20 * n)) for n in counts}
-    times = seconds({n: lambda n=n: populations[n].train(units[n]) for n in counts}, 3)
-    return [Curve("lanes", "us per step", [(n, 1e6 * min(times[n]) / (20 * units[n])) for n in counts])]
+    bursts = {n: max(1, 20_000 // (20 * n)) for n in counts}
+    times = seconds({n: lambda n=n: populations[n].train(bursts[n]) for n in counts}, 3)
+    return [Curve("lanes", "us per step", [(n, 1e6 * min(times[n]) / (20 * bursts[n])) for n in counts])]
 
 
 def steps(quick):

@@ -7,7 +7,7 @@ import jax
 
 import jaxtune as jt
 from jaxtune.cli.demo import digits
-from jaxtune.drivers.study import Study
+from jaxtune.drivers.rungs import Rungs
 from jaxtune.engine.group import Group
 from limit.report import table, verdict
 
@@ -15,7 +15,7 @@ SHARE = 3  # % of a search, at most
 PARTS = {
     "training": (Group, "train"),
     "evaluating": (Group, "evaluate"),
-    "deciding": (Study, "_decision"),
+    "deciding": (Rungs, "decide"),
     "moving": (Group, "decide"),
 }
 

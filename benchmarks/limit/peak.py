@@ -21,7 +21,7 @@ import jaxtune as jt
 from limit.report import table, verdict
 from limit.tasks import BATCH, CLASSES, CNN, INPUTS, SPACE, Transformer, task
 
-UNIT = 50
+BURST = 50
 TARGETS = {64: 0.5, 256: 0.6, 1024: 0.6}  # width -> share of the peak
 LANES = {64: 256, 256: 64, 1024: 16}
 PRODUCTS = [(1, 256), (1, 512), (1, 1024), (1, 2048), (64, 64), (16, 128), (16, 256)]  # matrices, their size
@@ -37,9 +37,9 @@ def peak(quick):
     best, candidates = _best_product(PRODUCTS[:2] if quick else PRODUCTS)
     runs = {"one": _products(best, devices[:1]), "all": _products(best, devices)}
     runs |= _streams(TRIAD_FLOATS // 16 if quick else TRIAD_FLOATS)
-    units = {w: max(1, round(4e6 / (LANES[w] * w * w))) for w in widths}
-    populations = {w: Lanes.of(task(MLP(w)), SPACE, LANES[w], jt.Placement(), 5 if quick else UNIT) for w in widths}
-    runs |= {w: lambda w=w: populations[w].train(units[w]) for w in widths}
+    bursts = {w: max(1, round(4e6 / (LANES[w] * w * w))) for w in widths}
+    populations = {w: Lanes.of(task(MLP(w)), SPACE, LANES[w], jt.Placement(), 5 if quick else BURST) for w in widths}
+    runs |= {w: lambda w=w: populations[w].train(bursts[w]) for w in widths}
     times = seconds(runs, rounds)
     rates = {"one": _rates(times["one"], _work(best)), "all": _rates(times["all"], _work(best) * len(devices))}
     print(table(["matrices", "size", "GFLOP/s, one device", f"GFLOP/s, {len(devices)} devices"], candidates))
@@ -49,7 +49,7 @@ def peak(quick):
     rows += [(f"matrix product, {len(devices)} devices", spread(rates["all"]), "GFLOP/s")]
     rows += [(f"{name}, {len(devices)} devices", spread(bandwidth[name]), "GB/s") for name in bandwidth]
     print(table(["bare", "median (range)", "unit"], rows))
-    steps = {w: units[w] * populations[w].group.layout.unit * LANES[w] for w in widths}
+    steps = {w: bursts[w] * populations[w].group.layout.burst * LANES[w] for w in widths}
     _print_shares({w: (times[w], steps[w], populations[w]) for w in widths}, rates["all"], bandwidth["triad"])
 
 
@@ -158,10 +158,10 @@ def _costs(width):
 
 def affine(quick):
     """Prints a and b of the time of a step, a + b * lanes, for each model on all devices."""
-    models, unit, rounds = (("MLP 64",), 5, 2) if quick else (tuple(MODELS), 20, 5)
+    models, burst, rounds = (("MLP 64",), 5, 2) if quick else (tuple(MODELS), 20, 5)
     times, fits = [], []
     for name in models:
-        records = _timed(name, unit, rounds, most=8 if quick else COUNTS[name])
+        records = _timed(name, burst, rounds, most=8 if quick else COUNTS[name])
         times += [(name, r["lanes"], r["width"], _us(r), _us_per_lane(r)) for r in records]
         line = fit(records, "jaxtune")
         cells = f"{1e6 * line['a']:,.3g}", f"{1e6 * line['b']:,.3g}", f"{line['r_squared']:.4f}"
@@ -171,17 +171,17 @@ def affine(quick):
     print(table(["model", "a, us", "b, us per lane", "R2", "P* = a/b", "most lane-steps/s, 1/b"], fits))
 
 
-def _timed(name, unit, rounds, most):
+def _timed(name, burst, rounds, most):
     """A record of timings per number of lanes; they take turns."""
     counts = [n for n in (4, 8, 16, 32, 64, 128, 256) if n <= most]
-    populations = {n: Lanes.of(task(MODELS[name]), SPACE, n, jt.Placement(), unit) for n in counts}
-    units = {n: max(1, round(most / n)) for n in counts}
-    times = seconds({n: lambda n=n: populations[n].train(units[n]) for n in counts}, rounds)
+    populations = {n: Lanes.of(task(MODELS[name]), SPACE, n, jt.Placement(), burst) for n in counts}
+    bursts = {n: max(1, round(most / n)) for n in counts}
+    times = seconds({n: lambda n=n: populations[n].train(bursts[n]) for n in counts}, rounds)
     return [
         {
             "lanes": n,
             "width": populations[n].group.layout.width,
-            "seconds_per_step": {"jaxtune": [t / (units[n] * unit) for t in times[n]]},
+            "seconds_per_step": {"jaxtune": [t / (bursts[n] * burst) for t in times[n]]},
         }
         for n in counts
     ]

@@ -2,7 +2,7 @@
 
 A device trains whole chunks of `width` rows, so that some rows of the last chunk may be padding. Which layout a
 population is in on its way to each row of the plan, and how many chunks each device then computes, is asked of the
-engine (`Setting.layouts`, `fitting`, `_num_chunks`), without training anything. What diverged goes on being computed up
+engine (`Width.layouts`, `fitting`, `num_chunks`), without training anything. What diverged goes on being computed up
 to the next rung: that depends on the data, and counts as useful here.
 """
 
@@ -12,9 +12,10 @@ from architectures import MLP
 from jax.sharding import PartitionSpec
 
 import jaxtune as jt
-from jaxtune.engine import timing
-from jaxtune.engine.group import Setting, fitting
 from jaxtune.engine.lanes import AXIS, num_chunks
+from jaxtune.engine.layouts import fitting
+from jaxtune.engine.search import Search
+from jaxtune.engine.width import Width
 from jaxtune.spaces.space import Space
 from jaxtune.tasks.problem import resolve
 from limit.report import table, verdict
@@ -64,18 +65,8 @@ def _schedulers():
 
 def of_plan(problem, plan):
     """The share of the rows computed that train a trial, and the layout on the way to each row of the plan."""
-    placement = jt.Placement()
-    setting = Setting(
-        problem=problem,
-        mesh=placement.mesh(),
-        placement=placement,
-        plan=plan,
-        replicates=1,
-        folds=1,
-        fewest=problem.task.num_examples,
-        key=jax.random.key(0),
-    )
-    layouts = timing.layouts(setting, {}, plan.trials)
+    search = Search(problem.task, problem, plan, jt.Random(), 0, jt.Placement())
+    layouts = Width(search, problem.first, plan.trials).layouts
     steps = np.diff([0, *(row.stop for row in plan.rows)])
     path = [layouts[0]]
     for count in plan.population[1:]:

@@ -51,7 +51,7 @@ def test_imports_the_standard_library_only():
 def test_help_imports_neither_jax_nor_the_demo():
     code = """
 import sys
-from jaxtune.command.main.main import main
+from jaxtune.cli.main import main
 try:
     main(["demo", "--help"])
 finally:
@@ -179,7 +179,7 @@ _COUNTING = """
 import sys
 from collections import Counter
 import jax.monitoring
-import jaxtune
+from jaxtune.cli import main as command
 events = Counter()
 jax.monitoring.register_event_listener(lambda event, **_: events.update([event]))
 status = command.main(sys.argv[1:])
