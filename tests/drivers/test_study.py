@@ -9,7 +9,7 @@ from counting import COUNTING, LR, VALLEY, VALLEY_SPACE, valley
 from toys import DESCENT, DESCENT_SPACE, NET, NET_SPACE, Listed, X, Y, tune
 
 import jaxtune as jt
-from jaxtune.drivers.previous import observed
+from jaxtune.drivers.proposing import observed
 from jaxtune.spaces.space import Space
 from jaxtune.tasks.problem import resolve
 
