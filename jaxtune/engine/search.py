@@ -62,7 +62,7 @@ class Search:
         """The key of the search."""
         return jax.random.key(self.seed) if isinstance(self.seed, int) else self.seed
 
-    @property
+    @cached_property
     def training_key(self) -> jax.Array:
         """The key of all trainings."""
         return search_key(self.key, TRAIN)

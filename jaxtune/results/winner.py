@@ -90,6 +90,7 @@ class Winner:
         runs = self.search.replicates, self.search.num_folds
         return self._trained(self.states, runs, self.step, self.search.plan.steps, self._stats)
 
+    @own_settings()
     def _trained(
         self, states: Any, runs: tuple[int, int], step: int, total_steps: int, stats_of: Callable[[int], Any]
     ) -> Trained:
