@@ -27,7 +27,6 @@ class Rows(Sequence):
         >>> from jaxtune.spaces.domains import Uniform
         >>> from jaxtune.spaces.configurations import Rows
         >>> from jaxtune.spaces.space import Space
-    from jaxtune.spaces.values import typed
         >>> space = Space.of({"rate": Uniform(0.0, 1.0), "depth": 3})
         >>> Rows(space, space.decode([[0.25], [0.5]]))[1]
         {'rate': 0.5, 'depth': 3}

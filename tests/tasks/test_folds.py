@@ -130,7 +130,7 @@ def test_folds_and_validation_data_are_refused():
 
 def test_folds_without_data_are_refused():
     with pytest.raises(ValueError, match="the task has none"):
-        tune(ALL.replace(train=None), LR, scheduler=ONCE, folds=3)
+        tune(ALL.replace(train=None, batch_size=None), LR, scheduler=ONCE, folds=3)
 
 
 def test_unequal_training_parts_need_a_batch_size():
