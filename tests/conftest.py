@@ -45,6 +45,31 @@ _MOST_MAPS = 25_000  # the kernel allows 65,530 by default; beyond them a compil
 _tests_done = itertools.count(1)
 
 
+_SLOW = {  # folder -> its files that are too slow for the fast tier, or all of them; single tests are marked
+    ".": "benchmarks limits notebooks peers",
+    "cli": "*",
+    "drivers": "bad_input faults forecast keep_weights proposing search study time_limit",
+    "engine": "host population programs recovery usual_effort width",
+    "interface": "cores settings",
+    "practice": "interrupted nested overfit range_test sensitivity staged",
+    "results": "comparable pickling predict refit undefined",
+    "spaces": "numbers",
+    "tasks": "bits convolutions executables fingerprints pooling stored weak",
+    "training": "augment flags models optimizers plateau precision preprocess schedules supervised updating weights",
+}
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items):
+    """Marks as slow what `pytest` alone leaves out."""
+    here = Path(__file__).parent
+    for item in items:
+        folder, name = item.path.parent.relative_to(here).as_posix(), item.path.stem.removeprefix("test_")
+        slow = _SLOW.get(folder, "").split()
+        if slow == ["*"] or name in slow:
+            item.add_marker(pytest.mark.slow)
+
+
 def pytest_collection_finish():
     """Spares the garbage collector what stays: all modules."""
     gc.freeze()

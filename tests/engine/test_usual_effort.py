@@ -18,6 +18,6 @@ EXACT = {
 def test_exact_tests_pass_with_the_usual_effort():
     here = Path(__file__).parents[1]
     tests = [f"{here / file}::{name}" for file, name in EXACT.items()]
-    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-p", "no:xdist", *tests]
+    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-p", "no:xdist", "-o", "addopts=", *tests]
     done = subprocess.run(command, capture_output=True, text=True, env=os.environ | {"XLA_FLAGS": ""}, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
