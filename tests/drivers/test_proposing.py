@@ -16,6 +16,7 @@ from jaxtune.samplers import Grid, Points, Random, Sobol
 from jaxtune.samplers.observed import Observed
 from jaxtune.spaces.domains import Choice, Integer, LogUniform, Uniform
 from jaxtune.spaces.space import Space, constrain
+from jaxtune.tasks.decoding import decoded
 
 KEY = jax.random.key(0)
 each_sampler = pytest.mark.parametrize("sampler", [Random(), Sobol()], ids=str)
@@ -30,8 +31,8 @@ TREE = {
 
 
 def rows(points, space):
-    decoded = {key: np.asarray(values) for key, values in own.decode(points, space=space).items()}
-    return [space.row(decoded, t) for t in range(len(points))]
+    table = decoded(points, space)
+    return [space.row(table, t) for t in range(len(points))]
 
 
 def different(found):
@@ -240,23 +241,3 @@ def test_proposals_are_allowed_and_different(space, num_points, sampler, constra
     wanted = min(num_points, sum(map(flat.allows, configurations(space)))) if finite else num_points
     assert len(different(found)) == wanted
     assert bool(caught) == (wanted < num_points)
-
-
-@pytest.mark.parametrize("by_value", [False, True], ids=["by code", "by value"])
-def test_configurations_differ_where_what_is_trained_differs(by_value):
-    branches = {"sgd": {"momentum": Uniform(-1.0, 1.0)}, "adam": {}}
-    space = Space.of({"optimizer": Choice(branches), "width": Choice((1, 2), static=False)})
-    points = np.array(
-        [[0.1, 0.5, 0.1], [0.1, 0.5, 0.4], [0.1, 0.9, 0.1], [0.9, 0.5, 0.1], [0.9, 0.1, 0.1], [0.9, 0.5, 0.9]],
-        np.float32,
-    )
-    found, num_allowed = own._different(points, space, by_value)
-    # The second point has the first one's width; the fifth differs in the momentum only, which adam doesn't have.
-    np.testing.assert_array_equal(list(found.values()), points[[0, 2, 3, 5]])
-    assert num_allowed == 6
-
-
-def test_zeros_of_either_sign_are_one_configuration():
-    space = Space.of({"x": Uniform(-1.0, 1.0)})
-    codes = own._codes({"x": np.array([0.0, -0.0, 1.0], np.float32)}, space)
-    assert codes[0] == codes[1] != codes[2]

@@ -71,5 +71,26 @@ def test_a_space_of_constants_has_one_row():
     assert list(Rows(Space.of({"depth": 3}), {})) == [{"depth": 3}]
 
 
+@pytest.mark.parametrize("by_value", [False, True], ids=["by code", "by value"])
+def test_configurations_differ_where_what_is_trained_differs(by_value):
+    branches = {"sgd": {"momentum": jt.Uniform(-1.0, 1.0)}, "adam": {}}
+    space = Space.of({"optimizer": jt.Choice(branches), "width": jt.Choice((1, 2), static=False)})
+    points = np.array(
+        [[0.1, 0.5, 0.1], [0.1, 0.5, 0.4], [0.1, 0.9, 0.1], [0.9, 0.5, 0.1], [0.9, 0.1, 0.1], [0.9, 0.5, 0.9]],
+        np.float32,
+    )
+    table = {key: np.asarray(values) for key, values in space.decode(points).items()}
+    found, num_allowed = configurations.different(space, points, table, by_value)
+    # The second point has the first one's width; the fifth differs in the momentum only, which adam doesn't have.
+    np.testing.assert_array_equal(list(found.values()), points[[0, 2, 3, 5]])
+    assert num_allowed == 6
+
+
+def test_zeros_of_either_sign_are_one_configuration():
+    space = Space.of({"x": jt.Uniform(-1.0, 1.0)})
+    codes = configurations._codes(space, {"x": np.array([0.0, -0.0, 1.0], np.float32)})
+    assert codes[0] == codes[1] != codes[2]
+
+
 def test_examples_run():
     assert doctest.testmod(configurations).failed == 0
