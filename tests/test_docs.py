@@ -22,7 +22,7 @@ ROOT = Path(__file__).parents[1]
 MODULES = [  # those with an example
     module.name
     for module in pkgutil.walk_packages(jt.__path__, "jaxtune.")
-    if not module.name.endswith("__main__") and ">>>" in inspect.getsource(importlib.import_module(module.name))
+    if not module.name.endswith("__main__") and "    >>> " in inspect.getsource(importlib.import_module(module.name))
 ]
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")])
 GIVEN_BACK = {"Result", "Trial", "Outcome", "Nested", "SearchPlan"}  # users never make these
