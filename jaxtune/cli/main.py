@@ -53,6 +53,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         SystemExit: Status 0 after `--help` and `--version`, 2 for arguments that can't be parsed.
 
     Example:
+        >>> from jaxtune.cli.main import main
         >>> main(["demo", "--trials", "0"])  # doctest: +SKIP
         2
     """
