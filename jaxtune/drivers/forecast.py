@@ -155,6 +155,7 @@ def plan(
     Raises:
         TypeError: As `tune`.
         ValueError: As `tune`; with too many programs it names the hyperparameter that makes most of them.
+        MemoryError: Not even a single chunk can be trained, whose steps are timed.
 
     Example:
         >>> import flax.linen as nn, numpy as np, optax

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 import numpy as np
 
 from jaxtune.results.history import History
@@ -42,6 +44,7 @@ def statuses(history: History, interrupted: bool) -> list[Status]:
     return list(map(_status, *(column.tolist() for column in columns)))
 
 
+@functools.lru_cache(maxsize=4096)  # a search of 100,000 trials has few different ones
 def _status(diverged: int, pruned: int, stopped: int, at_end: str) -> Status:
     # A diverged trial is dropped at the next rung as well; that it diverged is the reason.
     for kind, step in (("diverged", diverged), ("pruned", pruned), ("stopped early", stopped)):
