@@ -5,8 +5,6 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
-import numpy as np
-
 from jaxtune.drivers.retired import Retired
 from jaxtune.engine.groups import Groups
 from jaxtune.engine.search import Search
@@ -14,28 +12,6 @@ from jaxtune.engine.standing import Standing
 from jaxtune.results.history import History, rank_trials
 from jaxtune.results.result import Result
 from jaxtune.results.winner import Winner
-from jaxtune.spaces.configurations import Rows
-from jaxtune.storage.record import Record
-
-
-def history(search: Search, record: Record, standing: Standing, rows: Rows) -> History:
-    """What happened, as arrays; `rows` are the configurations at the start."""
-    step, last = np.asarray(record.step), record.step[-1]
-    own_last = step[len(step) - 1 - np.argmax(np.stack(record.active)[::-1], axis=0)]
-    end = last if standing.training.any() else search.plan.steps
-    lost = standing.lost
-    first = np.where(lost, standing.diverged, np.iinfo(np.int32).max).min(axis=0)
-    return record.history(
-        hparams=rows,
-        log_names=search.problem.space.log_names,
-        bracket=standing.bracket,
-        total_steps=np.full(search.plan.trials, search.plan.steps),
-        pruned=standing.pruned.astype(int),
-        stopped=standing.stopped.astype(int),
-        kept=np.searchsorted(step, standing.step),
-        reach=np.where(standing.pruned >= 0, standing.pruned, np.where(standing.competing, end, own_last)).astype(int),
-        diverged=np.where(lost.any(axis=0), first, -1).astype(int),
-    )
 
 
 def weights(

@@ -23,10 +23,13 @@ class Rungs:
         search: The search.
         dead: Keys of hyperparameters that can't be explored.
         num_brackets: B.
+
+    Attributes:
+        number: of decisions so far.
     """
 
     def __init__(self, search: Search, dead: tuple[str, ...], num_brackets: int) -> None:
-        self._search, self._num_brackets, self._number = search, num_brackets, 0
+        self._search, self._num_brackets, self.number = search, num_brackets, 0
         self._dead = dead
 
     def prepare(self, standing: Standing) -> None:
@@ -50,7 +53,7 @@ class Rungs:
             other = self._attempt(row, standing, attempt).points
             last = attempt == _TRIES  # a twin of its donor is still an allowed one
             decision.points[refused] = standing.points[decision.source[refused]] if last else other[refused]
-        self._number += 1
+        self.number += 1
         return decision
 
     def _attempt(self, row: Row, standing: Standing, attempt: int) -> Decision:
@@ -66,4 +69,4 @@ class Rungs:
         exploit, trials = self._search.plan.exploit, self._search.plan.trials
         keep = np.full(self._num_brackets, trials) if exploit else np.asarray(row.keep)
         key = search_key(self._search.key, EXPLORE)
-        return key, np.int32(self._number), np.int32(attempt), keep.astype(np.int32), standing
+        return key, np.int32(self.number), np.int32(attempt), keep.astype(np.int32), standing

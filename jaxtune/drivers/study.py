@@ -7,12 +7,14 @@ happened, the populations of its `Groups`, and the weights of trials that were `
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 import jax
 import numpy as np
 
 from jaxtune.drivers import finish
+from jaxtune.drivers.keeping import Saved
 from jaxtune.drivers.proposing import observed, propose
 from jaxtune.drivers.retired import Retired, retire
 from jaxtune.drivers.rungs import Rungs
@@ -24,14 +26,27 @@ from jaxtune.engine.recovery import OutOfMemory
 from jaxtune.engine.search import Search
 from jaxtune.interface.settings import users_settings
 from jaxtune.interface.warning import warn
-from jaxtune.monitoring.events import Decided, Evaluated, Finished, Interrupted, Narrowed, Progressed, Started, Stream
+from jaxtune.monitoring.events import (
+    Decided,
+    Evaluated,
+    Finished,
+    Interrupted,
+    Narrowed,
+    Progressed,
+    Reached,
+    Started,
+    Stopped,
+    Stream,
+)
 from jaxtune.results.conditions import conditions, traces
 from jaxtune.results.history import joined
+from jaxtune.results.journal import Journal
+from jaxtune.results.record import Record
 from jaxtune.results.result import Result
 from jaxtune.results.undefined import undefined_runs, warn_undefined
 from jaxtune.schedulers.plan import Row
 from jaxtune.spaces.configurations import Rows
-from jaxtune.storage.record import Record
+from jaxtune.storage.checkpoints import Checkpoint
 from jaxtune.tasks.decoding import decoded
 
 
@@ -43,14 +58,19 @@ class Study:
         host: Waits for compilers and devices, and knows when to end.
         tell: Whom events are told.
         previous: The result of an earlier search to go on from.
+        saved: Where an earlier run of this search stood.
     """
 
-    def __init__(self, search: Search, host: Host, tell: Stream, previous: Result | None = None) -> None:
+    def __init__(
+        self, search: Search, host: Host, tell: Stream, previous: Result | None = None, saved: Saved | None = None
+    ) -> None:
         self.begin = time.monotonic()
         self.search, self.plan, self.host, self.tell, self.previous = search, search.plan, host, tell, previous
         self.record = Record()
         self.retired: list[Retired] = []
         self.has_weights = True
+        self.row = self.step = 0  # of the plan, that is trained next; and steps trained
+        self.saved = saved
         self._propose()
 
     def run(self, callback: Callable | None) -> Result:
@@ -72,20 +92,23 @@ class Study:
 
     def _rows(self, callback: Callable | None) -> None:
         """Train, evaluate, decide, move, report: row by row."""
-        start = 0
-        for row in self.plan.rows:
+        for row in self.plan.rows[self.row :]:
             last = row is self.plan.rows[-1]
-            stop = self._train(start, row)
-            if stop > start:
-                self._evaluate(stop, row)
-            if self.host.interrupted:
+            start, self.step = self.step, self._train(self.step, row)
+            cut = self.host.interrupted
+            if cut:
+                self._reached(last=True)
+            if self.step > start:
+                self._evaluate(self.step, row)
+            if cut:
                 return
             if not last:
-                self._stop_early(stop)
+                self._stop_early(row.stop)
                 self._decide(row)
-            start = row.stop
+            self.row += 1
             if callback is not None and self._report(callback, last) and not last:
                 self.host.interrupt()
+            self._reached(last=self.host.interrupted, rung=row.keep is not None)
             if self.host.interrupted or not self.standing.training.any():
                 return
 
@@ -94,17 +117,24 @@ class Study:
     def _propose(self) -> None:
         """Chooses the configurations of all trials, and puts them into groups."""
         search, space = self.search, self.search.problem.space
-        points = propose(
-            search.key,
-            sampler=search.sampler,
-            space=space,
-            history=None if self.previous is None else observed(search.problem, self.previous),
-            num_points=self.plan.trials,
-            previous_hparams=[] if self.previous is None else [trial.hparams for trial in self.previous.trials],
-        )
+        if self.saved is None:
+            points = propose(
+                search.key,
+                sampler=search.sampler,
+                space=space,
+                history=None if self.previous is None else observed(search.problem, self.previous),
+                num_points=self.plan.trials,
+                previous_hparams=[] if self.previous is None else [trial.hparams for trial in self.previous.trials],
+            )
+        else:
+            points = self.saved.journal.points
         hp = decoded(points, space)
         self.rows = Rows(space, hp)
-        self.groups = Groups(search, hp, self.host, self._narrowed)
+        sizes = None if self.saved is None else self.saved.journal.layouts
+        self.groups = Groups(search, hp, self.host, self._narrowed, sizes)
+        for number, width in (self.saved.widths if self.saved is not None else {}).items():
+            while self.groups.groups[number].layout.width > width:
+                self.groups.groups[number].narrow()
         self.record.widths += [(number, group.layout.width) for number, group in enumerate(self.groups.groups)]
         self.conditions = conditions(search)
         self.conditions["traces"] = traces(group.case for group in self.groups.groups)
@@ -117,13 +147,53 @@ class Study:
     def _start(self) -> None:
         self.groups.prefetch()
         self.host.later.append(lambda: self.rungs.prepare(self.standing))  # compiled by the time the first rung comes
-        self.groups.spawn(self.standing)
-        if self.host.pressed:
+        if self.saved is not None and self.saved.checkpoint is not None:
+            self._restore(self.saved.journal, self.saved.checkpoint)
+        else:
+            self.groups.spawn(self.standing)
+        if self.host.pressed and not self.record.step:
             raise KeyboardInterrupt
+
+    def _restore(self, journal: Journal, checkpoint: Checkpoint) -> None:
+        """Goes on from where an earlier run stood."""
+        position, space = checkpoint.position, self.search.problem.space
+        self.record, self.standing = journal.record, journal.standing
+        self.rungs.number = journal.num_decisions
+        self.row, self.step = position["row"], position["step"]
+        past = [
+            (stop, decoded(points, space), source)
+            for (stop, points), source in zip(journal.past, journal.record.source, strict=True)
+        ]
+        hp = decoded(self.standing.points, space)
+        self.groups.restore(hp, past, [checkpoint.parts[f"group-{n}"] for n in range(len(self.groups.groups))])
+        self.retired = [
+            Retired(score, trial, bracket, self.groups.of(trial).as_state(checkpoint.parts[f"retired-{trial}"]))
+            for score, trial, bracket in position["retired"]
+        ]
+
+    def _fetch(self) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
+        """What it takes to go on from here, beside what was told."""
+        parts = {f"group-{number}": arrays for number, arrays in enumerate(self.groups.saved())}
+        for one in self.retired:
+            parts[f"retired-{one.trial}"] = {f"{n:05d}": x for n, x in enumerate(jax.tree.leaves(one.state))}
+        retired = [[one.score, one.trial, one.bracket] for one in self.retired]
+        return {"row": self.row, "step": self.step, "retired": retired}, parts
+
+    def _reached(self, last: bool = False, rung: bool = False) -> None:
+        """Tells that the search could be saved."""
+        self.tell(Reached(self.step, self.groups.size, rung, self._fetch, last))
 
     def _train(self, start: int, row: Row) -> int:
         self._show(start, row)
-        return self.groups.train(self.standing, start, row.stop, lambda done: self._show(done, row))
+        return self.groups.train(
+            self.standing, start, row.stop, lambda done: self._show(done, row), partial(self._level, row)
+        )
+
+    def _level(self, row: Row, step: int) -> None:
+        """All groups have come to a step of a row."""
+        if step < row.stop and not self.host.interrupted:
+            self.step = step
+            self._reached()
 
     def _evaluate(self, stop: int, row: Row) -> None:
         search, before = self.search, self.standing
@@ -132,13 +202,14 @@ class Study:
         self.standing, counts = standings.evaluated(
             np, before, values, diverged, stop, search.problem.mode, search.keeps_best
         )
-        spent = int(np.sum(before.training)) * (stop - self.record.last_step) * search.runs
+        spent = self.record.spent + int(np.sum(before.training)) * (stop - self.record.last_step) * search.runs
         explored = self.groups.explored() if self.plan.exploit is not None else {}
-        self.record.append(stop, metrics, before.training, row.keep is not None and stop == row.stop, spent, explored)
+        decides = row.keep is not None and stop == row.stop
+        self.record.append(stop, metrics, before.training, decides, spent, explored)
         self._warn_undefined(values)
         if search.keeps_best:
             self.groups.keep(self.standing, counts)
-        self.tell(Evaluated(stop, metrics, before.training))
+        self.tell(Evaluated(stop, metrics, before.training, diverged, decides, spent, explored))
         self._show(stop, row)
 
     def _stop_early(self, stop: int) -> None:
@@ -146,6 +217,8 @@ class Study:
         if self.search.patience is None:
             return
         self.standing, out = standings.without_patience(np, self.standing, self.search.patience, stop)
+        if out.any():
+            self.tell(Stopped(stop, out))
         scores, state_of = self._scores(), lambda trial: self.groups.of(trial).state(trial)
         self.retired = retire(self.retired, out, scores, self.standing.bracket, self.search.keep_weights, state_of)
         self.groups.move(self.standing, self.groups.hp)
@@ -162,7 +235,7 @@ class Study:
         self.groups.move(
             self.standing, decoded(decision.points, self.search.problem.space) if explores else self.groups.hp
         )
-        self.tell(Decided(row.stop, self.standing.training, self.standing.source))
+        self.tell(Decided(row.stop, decision.training, decision.source, decision.points))
 
     def _report(self, callback: Callable, last: bool) -> bool:
         """Shows the user's callback the result so far; whether it wants the search to end."""
@@ -171,6 +244,7 @@ class Study:
             with users_settings():
                 answer = callback(result)
         except BaseException as error:
+            self._reached(last=True)
             with suppress(Exception):  # the user's own is what has to be seen
                 error.result = self._result(interrupted=not last, whole=True)  # type: ignore[attr-defined]
                 error.add_note(f"The callback ended the search at step {self.record.last_step}: see error.result.")
@@ -237,8 +311,9 @@ class Study:
             )
 
     def _narrowed(self, group: Group) -> None:
-        self.record.widths.append((self.groups.groups.index(group), group.layout.width))
-        self.tell(Narrowed(group.trials, group.layout.width))
+        number = self.groups.groups.index(group)
+        self.record.widths.append((number, group.layout.width))
+        self.tell(Narrowed(number, group.trials, group.layout.width))
 
     def _give_up(self, error: OutOfMemory) -> None:
         """Ends with what is known, where not even a single lane can be trained."""
@@ -251,7 +326,7 @@ class Study:
     def _result(self, interrupted: bool, whole: bool) -> Result:
         """The result so far; with the weights of the best trials if `whole`."""
         search, previous = self.search, self.previous
-        history = finish.history(search, self.record, self.standing, self.rows)
+        history = self.record.history(self.standing, self.rows, search.problem.space.log_names, search.plan.steps)
         if previous is not None:
             history = joined(previous.history, history)
         weights: dict[int, Any] = {}

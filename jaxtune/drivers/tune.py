@@ -1,24 +1,29 @@
 """`tune`: a search driven from the host, row by row of its plan."""
 
+import os
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from jaxtune.drivers import arguments
 from jaxtune.drivers.previous import check_previous
+from jaxtune.drivers.run import Run
 from jaxtune.drivers.setup import set_up
 from jaxtune.drivers.study import Study
 from jaxtune.engine.host import Busy, Host, deadline, interrupts
 from jaxtune.engine.placement import Placement
+from jaxtune.engine.search import Search
 from jaxtune.interface.cores import hint
-from jaxtune.interface.counts import check_time_limit
+from jaxtune.interface.counts import check_seconds
 from jaxtune.interface.entry import entry
 from jaxtune.monitoring.events import Stream
 from jaxtune.monitoring.progress import Progress
+from jaxtune.results.manifest import manifest
 from jaxtune.results.result import Result
 from jaxtune.samplers import Sobol
 from jaxtune.samplers.sampler import Sampler
 from jaxtune.schedulers.plan import Scheduler
 from jaxtune.spaces.space import Space
+from jaxtune.storage.directory import Writer
 from jaxtune.tasks.task import Task
 
 
@@ -38,6 +43,10 @@ def tune(
     keep: str = "last",
     keep_weights: int = 1,
     time_limit: float | None = None,
+    directory: str | os.PathLike[str] | None = None,
+    overwrite: bool = False,
+    strict: bool = False,
+    checkpoint_every: float | None = None,
     seed: int = 0,
     previous: Result | None = None,
     callback: Callable[[Result], Any] | None = None,
@@ -78,6 +87,14 @@ def tune(
             `i < keep_weights`. Those that were pruned have none.
         time_limit: Seconds, compiling included, after which the search ends as by Ctrl-C, once the calls of programs
             that are running then are done and evaluated. There is always a result.
+        directory: A folder in which the search is kept, which may be new. The same call again goes on from its last
+            checkpoint, to the same end, bit for bit; or returns the result, if the search is over. `jt.load` reads it
+            without the task. With it, SIGTERM ends a search as Ctrl-C does, and then the process.
+        overwrite: Delete the run that is in `directory`.
+        strict: Refuse to go on with other versions of jax or jaxlib, or another kind of device, than the search began
+            with, where last bits may differ; else a warning says so.
+        checkpoint_every: Seconds between checkpoints, besides those at rungs; None for as often as costs at most 3 % of
+            the time.
         seed: Of everything random.
         previous: An earlier result to go on from, of the same metric, replicates and folds. Trial ids continue, the
             sampler sees its trials, and the result is about both.
@@ -92,7 +109,8 @@ def tune(
 
     Raises:
         TypeError: An argument or a result of a user function has the wrong type; before anything compiles.
-        ValueError: An argument has a wrong value; before anything compiles.
+        ValueError: An argument has a wrong value, or `directory` holds another search; before anything compiles.
+        RuntimeError: Another process is searching in `directory`.
         KeyError: The task reads a hyperparameter that the space lacks; before anything compiles.
         MemoryError: The population can't fit, and says how many lanes would; or there is not even memory to train one
             lane at once up to the first evaluation.
@@ -112,8 +130,9 @@ def tune(
         'finished'
     """
     arguments.check_metric(metric)
-    check_time_limit(time_limit)
+    check_seconds("time_limit", time_limit)
     arguments.check_callback(callback)
+    check_seconds("checkpoint_every", checkpoint_every)
     host = Host(deadline(time_limit))
     common = task, space, scheduler, sampler, metric, mode, replicates, seed, placement
     search = set_up(*common, folds, evaluate_every, keep, keep_weights, patience)
@@ -121,10 +140,31 @@ def tune(
     advice = hint(list(search.mesh.devices.flat))
     lane_steps = search.plan.trial_steps * search.runs
     view = Progress(lane_steps, search.plan.steps, progress, compiling=lambda: host.compiling, hint=advice)
-    with interrupts(host):
-        try:
-            study = Study(search, host, Stream([view]), previous)
-        except Busy as error:  # widths were being timed
-            raise KeyboardInterrupt(f"Ctrl-C before the first evaluation: {error}.") from None
-        with view:
-            return study.run(callback)
+    if directory is None:
+        with interrupts(host):
+            return _run(search, host, [view], view, previous, callback)
+    what = manifest(search, scheduler, evaluate_every, previous)
+    with Writer(directory, overwrite) as folder, interrupts(host, terminated=True):
+        run = Run(folder, what, search, checkpoint_every, strict)
+        if run.is_over:
+            return run.result()
+        return _run(search, host, [run.keeper, view], view, previous, callback, run)
+
+
+def _run(
+    search: Search,
+    host: Host,
+    listeners: list[Any],
+    view: Progress,
+    previous: Result | None,
+    callback: Callable[[Result], Any] | None,
+    run: Run | None = None,
+) -> Result:
+    try:
+        study = Study(search, host, Stream(listeners), previous, None if run is None else run.saved)
+    except Busy as error:  # widths were being timed
+        raise KeyboardInterrupt(f"Ctrl-C before the first evaluation: {error}.") from None
+    if run is not None:
+        run.begin(study)
+    with view:
+        return study.run(callback)

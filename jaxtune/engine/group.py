@@ -10,6 +10,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from jaxtune.engine import saved as saving
 from jaxtune.engine.data import Data
 from jaxtune.engine.host import Host
 from jaxtune.engine.lanes import Layout, Population
@@ -140,6 +141,19 @@ class Group:
         self.__dict__.pop("population", None)  # there need not be memory for two
         self.population = self.programs.spawn(self.layout, self.of_slots(hp))
 
+    def saved(self) -> dict[str, np.ndarray]:
+        """What it takes to go on from here: the trials in training, and their arrays."""
+        return {"trials": self.lanes[: self.count].copy(), **saving.saved(self.population, self.layout, self.count)}
+
+    def restore(self, arrays: Mapping[str, np.ndarray]) -> None:
+        """Goes on from what was saved."""
+        trials = np.asarray(arrays["trials"])
+        self.layout = fitting(self.layouts, len(trials)) if len(trials) else self.layout
+        self.lanes = self._dealt(trials)
+        if len(trials):
+            others = {name: x for name, x in arrays.items() if name != "trials"}
+            self.population = saving.restored(others, self.programs.shapes(self.layout), self.layout)
+
     def train(self, hp: Mapping[str, Any], start: int, stop: int, seconds: float = SECONDS_PER_CALL) -> Iterator[float]:
         """Trains from one step count to another, in calls of about so many seconds; yields the steps done so far."""
         done, last = self.pace.updates(start), self.pace.updates(stop)
@@ -228,6 +242,10 @@ class Group:
         states = self.population.kept if self.layout.keeps_best else self.population.state
         leaves = jax.device_get(Jitted(_pick)(jax.tree.map(shard, states), np.int32(row)))
         return jax.tree.unflatten(self.programs.functions.state_tree, leaves)
+
+    def as_state(self, arrays: Mapping[str, Any]) -> Any:
+        """The state of a trial from its leaves, in the order of their names."""
+        return jax.tree.unflatten(self.programs.functions.state_tree, [arrays[name] for name in sorted(arrays)])
 
     def of_slots(self, table: Mapping[str, Any]) -> dict[str, np.ndarray]:
         """Key -> [T] to name -> [slots]; free slots repeat a trial of the group."""

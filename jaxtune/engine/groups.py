@@ -1,10 +1,11 @@
 """All groups of a search: they train in turns, so that all can stop at one step count, and survive full memory."""
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, TypeVar
 
+import jax
 import numpy as np
 
 from jaxtune.engine import recovery
@@ -30,13 +31,21 @@ class Groups:
         hp: Key -> [T], the hyperparameters of all trials, and the option indices of the static ones.
         host: Who waits for programs.
         narrowed: Called with a group that goes on with fewer lanes at once.
+        sizes: Of each group, the sizes that its population took in an earlier run of this search.
 
     Raises:
         ValueError: There are too many groups, or they don't go together.
         MemoryError: They can't fit.
     """
 
-    def __init__(self, search: Search, hp: Table, host: Host, narrowed: Callable[[Group], None]) -> None:
+    def __init__(
+        self,
+        search: Search,
+        hp: Table,
+        host: Host,
+        narrowed: Callable[[Group], None],
+        sizes: Sequence[Sequence[tuple[int, int]]] | None = None,
+    ) -> None:
         self.search, self.hp, self.host, self.narrowed = search, hp, host, narrowed
         self._past: list[tuple[int, Table, np.ndarray]] = []  # evaluations: step, hp on the way there, sources after it
         space, problem = search.problem.space, search.problem
@@ -44,7 +53,8 @@ class Groups:
         search.placement.check_programs(variants, space)
         cases = list(map(problem.case, variants))
         members = [np.flatnonzero(group_of == number) for number in range(len(cases))]
-        widths = [Width(search, case, len(trials)) for case, trials in zip(cases, members, strict=True)]
+        known = [None] * len(cases) if sizes is None else sizes
+        widths = [Width(search, case, len(n), old) for case, n, old in zip(cases, members, known, strict=True)]
         check_populations(search, [(width.case, width.layouts[0]) for width in widths])
         data = on_devices(task_data(search.task, search.folds), search.mesh)
         self.groups: list[Group] = []
@@ -78,7 +88,35 @@ class Groups:
         for group in self.groups:
             self._safely(standing, group, 0, partial(group.spawn, self.hp))
 
-    def train(self, standing: Standing, start: int, stop: int, show: Callable[[float], None]) -> int:
+    @property
+    def size(self) -> int:
+        """Bytes of what `saved` gives, about."""
+        return sum(x.nbytes for group in self.training for x in jax.tree.leaves(group.population))
+
+    def saved(self) -> list[dict[str, np.ndarray]]:
+        """What it takes to go on from here, of each group."""
+        return [group.saved() for group in self.groups]
+
+    def restore(self, hp: Table, past: list[tuple[int, Table, np.ndarray]], arrays: Sequence[Table]) -> None:
+        """Goes on from what was saved.
+
+        Args:
+            hp: Key -> [T], in force now.
+            past: Evaluations so far: step, hyperparameters on the way there, sources after it.
+            arrays: Of each group, what was saved.
+        """
+        self.hp, self._past = hp, past
+        for group, some in zip(self.groups, arrays, strict=True):
+            group.restore(some)
+
+    def train(
+        self,
+        standing: Standing,
+        start: int,
+        stop: int,
+        show: Callable[[float], None],
+        level: Callable[[int], None] = lambda step: None,
+    ) -> int:
         """Trains all groups towards a step count.
 
         Args:
@@ -86,6 +124,7 @@ class Groups:
             start: Steps done.
             stop: Steps to do.
             show: Called with the steps done, every second or so.
+            level: Called with a step count that all groups have come to.
 
         Returns:
             The step count that all have reached: less where the search is to end.
@@ -100,6 +139,8 @@ class Groups:
                 if group.can_train:  # those that are still compiled catch up later
                     self._follow(standing, group, reached, number)
             show(reached[0])
+            if len({*reached}) == 1:
+                level(reached[0])
         for number, group in enumerate(groups):
             self._follow(standing, group, reached, number)
         return reached[0]

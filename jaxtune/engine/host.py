@@ -153,22 +153,45 @@ def seconds_left(deadline: float) -> float | None:
 
 
 @contextmanager
-def interrupts(host: Host) -> Iterator[None]:
-    """Turns the first Ctrl-C into the host's wish to end the search; the second one raises as ever."""
-    before = signal.getsignal(signal.SIGINT)
-    if threading.current_thread() is not threading.main_thread() or before == signal.SIG_IGN:
-        yield  # a job in the background goes on ignoring it
-        return
+def interrupts(host: Host, terminated: bool = False) -> Iterator[None]:
+    """Turns the first Ctrl-C into the host's wish to end the search; the second one raises as ever.
+
+    Args:
+        host: Of the search.
+        terminated: The same for SIGTERM. Once the search has ended, the user's handler is called or, if there is none,
+            the process ends with status 143.
+    """
+    wanted = [signal.SIGINT, signal.SIGTERM] if terminated else [signal.SIGINT]
+    before = {number: signal.getsignal(number) for number in wanted}
+    came: list[int] = []
+
+    def restore() -> None:
+        for number in before:
+            signal.signal(number, before[number])
 
     def handler(number: int, frame: FrameType | None) -> None:
         host.interrupt()
-        signal.signal(signal.SIGINT, before)
+        came.append(number)
+        restore()
 
-    signal.signal(signal.SIGINT, handler)
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: known for number, known in before.items() if known != signal.SIG_IGN}  # a job in the background
+    for number in before:
+        signal.signal(number, handler)
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, before)
+        restore()
+        if signal.SIGTERM in came:
+            _end(before[signal.SIGTERM])
+
+
+def _end(handler: Any) -> None:
+    if not callable(handler):
+        raise SystemExit(128 + signal.SIGTERM)
+    handler(signal.SIGTERM, None)
 
 
 def _leave_without(future: Future) -> None:

@@ -19,12 +19,20 @@ _FLOPS_OF_OTHERS = 1e14
 
 
 def layouts(
-    search: Search, case: Case, num_trials: int, measured: Mapping[int, float] = MappingProxyType({})
+    search: Search,
+    case: Case,
+    num_trials: int,
+    measured: Mapping[int, float] = MappingProxyType({}),
+    recorded: Sequence[tuple[int, int]] | None = None,
 ) -> tuple[Layout, ...]:
-    """The sizes for so many trials of a case; `measured` as for `choose_ladder`."""
+    """The sizes for so many trials of a case: as recorded, or `measured` as for `choose_ladder`."""
     step = case.functions.step.jaxpr
     lanes = -(-num_trials // search.mesh.devices.size)
-    ladder = choose_ladder(search.placement, search.mesh, lanes, lane_bytes(search, case), live_bytes(step), measured)
+    if recorded is None:
+        size, scratch = lane_bytes(search, case), live_bytes(step)
+        ladder = choose_ladder(search.placement, search.mesh, lanes, size, scratch, measured)
+    else:
+        ladder = tuple(Size(*size) for size in recorded)
     work = flops(step) * ladder[0].rows * search.runs
     limit = _FLOPS_PER_CALL.get(search.mesh.devices.flat[0].platform, _FLOPS_OF_OTHERS)
     burst = shortened(search.pace(case).burst(search.plan), limit / max(work, 1.0))

@@ -118,6 +118,10 @@ class Programs:
         """See `population.move`; consumes the population."""
         return self._call("move", (before, after), lanes, source, np.int32(count))
 
+    def shapes(self, layout: Layout) -> Population:
+        """Shapes of a population."""
+        return _lanes(self.functions, layout, *self._structs(layout))
+
     def cancel(self) -> None:
         """Compiles no more of what this group asked for."""
         for future in self._futures.values():

@@ -1,7 +1,7 @@
 """Chooses how many lanes a device trains at once: by a rule, or by timing the task where that pays."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -30,6 +30,7 @@ class Width(NamedTuple):
     search: Search
     case: Case
     num_trials: int
+    recorded: Sequence[tuple[int, int]] | None = None  # sizes of an earlier run of the same search
 
     @property
     def pays(self) -> bool:
@@ -38,7 +39,8 @@ class Width(NamedTuple):
         cpu = devices.flat[0].platform == "cpu"
         rate, cost = (_CPU_FLOPS, _CPU_SECONDS) if cpu else (_ACCELERATOR_FLOPS, _ACCELERATOR_SECONDS)
         work = self.search.lane_updates(self.case, self.num_trials) * flops(self.case.functions.step.jaxpr)
-        return self.search.placement.lanes is None and SHARE * work / (rate * devices.size) > cost
+        free = self.search.placement.lanes is None and self.recorded is None
+        return free and SHARE * work / (rate * devices.size) > cost
 
     @property
     def known(self) -> dict[int, float]:
@@ -48,7 +50,7 @@ class Width(NamedTuple):
     @property
     def layouts(self) -> tuple[Layout, ...]:
         """The sizes that the population takes as it shrinks."""
-        return layouts.layouts(*self, self.known)
+        return layouts.layouts(self.search, self.case, self.num_trials, self.known, self.recorded)
 
     @property
     def chosen_by(self) -> str:
@@ -61,7 +63,7 @@ class Width(NamedTuple):
 
     @property
     def _rule(self) -> Layout:
-        return layouts.layouts(*self)[0]
+        return layouts.layouts(self.search, self.case, self.num_trials)[0]
 
     @property
     def _key(self) -> str:

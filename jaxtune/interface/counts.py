@@ -72,8 +72,8 @@ def check_seed(seed: Any) -> int:
     return check_whole("seed", seed, low=0, high=2**32 - 1)  # JAX would silently drop the higher bits
 
 
-def check_time_limit(time_limit: Any) -> None:
+def check_seconds(name: str, seconds: Any) -> None:
     """Raises ValueError unless this is None or a number of seconds."""
-    is_number = isinstance(time_limit, numbers.Real) and not isinstance(time_limit, bool)
-    if time_limit is not None and not (is_number and 0 <= time_limit < 1e12):
-        raise ValueError(f"time_limit must be a number of seconds, got {time_limit!r}.")
+    is_number = isinstance(seconds, numbers.Real) and not isinstance(seconds, bool)
+    if seconds is not None and not (is_number and 0 <= seconds < 1e12):
+        raise ValueError(f"{name} must be a number of seconds, got {seconds!r}.")

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -38,6 +38,10 @@ class Evaluated:
     step: int
     metrics: Mapping[str, np.ndarray]  # name -> [R, T], NaN for trials not in training
     training: np.ndarray  # [T] bool
+    diverged: np.ndarray  # [R, T] int32, see `Standing`
+    decides: bool  # whether a decision follows
+    lane_steps: int  # spent by then
+    explored: Mapping[str, np.ndarray]  # name -> [T], hyperparameters that were explored, in force until then
 
 
 @dataclass(frozen=True)
@@ -47,13 +51,34 @@ class Decided:
     step: int
     training: np.ndarray  # [T] bool: who goes on
     source: np.ndarray  # [T] int32: from whose weights
+    points: np.ndarray  # [T, D]: with which hyperparameters
+
+
+@dataclass(frozen=True)
+class Stopped:
+    """Trials ran out of patience."""
+
+    step: int
+    out: np.ndarray  # [T] bool: which
+
+
+@dataclass(frozen=True)
+class Reached:
+    """A moment at which a search can be saved."""
+
+    step: int
+    size: int  # bytes of arrays, about
+    rung: bool  # a decision was made just now
+    fetch: Callable[[], tuple[dict[str, Any], dict[str, dict[str, Any]]]]  # where it stands, and arrays by part
+    last: bool  # it ends here
 
 
 @dataclass(frozen=True)
 class Narrowed:
     """Memory ran out; a group goes on with fewer lanes at once."""
 
-    trials: np.ndarray  # of the group
+    group: int  # its number
+    trials: np.ndarray  # its trials
     width: int
 
 
@@ -72,7 +97,7 @@ class Finished:
     result: Result
 
 
-Event: TypeAlias = Started | Progressed | Evaluated | Decided | Narrowed | Interrupted | Finished
+Event: TypeAlias = Started | Progressed | Evaluated | Stopped | Decided | Reached | Narrowed | Interrupted | Finished
 Listener: TypeAlias = Callable[[Event], None]
 
 
@@ -83,7 +108,7 @@ class Stream:
         >>> from jaxtune.monitoring.events import Decided, Stream
         >>> heard = []
         >>> tell = Stream([heard.append])
-        >>> tell(Decided(10, training=None, source=None))
+        >>> tell(Decided(10, training=None, source=None, points=None))
         >>> heard[0].step
         10
     """

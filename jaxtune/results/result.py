@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from jaxtune.engine.host import Host, deadline
-from jaxtune.interface.counts import check_time_limit, check_whole, whole_or_none
+from jaxtune.interface.counts import check_seconds, check_whole, whole_or_none
 from jaxtune.interface.entry import entry
 from jaxtune.interface.habits import Answering
 from jaxtune.interface.signatures import given_back
@@ -19,12 +19,14 @@ from jaxtune.results import tables
 from jaxtune.results.gap import Gap
 from jaxtune.results.history import History, rank_trials
 from jaxtune.results.refit import Refit
+from jaxtune.results.saving import save_result
 from jaxtune.results.status import statuses
 from jaxtune.results.text import short, with_error
 from jaxtune.results.trained import without_task
 from jaxtune.results.trial import Trial, with_errors
 from jaxtune.results.undefined import undefined_runs
 from jaxtune.results.views import Views
+from jaxtune.storage.directory import Writer
 
 
 @given_back
@@ -42,7 +44,8 @@ class Result(Views, Answering):
 
     As pictures: `plot_curves()`, `plot_space()`.
 
-    For later: `pickle` keeps all but the task, which `with_task()` gives back; `tune(..., previous=result)` goes on.
+    For later: `save()` writes files that `jt.load` reads; `pickle` keeps all but the task, which `with_task()` gives
+    back; `tune(..., previous=result)` goes on.
 
     Attributes:
         metric: name of the metric that ranked the trials.
@@ -181,7 +184,7 @@ class Result(Views, Answering):
         """
         winner = self._searched("refit()")
         replicates, steps = check_whole("replicates", replicates), whole_or_none("steps", steps)
-        check_time_limit(time_limit)
+        check_seconds("time_limit", time_limit)
         best, total = self.best, int(self.history.total_steps[self._order[0]])
         given = best.best_step if steps is None else steps
         course = best.course(given)
@@ -228,6 +231,36 @@ class Result(Views, Answering):
             again.__dict__.pop(name, None)
         again.weights = {trial: kept.bound(task, space, self) for trial, kept in self.weights.items()}
         return again
+
+    @entry
+    def save(self, directory: Any, *, overwrite: bool = False) -> None:
+        """Write everything into a folder, from which `jt.load` brings it back, in any process; no pickle is in it.
+
+        A search with `tune(directory=)` has done so by itself. docs/run_directory.md describes the files.
+
+        Args:
+            directory: A folder, which may be new.
+            overwrite: Delete the run that is there.
+
+        Raises:
+            ValueError: There is something else, or nothing can be written.
+
+        Example:
+            >>> import tempfile, jax.numpy as jnp
+            >>> import jaxtune as jt
+            >>> task = jt.Task(
+            ...     init=lambda key, hp: jnp.float32(1.0),
+            ...     step=lambda key, x, batch, hp: (x - hp["lr"] * x, {}),
+            ...     evaluate=lambda key, x, data, hp: {"loss": x**2},
+            ... )
+            >>> space, folder = {"lr": jt.LogUniform(1e-3, 1.0)}, tempfile.mkdtemp()
+            >>> jt.tune(task, space, scheduler=jt.FullBudget(8, 10), progress=False).save(folder)
+            >>> len(jt.load(folder).trials)
+            8
+        """
+        with Writer(directory, overwrite) as folder:
+            folder.check_new()
+            save_result(self, folder.path)
 
     def _searched(self, who: str) -> Any:
         best = self.best  # raises where nothing won

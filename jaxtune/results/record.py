@@ -1,10 +1,12 @@
 """What happens during a search, evaluation by evaluation, until it becomes a `History`."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
+from jaxtune.engine.standing import Standing
 from jaxtune.results.history import History
 
 
@@ -31,7 +33,7 @@ class Record:
         """Lane-steps spent by then."""
         return self.lane_steps[-1] if self.lane_steps else 0
 
-    def append(self, step: int, metrics: dict, active: np.ndarray, decided: bool, cost: int, explored: dict) -> None:
+    def append(self, step: int, metrics: dict, active: np.ndarray, decided: bool, spent: int, explored: dict) -> None:
         """Adds an evaluation, after which every trial goes on with its own weights until `source` is changed."""
         self.step.append(step)
         self.metrics.append(metrics)
@@ -39,17 +41,41 @@ class Record:
         self.decided.append(decided)
         self.source.append(np.arange(len(active)))
         self.schedule.append(explored)
-        self.lane_steps.append(cost + self.spent)
+        self.lane_steps.append(spent)
 
-    def history(self, **rest: Any) -> History:
-        """As arrays."""
+    def history(
+        self, standing: Standing, rows: Sequence[dict[str, Any]], log_names: Sequence[str], steps: int
+    ) -> History:
+        """As arrays.
+
+        Args:
+            standing: Where the trials stand.
+            rows: Their configurations at the start.
+            log_names: Names of hyperparameters whose domains are logarithmic.
+            steps: At which the search ends.
+        """
+        step = np.asarray(self.step, int)
+        own_last = step[len(step) - 1 - np.argmax(np.stack(self.active)[::-1], axis=0)]
+        end = step[-1] if standing.training.any() else steps
+        lost = standing.lost
+        first = np.where(lost, standing.diverged, np.iinfo(np.int32).max).min(axis=0)
         return History(
-            step=np.asarray(self.step, int),
+            hparams=rows,
+            log_names=tuple(log_names),
+            bracket=standing.bracket,
+            step=step,
             metrics={name: np.stack([m[name] for m in self.metrics]) for name in self.metrics[0]},
             active=np.stack(self.active),
             decided=np.asarray(self.decided),
+            pruned=standing.pruned.astype(int),
+            stopped=standing.stopped.astype(int),
+            kept=np.searchsorted(step, standing.step),
+            reach=np.where(standing.pruned >= 0, standing.pruned, np.where(standing.competing, end, own_last)).astype(
+                int
+            ),
+            diverged=np.where(lost.any(axis=0), first, -1).astype(int),
             source=np.stack(self.source),
             schedule={name: np.stack([hp[name] for hp in self.schedule]) for name in self.schedule[0]},
             lane_steps=np.asarray(self.lane_steps),
-            **rest,
+            total_steps=np.full(len(standing.bracket), steps),
         )

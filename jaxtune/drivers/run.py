@@ -1,0 +1,71 @@
+"""A search in a folder: a new one, one to go on with, or one that is over."""
+
+from typing import Any
+
+from jaxtune.drivers.keeping import Keeper, Saved
+from jaxtune.drivers.study import Study
+from jaxtune.engine.search import Search
+from jaxtune.results import journal
+from jaxtune.results.journal import Journal
+from jaxtune.results.loading import load_results
+from jaxtune.results.manifest import check_same, rules, traced
+from jaxtune.results.result import Result
+from jaxtune.storage import log
+from jaxtune.storage.directory import Writer
+
+
+class Run:
+    """What a folder says of a search, once it is found to be of this one.
+
+    Args:
+        folder: The folder.
+        what: The manifest of the search.
+        search: The search.
+        every: Seconds between checkpoints, or None.
+        strict: Whether other versions are refused.
+
+    Attributes:
+        saved: Where an earlier run stood, if it was not over.
+        is_over: Whether there is a result.
+        keeper: The listener that keeps the search.
+
+    Raises:
+        ValueError: The folder holds another search.
+    """
+
+    def __init__(self, folder: Writer, what: dict[str, Any], search: Search, every: float | None, strict: bool) -> None:
+        self._folder, self._what, self._search = folder, what, search
+        self.saved: Saved | None = None
+        self.is_over = False
+        self.keeper = Keeper(folder, every)
+        if not folder.is_new:
+            self._compare(strict)
+
+    def _compare(self, strict: bool) -> None:
+        folder, what = self._folder, self._what
+        written = folder.search()
+        check_same(written, what, folder.path, strict)
+        self.is_over = folder.has_results
+        if self.is_over:
+            points = Journal(log.read(folder.log_path).events[:1], rules(written)).points
+        else:
+            self.saved = Saved.of(folder, rules(written))
+            if self.saved is None:
+                return
+            points = self.saved.journal.points
+        what["traces"] = traced(self._search, points)
+        check_same(written, what, folder.path, strict)
+
+    def begin(self, study: Study) -> None:
+        """Writes down what is searched, unless this is known."""
+        if self.saved is None:
+            self._folder.begin(self._what | {"traces": study.conditions["traces"]})
+            layouts = [group.layouts for group in study.groups.groups]
+            self.keeper.proposed(journal.proposed(study.standing, study.rows, layouts))
+
+    def result(self) -> Result:
+        """What the search found."""
+        result = load_results(self._folder)
+        if result.winner is None:
+            return result
+        return result.with_task(self._search.task, self._search.problem.space)

@@ -1,0 +1,190 @@
+"""`load`: a run in a folder as a result, in any process."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from jaxtune.interface.entry import entry
+from jaxtune.results import journal
+from jaxtune.results.history import History
+from jaxtune.results.journal import Journal
+from jaxtune.results.manifest import rules
+from jaxtune.results.result import Result
+from jaxtune.results.trained import Shelved
+from jaxtune.results.winner import ShelvedWinner
+from jaxtune.schedulers.plan import Exploit, Plan, Row
+from jaxtune.spaces.space import Space
+from jaxtune.spaces.values import Named
+from jaxtune.spaces.written import space_read, value_read
+from jaxtune.storage import arrays, files, log
+from jaxtune.storage.directory import Directory
+from jaxtune.storage.files import DamagedFile
+from jaxtune.tasks.folds import Fold
+from jaxtune.tasks.task import Task
+
+
+@entry
+def load(directory: Any, task: Task | None = None, space: Space | Mapping[str, Any] | None = None) -> Result:
+    """The result of a run that was kept in a folder, by `tune(directory=)` or `Result.save`.
+
+    Without its task it has tables, curves, pictures and the winner's `variables`; with the task also `predict`, `test`,
+    `gap` and `refit`. A run that is not over gives what is known so far, without weights and marked `interrupted`; one
+    that another process is writing can be looked at as well.
+
+    Args:
+        directory: The folder.
+        task: The task of the search, with equal data and functions.
+        space: Its space; needed only where options are functions or classes, which a folder has but the names of.
+
+    Raises:
+        FileNotFoundError: There is no run.
+        ValueError: A file of it is damaged, or of a later format; or task or space are not those of the search.
+
+    Example:
+        >>> import tempfile, flax.linen as nn, numpy as np, optax
+        >>> import jaxtune as jt
+        >>> x = np.linspace(-1, 1, 64, dtype=np.float32)[:, None]
+        >>> task = jt.supervised(
+        ...     nn.Dense(1), optimizer=lambda hp: optax.sgd(hp["lr"]), loss=optax.squared_error,
+        ...     train=(x, 3 * x), validation=(x, 3 * x), batch_size=16,
+        ... )
+        >>> folder, space = tempfile.mkdtemp(), {"lr": jt.LogUniform(1e-4, 0.5)}
+        >>> found = jt.tune(task, space, scheduler=jt.FullBudget(8, 50), directory=folder, progress=False)
+        >>> again = jt.load(folder, task)
+        >>> again.best.hparams == found.best.hparams, again.best.predict(x[:2]).shape
+        (True, (2, 1))
+    """
+    folder = Directory(directory)
+    if not folder.has_results:
+        found = _unfinished(folder)
+        if task is not None:
+            raise ValueError(f"{directory} holds a search that is not over, without weights: load it without its task.")
+        return found
+    content = _content(folder)
+    result = _result(folder.path, content)
+    if task is None:
+        return result
+    return result.with_task(task, _space(content) if space is None else space)
+
+
+def load_results(folder: Directory) -> Result:
+    """The result of a search that is over."""
+    return _result(folder.path, _content(folder))
+
+
+def _content(folder: Directory) -> dict[str, Any]:
+    """What `results.json` says, once all files are found to be as they were written."""
+    content: dict[str, Any] = files.read_json(folder.path / "results.json")
+    if content["format"] != 1:
+        raise ValueError(
+            f"{folder.path} has format {content['format']}, and this version of jaxtune reads format 1: take a newer "
+            "one."
+        )
+    for name, known in content["sha256"].items():
+        if files.digest(inside(folder.path, name)) != known:
+            raise DamagedFile(f"{folder.path / name} is damaged: it doesn't have the digest that results.json names.")
+    return content
+
+
+def inside(path: Path, name: str) -> Path:
+    """A file of a run by its name, which leads nowhere else."""
+    for part in name.split("/"):
+        path = files.plain_file(path / files.check_name(part))
+    return path
+
+
+def _result(path: Path, content: Mapping[str, Any]) -> Result:
+    weights = {
+        int(trial): _winner(arrays.load(inside(path, one["file"])), one) for trial, one in content["weights"].items()
+    }
+    return Result(_history(path, content), weights=weights, **content["result"])
+
+
+def _history(path: Path, content: Mapping[str, Any]) -> History:
+    def array(name: str) -> np.ndarray:
+        found: np.ndarray = np.load(inside(path, name), allow_pickle=False)
+        return found
+
+    def read(value: Any) -> Any:
+        if isinstance(value, str):
+            return array(value)
+        return {name: array(file) for name, file in value.items()} if isinstance(value, dict) else tuple(value)
+
+    rows = tuple({name: value_read(value) for name, value in row.items()} for row in content["configurations"])
+    return History(hparams=rows, **{name: read(value) for name, value in content["history"].items()})
+
+
+def _winner(stored: Mapping[str, Any], one: Mapping[str, Any]) -> ShelvedWinner:
+    def under(prefix: str) -> dict[str, Any]:
+        return {name.removeprefix(prefix): x for name, x in sorted(stored.items()) if name.startswith(prefix)}
+
+    plan = one["plan"]
+    parts = under("folds/")
+    folds = [Fold(parts[f"{n:05d}/train"], parts[f"{n:05d}/validation"]) for n in range(one["folds"] or 0)]
+    search = {
+        "plan": Plan(
+            tuple(plan["brackets"]),
+            tuple(Row(stop, None if keep is None else tuple(keep)) for stop, keep in plan["rows"]),
+            None if plan["exploit"] is None else Exploit(**plan["exploit"]),
+            plan["multiple"],
+        ),
+        "folds": tuple(folds) or None,
+        **{name: one[name] for name in ("seed", "replicates", "keep")},
+    }
+    variables = _nested(under("variables/")) if one["has_variables"] else None
+    trained = Shelved(list(under("state/").values()), variables)
+    hp = {name: x[()] for name, x in under("hp/").items()}
+    layouts = [tuple(layout) for layout in one["layouts"]]
+    return ShelvedWinner(
+        trained, search, tuple(one["limits"]), one["indices"], hp, one["step"], layouts, tuple(one["identity"])
+    )
+
+
+def _nested(flat: Mapping[str, Any]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for name, leaf in flat.items():
+        *path, last = name.split("/")
+        inner = found
+        for part in path:
+            inner = inner.setdefault(part, {})
+        inner[last] = leaf
+    return found
+
+
+def _space(content: Mapping[str, Any]) -> Space:
+    if content["space"] is None:
+        raise ValueError("This result was saved without its space: load(directory, task, space).")
+    space = space_read(content["space"])
+    options = [o for _, domain in space.domains for o in getattr(domain, "options", ())]
+    if any(isinstance(value, Named) for value in (*options, *(value for _, value in space.constants))):
+        raise ValueError(
+            "Options or constants of the space are functions or classes, of which a folder has but the names: "
+            "load(directory, task, space)."
+        )
+    return space
+
+
+def _unfinished(folder: Directory) -> Result:
+    """What is known of a run that is not over."""
+    search = folder.search()
+    try:
+        events = journal.valid(log.read(folder.log_path).events)
+    except FileNotFoundError:
+        events = []
+    known = Journal(events, rules(search)) if events else None
+    if known is None or not known.record.step:
+        raise ValueError(f"{folder.path} holds a search that has evaluated nothing yet.")
+    history = known.record.history(known.standing, known.rows, search["log_names"], search["steps"])
+    return Result(
+        history,
+        metric=search["search"]["metric"],
+        mode=search["search"]["mode"],
+        seed=search["search"]["seed"],
+        interrupted=True,
+        num_folds=search["num_folds"],
+        conditions={**search["conditions"], "traces": search["traces"]},
+    )

@@ -1,0 +1,189 @@
+"""A result as files: arrays and tables for any program, the winner's weights for plain Flax, and digests of it all."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from jaxtune.results.card import model_card
+from jaxtune.results.history import History
+from jaxtune.results.winner import ShelvedWinner, Winner
+from jaxtune.spaces.written import Names, space_written, value_written
+from jaxtune.storage import arrays, files
+from jaxtune.storage.log import numbers
+
+FORMAT = 1
+_RESULT = ("metric", "mode", "seed", "interrupted", "timing", "num_folds", "ended", "num_tests", "conditions")
+
+
+def save_result(result: Any, path: Path) -> None:
+    """Writes a result into a folder; `results.json` comes last, so that what is not whole doesn't count.
+
+    Args:
+        result: A `Result`.
+        path: The folder, which is there.
+
+    Raises:
+        OSError: The disk takes no more, or fails.
+    """
+    for name in ("history", "weights", "winner"):
+        if (path / name).exists():  # of a process that was killed
+            files.remove(path / name)
+        (path / name).mkdir()
+    written = Files(path)
+    names = Names()
+    space = _space_of(result)
+    content = {
+        "format": FORMAT,
+        "result": {name: getattr(result, name) for name in _RESULT},
+        "history": _history(written, result.history),
+        "configurations": [{k: value_written(v, names) for k, v in row.items()} for row in result.history.hparams],
+        "space": None if space is None else space_written(space),
+        "weights": {str(trial): _weights(written, trial, kept) for trial, kept in result.weights.items()},
+    }
+    written.add("trials.csv", result.to_csv)
+    _winner(written, result, names)
+    files.write_json(path / "results.json", content | {"sha256": written.digests})
+
+
+class Files:
+    """Files of a result, and their digests.
+
+    Args:
+        path: The folder.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.digests: dict[str, str] = {}
+
+    def add(self, name: str, save: Any) -> str:
+        """Writes a file by a function of its path."""
+        self.digests[name] = files.write(self.path / name, save)
+        return name
+
+    def add_array(self, name: str, array: np.ndarray) -> str:
+        """Writes an array for NumPy."""
+
+        def save(part: Path) -> None:
+            with part.open("wb") as file:
+                np.save(file, array, allow_pickle=False)
+
+        return self.add(name, save)
+
+    def add_arrays(self, name: str, values: Mapping[str, Any], about: Mapping[str, str] | None = None) -> str:
+        """Writes named arrays."""
+        self.digests[name] = arrays.save(self.path / name, values, about)
+        return name
+
+    def add_text(self, name: str, text: str) -> str:
+        """Writes a text."""
+        return self.add(name, lambda part: part.write_bytes(text.encode()))
+
+
+def _history(written: Files, history: History) -> dict[str, Any]:
+    """Field -> file, or name -> file."""
+
+    def named(kind: str, table: Mapping[str, np.ndarray]) -> dict[str, str]:
+        return {
+            name: written.add_array(f"history/{kind}-{number}{_readable(name)}.npy", array)
+            for number, (name, array) in enumerate(table.items())
+        }
+
+    found: dict[str, Any] = {"log_names": list(history.log_names)}
+    for one in dataclasses.fields(history):
+        value = getattr(history, one.name)
+        if isinstance(value, np.ndarray):
+            found[one.name] = written.add_array(f"history/{one.name}.npy", value)
+        elif isinstance(value, dict):
+            found[one.name] = named(one.name, value)
+    return found
+
+
+def _readable(name: str) -> str:
+    """A metric's name as the end of a file's, as far as it goes."""
+    plain = "".join(letter if (letter.isascii() and letter.isalnum()) or letter in "_-" else "_" for letter in name)
+    return f"-{plain[:60]}" if plain else ""
+
+
+def shelved(kept: Any) -> ShelvedWinner:
+    """A winner as plain values and arrays."""
+    return ShelvedWinner(*kept.__reduce__()[1]) if isinstance(kept, Winner) else kept
+
+
+def _weights(written: Files, trial: int, kept: Any) -> dict[str, Any]:
+    """What `loading` makes a `ShelvedWinner` of."""
+    one = shelved(kept)
+    states, variables = (
+        one.trained.__reduce__()[1] if isinstance(kept, Winner) else (one.trained.states, one.trained.variables)
+    )
+    plan, folds = one.search["plan"], one.search["folds"]
+    stored: dict[str, Any] = {f"state/{n:05d}": leaf for n, leaf in enumerate(jax.tree.leaves(states))}
+    stored |= {f"hp/{name}": np.asarray(value) for name, value in one.hp.items()}
+    stored |= {f"variables/{name}": leaf for name, leaf in flat(variables).items()}
+    for number, fold in enumerate(folds or ()):
+        stored |= {f"folds/{number:05d}/train": fold.train, f"folds/{number:05d}/validation": fold.validation}
+    return {
+        "file": written.add_arrays(f"weights/{trial:06d}.safetensors", stored),
+        "plan": {
+            "brackets": list(plan.brackets),
+            "rows": [[row.stop, None if row.keep is None else list(row.keep)] for row in plan.rows],
+            "exploit": None if plan.exploit is None else dataclasses.asdict(plan.exploit),
+            "multiple": plan.multiple,
+        },
+        **{name: one.search[name] for name in ("seed", "replicates", "keep")},
+        "folds": None if folds is None else len(folds),
+        "limits": list(one.limits),
+        "indices": {key: int(index) for key, index in one.indices.items()},
+        "step": one.step,
+        "layouts": [list(layout) for layout in one.layouts],
+        "identity": list(one.identity),
+        "has_variables": variables is not None,
+    }
+
+
+def flat(variables: Any) -> dict[str, Any]:
+    """Name with slashes -> array."""
+    leaves = jax.tree_util.tree_leaves_with_path(variables)
+    return {"/".join(_parts(path)): leaf for path, leaf in leaves}
+
+
+def _parts(path: Sequence[Any]) -> list[str]:
+    parts = [str(next(getattr(key, a) for a in ("key", "name", "idx") if hasattr(key, a))) for key in path]
+    return parts[:-1] if parts and parts[-1] == "value" and hasattr(path[-1], "name") else parts
+
+
+def _space_of(result: Any) -> Any:
+    return next((one.search.problem.space for one in result.weights.values() if isinstance(one, Winner)), None)
+
+
+def _winner(written: Files, result: Any, names: Names) -> None:
+    """The best trial for other programs: weights, hyperparameters, metrics, and how to load them."""
+    if result._best_id is None or result.winner is None:
+        return
+    best, kept = result.best, result.winner
+    variables = best.variables
+    config = {
+        "trial": best.id,
+        "hyperparameters": {name: value_written(value, names) for name, value in best.hparams.items()},
+        "metrics": {
+            name: {"mean": numbers(value), "standard_error": numbers(best.standard_error[name])}
+            for name, value in best.metrics.items()
+        },
+        "steps": best.best_step,
+        "seed": result.seed,
+    }
+    if isinstance(kept, Winner) and kept.task.prepare is not None:
+        stats = kept.trained.stats_of(0)
+        config["preprocessing"] = {name: numbers(np.asarray(x).tolist()) for name, x in flat(stats).items()}
+    written.add_text("winner/config.json", json.dumps(config, indent=1, ensure_ascii=False) + "\n")
+    if variables is not None:
+        about = {"framework": "flax", "trial": str(best.id)}
+        written.add_arrays("winner/model.safetensors", flat(variables), about)
+    written.add_text("winner/README.md", model_card(result, config, variables))

@@ -1,0 +1,169 @@
+"""The folder of a run: what is in it, and who may write there.
+
+search.json      what is searched, and with what; the format's version
+log.jsonl        evaluations and decisions, see `log.py`
+checkpoints/     populations of a search that is not over, see `checkpoints.py`
+results.json     what came of it, with digests of all files that belong to it
+history/         the same as arrays, curves among them
+trials.csv       the same as a table
+winner/          the weights of the best trial, for other programs
+weights/         states of all trials that keep theirs
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from jaxtune.storage import files
+from jaxtune.storage.checkpoints import Checkpoints
+from jaxtune.storage.lock import Lock
+from jaxtune.storage.log import Log
+
+FORMAT = 1
+_OURS = [
+    "search.json",
+    "results.json",
+    "log.jsonl",
+    "log.torn",
+    "checkpoints",
+    "history",
+    "trials.csv",
+    "winner",
+    "weights",
+]
+
+
+class Directory:
+    """The folder of a run, open for reading.
+
+    Args:
+        path: Where it is.
+
+    Raises:
+        TypeError: `path` is none.
+        ValueError: There is something else.
+    """
+
+    def __init__(self, path: Any) -> None:
+        if not isinstance(path, (str, os.PathLike)) or not os.fspath(path):
+            raise TypeError(f"directory must be a path, got {path!r}.")
+        self.path = Path(path)
+        if self.path.is_symlink():
+            raise ValueError(f"directory={str(path)!r} is a symbolic link: name the folder that it leads to.")
+        if self.path.exists() and not self.path.is_dir():
+            raise ValueError(f"directory={str(path)!r} is a file: name a folder, which may be new.")
+
+    @property
+    def checkpoints(self) -> Checkpoints:
+        """Its checkpoints."""
+        return Checkpoints(self.path / "checkpoints")
+
+    @property
+    def log_path(self) -> Path:
+        """Its log."""
+        return self.path / "log.jsonl"
+
+    @property
+    def is_new(self) -> bool:
+        """Whether nothing has been searched here."""
+        return not (self.path / "search.json").exists() and not self.has_results
+
+    @property
+    def has_results(self) -> bool:
+        """Whether the search is over."""
+        return (self.path / "results.json").exists()
+
+    def search(self) -> dict[str, Any]:
+        """What is searched here.
+
+        Raises:
+            FileNotFoundError: Nothing is.
+            DamagedFile: It can't be read.
+            ValueError: A later version of jaxtune wrote it.
+        """
+        try:
+            found: dict[str, Any] = files.read_json(self.path / "search.json")
+        except FileNotFoundError:
+            raise FileNotFoundError(f"{self.path} holds no run: there is no search.json.") from None
+        if found.get("format") != FORMAT:
+            raise ValueError(
+                f"{self.path} has format {found.get('format')}, and this version of jaxtune reads format {FORMAT}: "
+                "take a newer one."
+            )
+        return found
+
+
+class Writer(Directory):
+    """The folder of a run, open for one search to write to; a context manager.
+
+    Args:
+        path: Where it is; made if it is not there.
+        overwrite: Deletes the run that is there.
+
+    Raises:
+        TypeError: `path` is none.
+        ValueError: There is something else, or nothing can be written.
+        RuntimeError: Another process writes there.
+    """
+
+    def __init__(self, path: Any, overwrite: bool = False) -> None:
+        super().__init__(path)
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            others = [one.name for one in self.path.iterdir() if one.name not in _OURS and not _is_ours(one.name)]
+            if self.is_new and others:
+                raise ValueError(
+                    f"directory={str(path)!r} holds something else ({', '.join(sorted(others)[:3])}): name a folder of "
+                    "the run's own."
+                )
+            self._lock = Lock(self.path)
+        except OSError as error:
+            raise ValueError(f"directory={str(path)!r} can't be written to: {error.strerror}.") from None
+        self.log: Log | None = None
+        if overwrite:
+            self._empty()
+        files.sweep(self.path)
+
+    def __enter__(self) -> Writer:
+        return self
+
+    def __exit__(self, kind: type | None, error: BaseException | None, traceback: TracebackType | None) -> None:
+        if self.log is not None:
+            self.log.close()
+        self._lock.release()
+
+    def check_new(self) -> None:
+        """Raises ValueError if there is a run."""
+        if not self.is_new:
+            raise ValueError(
+                f"{self.path} holds a run already: name another directory, or pass overwrite=True to delete that one."
+            )
+
+    def begin(self, search: dict[str, Any]) -> None:
+        """Says what is searched here."""
+        self._empty()  # a run that was killed before it had begun
+        files.write_json(self.path / "search.json", {"format": FORMAT, **search})
+        self.open_log()
+
+    def open_log(self) -> Log:
+        """The log, for more events."""
+        self.log = Log(self.log_path)
+        return self.log
+
+    def end(self) -> None:
+        """Nothing more will be trained: the results are there."""
+        if self.checkpoints.folder.exists():
+            files.remove(self.checkpoints.folder)
+
+    def _empty(self) -> None:
+        # The search goes first: without it there is no run, whatever else is left.
+        for name in _OURS:
+            if (self.path / name).exists():
+                files.remove(self.path / name)
+
+
+def _is_ours(name: str) -> bool:
+    return name == "run.lock" or name.startswith(".")
