@@ -199,7 +199,7 @@ def plan(
 
 
 def _group(width: Width) -> GroupPlan:
-    search, case, trials = width
+    search, case, trials = width.search, width.case, width.num_trials
     layouts, variant = width.layouts, case.variant
     return GroupPlan(
         static={name: variant.static[name] for name, key in variant.keys.items() if key in variant.indices},

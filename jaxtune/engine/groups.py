@@ -1,7 +1,7 @@
 """All groups of a search: they train in turns, so that all can stop at one step count, and survive full memory."""
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any, TypeVar
 
@@ -97,7 +97,7 @@ class Groups:
         """What it takes to go on from here, of each group."""
         return [group.saved() for group in self.groups]
 
-    def restore(self, hp: Table, past: list[tuple[int, Table, np.ndarray]], arrays: Sequence[Table]) -> None:
+    def restore(self, hp: Table, past: Iterable[tuple[int, Table, np.ndarray]], arrays: Sequence[Table]) -> None:
         """Goes on from what was saved.
 
         Args:
@@ -105,7 +105,7 @@ class Groups:
             past: Evaluations so far: step, hyperparameters on the way there, sources after it.
             arrays: Of each group, what was saved.
         """
-        self.hp, self._past = hp, past
+        self.hp, self._past = hp, list(past)
         for group, some in zip(self.groups, arrays, strict=True):
             group.restore(some)
 

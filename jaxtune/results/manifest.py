@@ -50,7 +50,7 @@ def manifest(search: Search, scheduler: Any, evaluate_every: int | None, previou
             "previous": None if previous is None else _digest_of(previous),
             "data": {name: array_digest(part) for name, part in data.items() if part is not None},
         },
-        "versions": {"jax": jax.__version__, "jaxlib": jaxlib.__version__, "device": device.device_kind},
+        "versions": {"jax": jax.__version__, "jaxlib": jaxlib.version.__version__, "device": device.device_kind},
         "machine": {
             "python": platform.python_version(),
             "system": platform.platform(terse=True),

@@ -73,7 +73,7 @@ def _array(spec: Mapping[str, Any], dtype: str | None) -> Any:
     if dtype is None:
         return array
     if dtype.startswith("key<"):
-        return jax.random.wrap_key_data(array, impl=dtype[4:-1])
+        return jax.random.wrap_key_data(jnp.asarray(array), impl=dtype[4:-1])
     return np.frombuffer(array.tobytes(), _dtype(dtype)).reshape(array.shape[:-1])
 
 

@@ -38,7 +38,8 @@ def read(path: Path, repair: bool = False) -> Content:
         FileNotFoundError: There is none.
         DamagedFile: There is something wrong before the last line; says at which byte.
     """
-    events, sums, at, before = [], [], 0, 0
+    events, sums = list[dict[str, Any]](), list[int]()
+    at = before = 0
     data = plain_file(path).read_bytes()
     while at < len(data):
         end = data.find(b"\n", at) + 1
