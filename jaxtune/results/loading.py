@@ -60,7 +60,9 @@ def load(directory: Any, task: Task | None = None, space: Space | Mapping[str, A
     """
     folder = Directory(directory)
     if not folder.has_results:
-        found = _unfinished(folder)
+        found = load_unfinished(folder)
+        if found is None:
+            raise ValueError(f"{folder.path} holds a search that has evaluated nothing yet.")
         if task is not None:
             raise ValueError(f"{directory} holds a search that is not over, without weights: load it without its task.")
         return found
@@ -168,8 +170,8 @@ def _space(content: Mapping[str, Any]) -> Space:
     return space
 
 
-def _unfinished(folder: Directory) -> Result:
-    """What is known of a run that is not over."""
+def load_unfinished(folder: Directory) -> Result | None:
+    """What is known of a run that is not over; None before its first evaluation."""
     search = folder.search()
     try:
         events = journal.valid(log.read(folder.log_path).events)
@@ -177,7 +179,7 @@ def _unfinished(folder: Directory) -> Result:
         events = []
     known = Journal(events, rules(search)) if events else None
     if known is None or not known.record.step:
-        raise ValueError(f"{folder.path} holds a search that has evaluated nothing yet.")
+        return None
     history = known.record.history(known.standing, known.rows, search["log_names"], search["steps"])
     return Result(
         history,

@@ -3,8 +3,12 @@
 import fcntl
 import os
 import socket
+import time
 from pathlib import Path
 from typing import Any
+
+_NAME = "run.lock"
+_PATIENCE = 0.3  # seconds; who only looks whether a run is held does so for a moment
 
 
 class Lock:
@@ -14,24 +18,41 @@ class Lock:
         folder: The run's.
 
     Raises:
+        OSError: The folder can't be written to.
         RuntimeError: Another process, or another search of this one, holds it; says which.
     """
 
     def __init__(self, folder: Path) -> None:
-        path = folder / "run.lock"
-        self._file: Any = path.open("a+")
-        try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            self._file.seek(0)
-            holder = self._file.read(200).strip() or "another process"
-            self._file.close()
-            raise RuntimeError(f"{folder} is in use by {holder}: one search at a time writes to it.") from None
-        self._file.seek(0)
-        self._file.truncate()
+        self._file = (folder / _NAME).open("a+")
+        end = time.monotonic() + _PATIENCE
+        while not _locks(self._file, fcntl.LOCK_EX):
+            if time.monotonic() > end:
+                self._file.seek(0)
+                holder = self._file.read(200).strip() or "another process"
+                self._file.close()
+                raise RuntimeError(f"{folder} is in use by {holder}: one search at a time writes to it.")
+            time.sleep(0.02)
+        self._file.truncate(0)
         self._file.write(f"process {os.getpid()} on {socket.gethostname()}\n")
         self._file.flush()
 
     def release(self) -> None:
         """Lets others in."""
         self._file.close()
+
+
+def is_held(folder: Path) -> bool:
+    """Whether a process is at work in a folder."""
+    try:
+        with (folder / _NAME).open() as file:
+            return not _locks(file, fcntl.LOCK_SH)
+    except OSError:
+        return False
+
+
+def _locks(file: Any, kind: int) -> bool:
+    try:
+        fcntl.flock(file, kind | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True

@@ -10,7 +10,7 @@ import math
 import os
 import re
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -78,16 +78,7 @@ class Log:
         content = read(path)
         self.events, self.sums = content.events, content.sums
         self._file = path.open("r+b")
-        self._cut(content.size)
-
-    def _cut(self, size: int) -> None:
-        self._file.seek(size)
-        torn = self._file.read()
-        if torn:
-            self.path.with_suffix(".torn").write_bytes(torn)
-            self._file.truncate(size)
-            self._sync()
-        self._file.seek(size)
+        _cut(self._file, path, content.size)
 
     def append(self, event: Mapping[str, Any]) -> None:
         """Adds an event that lasts once this returns; the log is as before if the disk takes no more."""
@@ -96,17 +87,13 @@ class Log:
         end = self._file.tell()
         try:
             self._file.write(b'{"bytes": %d, "crc32": "%08x", "event": %s}\n' % (len(body), crc, body))
-            self._sync()
+            _sync(self._file)
         except OSError:
             self._file.seek(end)
             self._file.truncate(end)
             raise
         self.events.append(dict(event))
         self.sums.append(crc)
-
-    def _sync(self) -> None:
-        self._file.flush()
-        os.fsync(self._file.fileno())
 
     def close(self) -> None:
         """Nothing more will come."""
@@ -120,6 +107,24 @@ def numbers(values: Any) -> Any:
     return values if not isinstance(values, float) or math.isfinite(values) else str(values)
 
 
-def followed(path: Path) -> Iterator[dict[str, Any]]:
-    """The whole events of a log that another process may be writing."""
-    yield from read(path, repair=True).events
+def repair(path: Path) -> int:
+    """Keeps the valid events before a damaged one; how many bytes were cut off, which are kept in a file beside it."""
+    size = read(path, repair=True).size
+    with path.open("r+b") as file:
+        return _cut(file, path, size)
+
+
+def _cut(file: Any, path: Path, size: int) -> int:
+    file.seek(size)
+    torn = file.read()
+    if torn:
+        path.with_suffix(".torn").write_bytes(torn)
+        file.truncate(size)
+        _sync(file)
+    file.seek(size)
+    return len(torn)
+
+
+def _sync(file: Any) -> None:
+    file.flush()
+    os.fsync(file.fileno())
