@@ -15,7 +15,7 @@ from jaxtune.interface.counts import check_seed, check_whole
 from jaxtune.interface.entry import entry
 from jaxtune.interface.signatures import given_back
 from jaxtune.practice.fixing import even_schedule, joined, num_trials, without
-from jaxtune.results.plots.practice import plot_overfit
+from jaxtune.results.plots.style import BEST, BLUE, DOTTED, faint, legend, single
 from jaxtune.results.result import Result
 from jaxtune.results.text import short
 from jaxtune.spaces.space import Space
@@ -75,16 +75,22 @@ class OverfitCheck:
         Raises:
             ImportError: matplotlib is not installed.
         """
-        return plot_overfit(
-            self.steps,
-            self.result.curves(self.metric)[self.metric],
-            self.curve,
-            name=self.metric,
-            initial=self.initial,
-            threshold=PASSES * self.initial,
-            verdict=self.verdict,
-            ax=ax,
-        )
+        curves, threshold = self.result.curves(self.metric)[self.metric], PASSES * self.initial
+        x = np.append(0, self.steps)
+        curves = np.column_stack((np.full(len(curves), self.initial), curves))
+        best = np.append(self.initial, self.curve)
+        floor = threshold * 1e-3  # below that it makes no difference
+        with single(ax) as ax:
+            ax.set_yscale("log")
+            faint(ax, x, np.maximum(curves, floor))
+            ax.plot(x, np.maximum(best, floor), color=BEST, linewidth=2.2, label="best trial", zorder=4)
+            ax.axhline(self.initial, color="#4A5568", label="at step 0", **DOTTED)
+            ax.axhline(threshold, color=BLUE, linewidth=1.4, linestyle=(0, (4, 2)), label="passes below", zorder=3)
+            lowest = np.maximum(np.min(curves[np.isfinite(curves)]), floor)
+            ax.set(xlim=(0, x[-1]), ylim=(0.5 * min(threshold, lowest), 5 * self.initial))
+            ax.set(xlabel="steps", ylabel=f"{self.metric} on the few examples", title=self.verdict)
+            legend(ax)
+        return ax
 
     def __repr__(self) -> str:
         lines = [f"OverfitCheck: {self.verdict}", f"  {self.reason}"]
