@@ -258,16 +258,8 @@ def _nothing(key: Any, state: Any, data: Any, hp: Any) -> dict[str, Any]:
 def _ranked_by_training(result: Result) -> Result:
     """The search without that stand-in: ranked by the training loss, which it has in its place."""
     metrics = {name: values for name, values in result.history.metrics.items() if name != "loss"}
-    return Result(
-        replace(result.history, metrics=metrics),
-        metric="train_loss",
-        mode="min",
-        seed=result.seed,
-        interrupted=result.interrupted,
-        timing=result.timing,
-        ended=True,
-        conditions=result.conditions,
-    )
+    history = replace(result.history, metrics=metrics)
+    return replace(result, history=history, metric="train_loss", mode="min", weights={})
 
 
 # Reading the curves.

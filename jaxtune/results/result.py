@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import copy
 import html
 import math
-from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -17,7 +16,6 @@ from jaxtune.interface.habits import Answering
 from jaxtune.interface.signatures import given_back
 from jaxtune.results import tables
 from jaxtune.results.gap import Gap
-from jaxtune.results.history import History, rank_trials
 from jaxtune.results.refit import Refit
 from jaxtune.results.status import statuses
 from jaxtune.results.text import short, with_error
@@ -28,6 +26,7 @@ from jaxtune.results.views import Views
 
 
 @given_back
+@dataclass(eq=False, repr=False, kw_only=True)
 class Result(Views, Answering):
     """What a search found. `result.best` is the winner; every other view is one method away.
 
@@ -58,34 +57,11 @@ class Result(Views, Answering):
         weights: trial -> its weights, of those that keep them (see `tune(keep_weights=)`).
     """
 
-    def __init__(
-        self,
-        history: History,
-        *,
-        metric: str,
-        mode: str,
-        seed: int,
-        interrupted: bool = False,
-        timing: Mapping[str, float] | None = None,
-        weights: Mapping[int, Any] | None = None,
-        num_folds: int | None = None,
-        ended: bool = False,
-        num_tests: int = 0,
-        conditions: Mapping[str, Any] | None = None,
-    ):
-        self.history = history
-        self.metric = metric
-        self.mode = mode
-        self.seed = seed
-        self.interrupted = interrupted
-        self.timing = dict(timing or {})
-        self.ended = ended
-        self.num_tests = num_tests
-        self.conditions = dict(conditions or {})
-        self.weights = dict(weights or {})
-        self.num_folds = num_folds
-        self._order = rank_trials(history, metric, mode)
-        self._tested: dict[str, np.ndarray] | None = None
+    seed: int
+    timing: dict[str, float] = field(default_factory=dict)
+    num_tests: int = 0
+    conditions: dict[str, Any] = field(default_factory=dict)
+    _tested: dict[str, np.ndarray] | None = None
 
     def __getstate__(self) -> dict[str, Any]:
         """What is pickled: trials are made again when asked for; the task is left behind, see `with_task`."""
@@ -223,11 +199,7 @@ class Result(Views, Answering):
         """
         if self.winner is None:
             raise ValueError("with_task() is for results with weights, and this one has none.")
-        again = copy.copy(self)
-        for name in ("trials", "ranking"):
-            again.__dict__.pop(name, None)
-        again.weights = {trial: kept.bound(task, space, self) for trial, kept in self.weights.items()}
-        return again
+        return replace(self, weights={trial: kept.bound(task, space, self) for trial, kept in self.weights.items()})
 
     def _searched(self, who: str) -> Any:
         best = self.best  # raises where nothing won

@@ -4,30 +4,35 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from dataclasses import KW_ONLY, dataclass, field
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 
 from jaxtune.results import tables
-from jaxtune.results.history import History
+from jaxtune.results.history import History, rank_trials
 from jaxtune.results.plots.axes import MISSING
 from jaxtune.results.plots.search import plot_curves, plot_space
 from jaxtune.results.text import listing
 from jaxtune.results.trial import Trials, make_trials
 
 
+@dataclass(eq=False, repr=False)
 class Views:
-    """What can be looked at, of whatever has a history and trials."""
+    """What can be looked at, of whatever has a history and trials; see `Result` for what they are."""
 
     history: History
-    weights: dict[int, Any]
-    interrupted: bool
-    ended: bool
-    _order: list[int]  # ids, best first
+    _: KW_ONLY
     metric: str
     mode: str
-    num_folds: int | None
+    interrupted: bool = False
+    ended: bool = False
+    weights: dict[int, Any] = field(default_factory=dict)
+    num_folds: int | None = None
+
+    def __post_init__(self) -> None:
+        self._order = rank_trials(self.history, self.metric, self.mode)  # ids, best first
 
     @cached_property
     def trials(self) -> Trials:
