@@ -16,13 +16,13 @@ from jaxtune.interface.habits import Answering
 from jaxtune.interface.signatures import given_back
 from jaxtune.results import tables
 from jaxtune.results.gap import Gap
-from jaxtune.results.refit import Refit
-from jaxtune.results.status import statuses
+from jaxtune.results.history import with_errors
 from jaxtune.results.text import short, with_error
 from jaxtune.results.trained import without_task
-from jaxtune.results.trial import Trial, with_errors
+from jaxtune.results.trial import Trial, statuses
 from jaxtune.results.undefined import undefined_runs
 from jaxtune.results.views import Views
+from jaxtune.results.weighted import Refit
 
 
 @given_back
@@ -166,10 +166,9 @@ class Result(Views, Answering):
         trained = winner.retrained(states, replicates, reached, told)
 
         def test() -> dict[str, np.ndarray]:
-            if winner.task.test is None:
-                raise ValueError("test() needs test data: give the task test=.")
+            tested = self._testable("test()").tested(trained)
             self.num_tests += 1
-            return winner.tested(trained)
+            return tested
 
         return Refit(best.hparams, reached, replicates, reached < given, trained.states, trained, test)
 

@@ -126,10 +126,8 @@ class Trained:
         """Outputs of one run in the unit of the original targets, on the host."""
         count, size = checks.num_examples(inputs, "inputs"), self.task.batch_size or 1
         parts = [jax.tree.map(lambda x, i=i: x[i : i + size], inputs) for i in range(0, count, size)]
-        state, outputs = self.state(run), []
-        for part in parts:
-            args = self._key(run), state, part, dict(self.hp), self._extras(run)
-            outputs.append(jax.device_get(self._predict(*args)))
+        key, state, extras = self._key(run), self.state(run), self._extras(run)
+        outputs = [jax.device_get(self._predict(key, state, part, dict(self.hp), extras)) for part in parts]
         if not all(map(np.ndim, jax.tree.leaves(outputs))):
             raise TypeError(
                 "predict() got outputs without an axis of examples: squeeze(-1) takes the last axis away, squeeze() "

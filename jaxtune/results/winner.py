@@ -91,9 +91,7 @@ class Winner:
         return self._trained(self.states, runs, self.step, self.search.plan.steps, self._stats)
 
     @own_settings()
-    def _trained(
-        self, states: Any, runs: tuple[int, int], step: int, total_steps: int, stats_of: Callable[[int], Any]
-    ) -> Trained:
+    def _trained(self, states: Any, runs: tuple[int, int], step: int, total_steps: int, stats_of: Callable) -> Trained:
         pace = self.search.pace(self.case)
         return Trained(
             task=self.task,
@@ -109,7 +107,7 @@ class Winner:
         )
 
     def _stats(self, fold: int) -> Any:
-        return None if self.task.prepare is None else Jitted(self.task.prepare)(self._trained_on(fold))
+        return None if self.task.prepare is None else Jitted(self.task.prepare)(self._of_fold(fold).train)
 
     def metrics(self, split: str) -> dict[str, np.ndarray]:
         """Name -> [R] on the validation or test data."""
@@ -192,9 +190,6 @@ class Winner:
         folds = self.search.num_folds
         data = [self._data(split, fold) for fold in range(folds)]
         return _of_runs(self.trained, lambda run: data[run % folds], blocks)
-
-    def _trained_on(self, fold: int) -> Any:
-        return self._of_fold(fold).train
 
     def _data(self, split: str, fold: int) -> Any:
         return self.task.test if split == "test" else self._of_fold(fold).validation
