@@ -10,7 +10,6 @@ from jaxtune.drivers.study import Study
 from jaxtune.engine.host import Busy, Host, deadline, interrupts
 from jaxtune.engine.placement import Placement
 from jaxtune.interface.cores import hint
-from jaxtune.interface.counts import check_time_limit
 from jaxtune.interface.entry import entry
 from jaxtune.monitoring.events import Stream
 from jaxtune.monitoring.progress import Progress
@@ -112,9 +111,8 @@ def tune(
         'finished'
     """
     arguments.check_metric(metric)
-    check_time_limit(time_limit)
-    arguments.check_callback(callback)
     host = Host(deadline(time_limit))
+    arguments.check_callback(callback)
     common = task, space, scheduler, sampler, metric, mode, replicates, seed, placement
     search = set_up(*common, folds, evaluate_every, keep, keep_weights, patience)
     check_previous(previous, search)

@@ -7,6 +7,7 @@ waits.
 
 import atexit
 import math
+import numbers
 import os
 import signal
 import sys
@@ -142,9 +143,17 @@ class Host:
         return future.done()
 
 
-def deadline(time_limit: float | None) -> float:
-    """When so many seconds will be over, by `time.monotonic`; never without a limit."""
-    return math.inf if time_limit is None else time.monotonic() + time_limit
+def deadline(time_limit: Any) -> float:
+    """When so many seconds will be over, by `time.monotonic`; never without a limit.
+
+    Raises:
+        ValueError: It is neither None nor a number of seconds.
+    """
+    if time_limit is None:
+        return math.inf
+    if not isinstance(time_limit, numbers.Real) or isinstance(time_limit, bool) or not 0 <= time_limit < 1e12:
+        raise ValueError(f"time_limit must be a number of seconds, got {time_limit!r}.")
+    return time.monotonic() + float(time_limit)
 
 
 def seconds_left(deadline: float) -> float | None:

@@ -9,7 +9,7 @@ import numpy as np
 
 from jaxtune.drivers.tune import tune
 from jaxtune.engine.host import deadline, seconds_left
-from jaxtune.interface.counts import check_seed, check_time_limit, is_whole, whole_or_none
+from jaxtune.interface.counts import check_seed, is_whole, whole_or_none
 from jaxtune.interface.entry import entry
 from jaxtune.interface.signatures import given_back
 from jaxtune.monitoring.progress import part_of
@@ -150,7 +150,6 @@ def nested(
     outer = _outer(task, splits, seed)
     if validation is not None:
         _check_share(validation, len(outer[0].train))
-    check_time_limit(time_limit)
     end = deadline(time_limit)
     whole, cut = list[tuple[Result, Trial | Refit, dict[str, float]]](), None
     try:

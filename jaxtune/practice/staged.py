@@ -8,7 +8,6 @@ from jaxtune.drivers import arguments
 from jaxtune.drivers.tune import tune
 from jaxtune.engine.host import deadline, seconds_left
 from jaxtune.engine.placement import Placement
-from jaxtune.interface.counts import check_time_limit
 from jaxtune.interface.entry import entry
 from jaxtune.interface.habits import did_you_mean
 from jaxtune.interface.signatures import given_back
@@ -187,7 +186,6 @@ def staged(
     for one in schedulers:
         arguments.check_search(one, sampler, replicates)
     hparams = first = _start(space, {} if start is None else start)
-    check_time_limit(time_limit)
     end, results = deadline(time_limit), list[Result]()
     what: Any = {"metric": metric, "mode": mode, "replicates": replicates}
     where: Any = {"seed": seed, "placement": placement, "progress": progress}

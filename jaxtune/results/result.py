@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from jaxtune.engine.host import Host, deadline
-from jaxtune.interface.counts import check_time_limit, check_whole, whole_or_none
+from jaxtune.interface.counts import check_whole, whole_or_none
 from jaxtune.interface.entry import entry
 from jaxtune.interface.habits import Answering
 from jaxtune.interface.signatures import given_back
@@ -157,12 +157,12 @@ class Result(Views, Answering):
         """
         winner = self._searched("refit()")
         replicates, steps = check_whole("replicates", replicates), whole_or_none("steps", steps)
-        check_time_limit(time_limit)
+        host = Host(deadline(time_limit))
         best, total = self.best, int(self.history.total_steps[self._order[0]])
         given = best.best_step if steps is None else steps
         course = best.course(given)
         told = total if steps is None else steps
-        states, reached = winner.retrain(course, told, replicates, Host(deadline(time_limit)))
+        states, reached = winner.retrain(course, told, replicates, host)
         trained = winner.retrained(states, replicates, reached, told)
 
         def test() -> dict[str, np.ndarray]:
