@@ -18,8 +18,7 @@ from jaxtune.engine.memory import available_memory
 from jaxtune.engine.placement import Placement
 from jaxtune.engine.search import Search
 from jaxtune.engine.width import Width
-from jaxtune.interface.entry import entry
-from jaxtune.interface.signatures import given_back
+from jaxtune.interface.entry import entry, given_back
 from jaxtune.samplers import Sobol
 from jaxtune.samplers.sampler import Sampler
 from jaxtune.schedulers.plan import Scheduler

@@ -24,8 +24,7 @@ from jaxtune.engine.rung import decide, safe_scores, survivors
 from jaxtune.engine.search import Search
 from jaxtune.engine.standing import Standing
 from jaxtune.engine.width import Width
-from jaxtune.interface.entry import entry
-from jaxtune.interface.signatures import given_back
+from jaxtune.interface.entry import entry, given_back
 from jaxtune.samplers import Sobol
 from jaxtune.samplers.sampler import Sampler
 from jaxtune.schedulers.plan import Scheduler

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from jaxtune.interface.signatures import given_back
+from jaxtune.interface.entry import given_back
 from jaxtune.results.plots import axes
 from jaxtune.results.plots.style import BEST, BLUE, DOTTED, crosses, key, panels
 from jaxtune.results.result import Result

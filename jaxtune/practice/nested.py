@@ -10,8 +10,7 @@ import numpy as np
 from jaxtune.drivers.tune import tune
 from jaxtune.engine.host import deadline, seconds_left
 from jaxtune.interface.counts import check_seed, is_whole, whole_or_none
-from jaxtune.interface.entry import entry
-from jaxtune.interface.signatures import given_back
+from jaxtune.interface.entry import entry, given_back
 from jaxtune.monitoring.progress import part_of
 from jaxtune.results import tables
 from jaxtune.results.history import standard_error

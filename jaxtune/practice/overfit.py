@@ -12,8 +12,7 @@ from jaxtune.drivers.tune import tune
 from jaxtune.engine.keys import EVALUATE, INIT, TRAIN, replicate_key, search_key
 from jaxtune.engine.placement import Placement
 from jaxtune.interface.counts import check_seed, check_whole
-from jaxtune.interface.entry import entry
-from jaxtune.interface.signatures import given_back
+from jaxtune.interface.entry import entry, given_back
 from jaxtune.practice.fixing import even_schedule, joined, num_trials, without
 from jaxtune.results.plots.style import BEST, BLUE, DOTTED, faint, legend, single
 from jaxtune.results.result import Result
@@ -167,7 +166,9 @@ def overfit_check(
     checks.check_task(task)
     steps = check_whole("steps", steps)
     few = _few(task, examples, seed)
-    space = _with_batch_size(Space.of(space), few)
+    space = Space.of(space)
+    if few.batch_size is not None and BATCH_SIZE in space.hp_names:
+        space = joined(without(space, BATCH_SIZE), {BATCH_SIZE: few.batch_size})
     scheduler, every = even_schedule(num_trials(space, trials), steps, _POINTS)
     where: Any = {"seed": seed, "placement": placement, "progress": progress}
     result = tune(few, space, scheduler=scheduler, metric=metric, mode="min", evaluate_every=every, **where)
@@ -185,12 +186,6 @@ def _few(task: Task, examples: Any, seed: int) -> Task:
     data = jax.tree.map(lambda x: x[chosen], task.train)
     size = None if task.batch_size is None else min(task.batch_size, examples)
     return task.replace(train=data, validation=data, test=None, batch_size=size)
-
-
-def _with_batch_size(space: Space, task: Task) -> Space:
-    if task.batch_size is None or BATCH_SIZE not in space.hp_names:
-        return space
-    return joined(without(space, BATCH_SIZE), {BATCH_SIZE: task.batch_size})
 
 
 def _judged(task: Task, result: Result) -> OverfitCheck:

@@ -11,8 +11,7 @@ import numpy as np
 from jaxtune.drivers.tune import tune
 from jaxtune.engine.placement import Placement
 from jaxtune.interface.counts import check_whole
-from jaxtune.interface.entry import entry
-from jaxtune.interface.signatures import given_back
+from jaxtune.interface.entry import entry, given_back
 from jaxtune.monitoring.progress import part_of
 from jaxtune.practice.fixing import even_schedule, joined, num_trials, without
 from jaxtune.results.plots.style import BEST, BLUE, RED, faint, legend, single

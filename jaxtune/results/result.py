@@ -11,9 +11,8 @@ import numpy as np
 
 from jaxtune.engine.host import Host, deadline
 from jaxtune.interface.counts import check_whole, whole_or_none
-from jaxtune.interface.entry import entry
+from jaxtune.interface.entry import entry, given_back
 from jaxtune.interface.habits import Answering
-from jaxtune.interface.signatures import given_back
 from jaxtune.results import tables
 from jaxtune.results.gap import Gap
 from jaxtune.results.history import with_errors

@@ -12,8 +12,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxtune.interface.entry import given_back
 from jaxtune.interface.habits import Answering
-from jaxtune.interface.signatures import given_back
 from jaxtune.results.history import History, standard_error
 from jaxtune.results.text import listing
 from jaxtune.results.weighted import Weighted

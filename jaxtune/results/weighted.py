@@ -10,8 +10,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from jaxtune.interface.entry import entry
-from jaxtune.interface.signatures import given_back
+from jaxtune.interface.entry import entry, given_back
 from jaxtune.results.history import with_errors
 from jaxtune.results.trained import without_task
 from jaxtune.spaces.values import portable

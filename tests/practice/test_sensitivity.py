@@ -10,7 +10,7 @@ from scipy import stats
 from toys import ONE
 
 import jaxtune as jt
-from jaxtune.practice.intervals import paired, possible
+from jaxtune.practice.sensitivity import paired, possible
 
 SHIFT = {"relu": 0.0, "tanh": 0.3, "gelu": 0.6}
 
