@@ -216,9 +216,5 @@ def _positions(ax: Any, values: Sequence[Any], log: bool) -> np.ndarray:
     if all(map(axes.has_place, values)):
         axes.scale_numbers(ax, values, log)
         return np.asarray(values, float)
-    names = labels(values, longest=20)
-    rotation = 30 if max(map(len, names)) * len(names) > 24 else 0
-    ax.set_xticks(range(len(names)), labels=names, rotation=rotation, parse_math=False)
-    ax.set_xlim(-0.5, len(names) - 0.5)
-    ax.grid(False, axis="x")
-    return np.arange(len(names), dtype=float)
+    axes.label_places(ax, range(len(values)), labels(values, longest=20), len(values))
+    return np.arange(len(values), dtype=float)

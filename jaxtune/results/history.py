@@ -151,6 +151,7 @@ def joined(before: History, after: History) -> History:
     }
     own = np.arange(num_before + num_after)
     source = diagonal(before.source, after.source + num_before, -1)
+    explored = before.schedule | after.schedule
     return History(
         hparams=(*before.hparams, *after.hparams),
         log_names=tuple(dict.fromkeys(before.log_names + after.log_names)),
@@ -159,10 +160,7 @@ def joined(before: History, after: History) -> History:
         active=diagonal(before.active, after.active, False),
         kept=np.concatenate([before.kept, after.kept + evaluations]),
         source=np.where(source < 0, own, source),
-        schedule={
-            name: diagonal(_course(before, name), _course(after, name), np.nan)
-            for name in {**before.schedule, **after.schedule}
-        },
+        schedule={name: diagonal(_course(before, name), _course(after, name), np.nan) for name in explored},
         lane_steps=np.concatenate([before.lane_steps, after.lane_steps + before.lane_steps[-1]]),
         **each,
     )

@@ -177,11 +177,9 @@ class Views:
         unknown = [n for n in names or () if n not in known]
         if unknown:
             raise ValueError(f"There is no hyperparameter {unknown[0]!r}; there are {listing(known)}.")
+        shown = names or tables.varying(self.trials, known)
         return plot_space(
-            {
-                n: [trial.hparams.get(n, MISSING) for trial in self.trials]
-                for n in names or tables.varying(self.trials, known)
-            },
+            {n: [trial.hparams.get(n, MISSING) for trial in self.trials] for n in shown},
             np.array([trial.metrics[name] for trial in self.trials]),
             np.array([trial.steps for trial in self.trials]),
             name=name,
