@@ -151,7 +151,8 @@ def deadline(time_limit: Any) -> float:
     """
     if time_limit is None:
         return math.inf
-    if not isinstance(time_limit, numbers.Real) or isinstance(time_limit, bool) or not 0 <= time_limit < 1e12:
+    is_number = isinstance(time_limit, numbers.Real) and not isinstance(time_limit, bool)
+    if not is_number or not 0 <= time_limit < 1e12:
         raise ValueError(f"time_limit must be a number of seconds, got {time_limit!r}.")
     return time.monotonic() + float(time_limit)
 

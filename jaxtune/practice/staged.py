@@ -230,9 +230,8 @@ def _check_searched(space: Space, what: str, names: Iterable[Any]) -> None:
 
 def _default_stages(space: Space) -> tuple[tuple[str, ...], ...]:
     names = _searchable(space)
-    kinds = [*ORDER, REST]
-    stages = [tuple(name for name in names if _kind(name) == kind) for kind in kinds]
-    return tuple(stage for stage in stages if stage)
+    stages = (tuple(name for name in names if _kind(name) == kind) for kind in (*ORDER, REST))
+    return tuple(filter(None, stages))
 
 
 def _kind(name: str) -> str:
