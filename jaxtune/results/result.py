@@ -165,7 +165,7 @@ class Result(Views, Answering):
         trained = winner.retrained(states, replicates, reached, told)
 
         def test() -> dict[str, np.ndarray]:
-            tested = self._testable("test()").tested(trained)
+            tested = self._testable("test()").metrics("test", trained)
             self.num_tests += 1
             return tested
 

@@ -139,7 +139,7 @@ class Trained:
     def _predict(self) -> Jitted:
         def outputs(key: Any, state: Any, inputs: Any, hp: dict, extras: Extras) -> Any:
             count = jax.tree.leaves(inputs)[0].shape[0]
-            targets = jax.tree.map(partial(_zeros, count), self.task.train[1])
+            targets = jax.tree.map(lambda x: jnp.zeros_like(x, shape=(count, *x.shape[1:])), self.task.train[1])
             alone = partial(
                 self.task.evaluation.outputs_of,
                 key,
@@ -206,10 +206,6 @@ def _check_apart(outputs: Callable, inputs: Any, targets: Any) -> None:
     used = dce_jaxpr(closed.jaxpr, [True] * len(closed.jaxpr.outvars))[1]
     if any(used[len(jax.tree.leaves(inputs)) :]):
         raise ValueError("predict() has no targets, but preprocess.apply makes the inputs from them too.")
-
-
-def _zeros(count: int, x: Any) -> jax.Array:
-    return jnp.zeros((count, *x.shape[1:]), jax.dtypes.canonicalize_dtype(x.dtype))
 
 
 def _example(x: Any) -> str:

@@ -152,7 +152,7 @@ class Views:
             name=name,
             best=self._best_id,
             mode=self._mode_of(name),
-            stops=np.array([trial.steps for trial in self.trials]),
+            stops=self.history.steps,
             rungs=self.history.step[self.history.decided],
             ax=ax,
         )
@@ -181,7 +181,7 @@ class Views:
         return plot_space(
             {n: [trial.hparams.get(n, MISSING) for trial in self.trials] for n in shown},
             np.array([trial.metrics[name] for trial in self.trials]),
-            np.array([trial.steps for trial in self.trials]),
+            self.history.steps,
             name=name,
             best=self._best_id,
             mode=self._mode_of(name),

@@ -161,11 +161,10 @@ def _draw_crosses(
     ends = _ends(curves)
     known = ends >= 0
     x = np.where(known, np.append(steps, 0)[ends], 0 if stops is None else stops).astype(float)
-    y = np.where(known, np.column_stack((curves, np.zeros(len(curves))))[np.arange(len(curves)), ends], np.nan)
-    y = np.clip(np.where(known, y, worst), *limits)
+    y = np.where(known, np.column_stack((curves, np.zeros(len(curves))))[np.arange(len(curves)), ends], worst)
     if len(steps):
         x = np.maximum(x, steps.min())  # a log axis has no room for step 0
-    crosses(ax, x, y, f"diverged ({len(curves):,})", zorder=7)
+    crosses(ax, x, np.clip(y, *limits), f"diverged ({len(curves):,})", zorder=7)
 
 
 def _draw_best(ax: Any, steps: np.ndarray, curve: np.ndarray, best: int) -> None:
