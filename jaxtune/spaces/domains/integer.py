@@ -96,11 +96,10 @@ class Integer(Domain):
 
     def decode_index(self, unit: jax.Array) -> jax.Array:
         """Maps [0, 1] to the int32 number of steps from `low`, any shape."""
-        unit = as_float(unit)
         if not self.log:
-            return cell(unit * self.num_options, self.num_options)
+            return super().decode_index(unit)
         # expm1, not exp: the distance from low keeps its precision even where low itself is large.
-        return cell(self._log_begin / self.step * jnp.expm1(unit * self._log_ratio), self.num_options)
+        return cell(self._log_begin / self.step * jnp.expm1(as_float(unit) * self._log_ratio), self.num_options)
 
     def encode(self, value: Any) -> float:
         """Maps a whole number to the middle of its cell; with `log=True` to where its logarithm lies."""
@@ -119,21 +118,14 @@ class Integer(Domain):
         """Returns `low + step * index`."""
         return self.low + self.step * int(index)
 
-    def grid_size(self, levels: int | None) -> int:
-        """Number of grid points: all values, or `levels` if there are more values than that."""
-        return self.num_options if levels is None else min(levels, self.num_options)
-
     def grid_units(self, levels: int | None) -> np.ndarray:
         """All values, or `levels` distinct ones, even on the domain's scale, both bounds included."""
-        size = self.grid_size(levels)
-        fractions = even(size)
         if not self.log:
-            steps = fractions * (self.num_options - 1)
-        else:
-            steps = self.low / self.step * np.expm1(fractions * (math.log(self.high) - math.log(self.low)))
-            # Small values of a log domain lie closer than 1 step apart: each takes the next free one.
-            steps = np.maximum(steps, np.arange(size)) if size > 1 else steps
-        # Half goes up, not to even: numbers exactly 1 apart must stay distinct.
+            return super().grid_units(levels)
+        size = self.grid_size(levels)
+        steps = self.low / self.step * np.expm1(even(size) * (math.log(self.high) - math.log(self.low)))
+        # Small values of a log domain lie closer than 1 step apart: each takes the next free one.
+        steps = np.maximum(steps, np.arange(size)) if size > 1 else steps
         index = np.clip(np.floor(steps + 0.5), 0, self.num_options - 1)
         return self._encode_all(self.low + self.step * index).astype(np.float32)
 
