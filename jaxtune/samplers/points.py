@@ -12,7 +12,7 @@ import numpy as np
 
 from jaxtune.interface.counts import plain
 from jaxtune.interface.habits import hinted
-from jaxtune.samplers.observed import Observed
+from jaxtune.samplers.sampler import Observed
 from jaxtune.samplers.sobol import Sobol
 from jaxtune.spaces.space import Space
 from jaxtune.spaces.values import hashable_hint, is_hashable, typed
