@@ -58,8 +58,13 @@ class Grid:
             object.__setattr__(self, "levels", tuple(sorted(self.levels.items(), key=str)))
         if self.levels is not None:
             named = _named(self.levels)
-            for name, levels in {"": self.levels}.items() if named is None else named.items():
-                _check_levels(name, levels)
+            given: dict[str, Any] = {"": self.levels} if named is None else named
+            for name, levels in given.items():
+                where = f" for {name!r}" if name else ""
+                if not is_whole(levels):
+                    raise TypeError(f"Grid needs a whole number of levels{where}, got {levels!r}.")
+                if levels < 1:
+                    raise ValueError(f"Grid needs at least 1 level{where}, got {levels}.")
 
     def __call__(self, key: jax.Array, space: Space, history: Observed | None, num_points: int) -> jax.Array:
         """Returns the grid.
@@ -141,11 +146,3 @@ def _named(levels: Any) -> dict[str, Any] | None:
     if isinstance(levels, tuple) and all(isinstance(pair, tuple) and len(pair) == 2 for pair in levels):
         return dict(levels)
     return None
-
-
-def _check_levels(name: str, levels: Any) -> None:
-    where = f" for {name!r}" if name else ""
-    if not is_whole(levels):
-        raise TypeError(f"Grid needs a whole number of levels{where}, got {levels!r}.")
-    if levels < 1:
-        raise ValueError(f"Grid needs at least 1 level{where}, got {levels}.")

@@ -77,13 +77,17 @@ class Integer(Domain):
             raise ValueError(f"Integer with log=True needs 1 <= low < high, {given}.")
         if low < INT32.min or high > INT32.max:
             raise ValueError(f"Integer needs bounds that fit 32 bits, {given}.")
-        step = _checked_step(self, int(low), int(high))
+        low, high, step = int(low), int(high), number("Integer", "step", self.step)
+        if not (step.is_integer() and 1 <= step <= high - low):
+            raise ValueError(f"Integer needs a whole step from 1 to high - low = {high - low}, got step={self.step}.")
+        if self.log and step >= 2 * low:
+            raise ValueError(f"Integer with log=True needs step < 2 * low, got low={low}, step={self.step}.")
         if (high - low) // step + 1 > MAX_CELLS:
             raise ValueError(
                 f"Integer holds at most 2**24 values, because float32 can't tell more apart, {given}: "
                 "use Uniform or LogUniform and round the value in your own code."
             )
-        set_fields(self, low=int(low), high=int(high) - int(high - low) % step, step=step)
+        set_fields(self, low=low, high=high - (high - low) % int(step), step=int(step))
 
     @property
     def num_options(self) -> int:
@@ -141,12 +145,3 @@ class Integer(Domain):
     @property
     def _log_ratio(self) -> float:
         return math.log(self.high + self.step / 2) - math.log(self._log_begin)
-
-
-def _checked_step(domain: Integer, low: int, high: int) -> int:
-    step = number("Integer", "step", domain.step)
-    if not (step.is_integer() and 1 <= step <= high - low):
-        raise ValueError(f"Integer needs a whole step from 1 to high - low = {high - low}, got step={domain.step}.")
-    if domain.log and step >= 2 * low:
-        raise ValueError(f"Integer with log=True needs step < 2 * low, got low={low}, step={domain.step}.")
-    return int(step)
