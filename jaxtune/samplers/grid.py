@@ -8,11 +8,11 @@ from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from jaxtune.interface.counts import is_whole
 from jaxtune.interface.habits import did_you_mean, hinted
 from jaxtune.samplers.sampler import Observed
+from jaxtune.spaces.configurations import Rows
 from jaxtune.spaces.domains import Choice
 from jaxtune.spaces.enumeration import combinations, num_combinations, num_values, searched
 from jaxtune.spaces.hyperparameters import Entry
@@ -102,7 +102,11 @@ class Grid:
             check_number(size)  # before there are any: a grid may be huge
         elif size > _MAX_CHECKED:
             raise ValueError(f"Grid has {size} points, too many to ask a constraint about each: take fewer levels.")
-        points = _allowed(space, combinations(space, lambda entry: entry.value.grid_units(levels[entry.name])))
+        points = combinations(space, lambda entry: entry.value.grid_units(levels[entry.name]))
+        if space.constraints:
+            with jax.ensure_compile_time_eval():  # the caller may be under jit
+                rows = Rows(space, space.decode(points))
+            points = points[[space.allows(row) for row in rows]]
         check_number(len(points), f", of which the constraint allows {len(points)}")
         return jnp.asarray(points)
 
@@ -130,15 +134,6 @@ class Grid:
                     f"Grid takes all {domain.num_options} options of {name!r}, got {levels[name]} levels: leave it out."
                 )
         return levels
-
-
-def _allowed(space: Space, points: np.ndarray) -> np.ndarray:
-    """The points whose configurations fulfil the constraints."""
-    if not space.constraints:
-        return points
-    with jax.ensure_compile_time_eval():  # the caller may be under jit
-        decoded = {key: np.asarray(values) for key, values in space.decode(points).items()}
-    return points[[space.allows(space.row(decoded, i)) for i in range(len(points))]]
 
 
 def _named(levels: Any) -> dict[str, Any] | None:

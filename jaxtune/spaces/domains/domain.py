@@ -18,11 +18,20 @@ class Domain(abc.ABC):
     Domains are frozen dataclasses, equal and hashable by value, so a space can be a static argument of
     `jax.jit`.
 
+    Attributes:
+        log: Whether the domain is even on a logarithmic scale; plots take their axis from it.
+        static: True: an option index, one program per value; False: a traced value; None: not yet decided.
+        ordered: Whether neighbours in [0, 1] are alike, so that a small move is a small change.
+
     Example:
         >>> from jaxtune.spaces.domains import Choice, Domain, Uniform
         >>> isinstance(Uniform(0.0, 1.0), Domain), isinstance(Choice((1, 2)), Domain)
         (True, True)
     """
+
+    log: bool = False
+    static: bool | None = False
+    ordered: bool = True
 
     def __repr__(self) -> str:
         # What differs from a default: errors show domains.
@@ -30,23 +39,8 @@ class Domain(abc.ABC):
         return f"{type(self).__name__}({', '.join(f'{f.name}={getattr(self, f.name)!r}' for f in shown)})"
 
     @property
-    def log(self) -> bool:
-        """Whether the domain is even on a logarithmic scale; plots take their axis from it."""
-        return False
-
-    @property
-    def static(self) -> bool | None:
-        """True: an option index, one program per value; False: a traced value; None: not yet decided."""
-        return False
-
-    @property
     def traceable(self) -> bool:
         """Whether the values are numbers that fit an array, hence whether `static=False` is possible."""
-        return True
-
-    @property
-    def ordered(self) -> bool:
-        """Whether neighbours in [0, 1] are alike, so that a small move is a small change."""
         return True
 
     @property

@@ -65,7 +65,14 @@ class Uniform(Continuous):
             raise ValueError(f"Uniform needs low < high, got low={self.low}, high={self.high}.")
         set_fields(self, low=low, high=high)
         if self.step is not None:
-            set_fields(self, step=_checked_step(self))
+            step, given = number("Uniform", "step", self.step), f"got low={low}, high={high}, step={self.step}"
+            if not 0 < step <= high - low:
+                raise ValueError(f"Uniform needs 0 < step <= high - low, {given}.")
+            # Values have to stay apart, and so have the cells of [0, 1], when they are rounded.
+            coarsest = float(np.spacing(np.float32(max(abs(low), abs(high)))))
+            if step < 4 * coarsest or (high - low) / step >= MAX_CELLS / 4:
+                raise ValueError(f"Uniform needs a larger step, because float32 can't tell the values apart, {given}.")
+            set_fields(self, step=step)
             set_fields(self, high=self.option((self.num_options or 1) - 1))
 
     @property
@@ -162,18 +169,6 @@ class LogUniform(Continuous):
     @property
     def _log_ratio(self) -> float:
         return math.log(self.high) - math.log(self.low)
-
-
-def _checked_step(domain: Uniform) -> float:
-    step = number("Uniform", "step", domain.step)
-    given = f"got low={domain.low}, high={domain.high}, step={domain.step}"
-    if not 0 < step <= domain.high - domain.low:
-        raise ValueError(f"Uniform needs 0 < step <= high - low, {given}.")
-    # Values have to stay apart, and so have the cells of [0, 1], when they are rounded.
-    coarsest = float(np.spacing(np.float32(max(abs(domain.low), abs(domain.high)))))
-    if step < 4 * coarsest or (domain.high - domain.low) / step >= MAX_CELLS / 4:
-        raise ValueError(f"Uniform needs a larger step, because float32 can't tell the values apart, {given}.")
-    return step
 
 
 def _decimal(value: float) -> Decimal:
