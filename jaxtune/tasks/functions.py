@@ -342,7 +342,7 @@ def trace(known: dict[Hashable, Functions], task: Task, variant: Variant, inputs
     leaves, tree = jax.tree.flatten(inputs)
     shapes = tuple((leaf.shape, leaf.dtype) for leaf in leaves)
     values = tuple((name, typed(value)) for name, value in sorted(variant.static.items()))
-    key = (task.functions, values, variant.order, tree, shapes, settings())
+    key = (task.functions, values, tuple(variant.keys), tree, shapes, settings())
     if key not in known:
         known[key] = trace_anew(task, variant, inputs)
     return known[key]
