@@ -23,8 +23,6 @@ def history(search: Search, record: Record, standing: Standing, rows: Rows) -> H
     step, last = np.asarray(record.step), record.step[-1]
     own_last = step[len(step) - 1 - np.argmax(np.stack(record.active)[::-1], axis=0)]
     end = last if standing.training.any() else search.plan.steps
-    lost = standing.lost
-    first = np.where(lost, standing.diverged, np.iinfo(np.int32).max).min(axis=0)
     return record.history(
         hparams=rows,
         log_names=search.problem.space.log_names,
@@ -34,7 +32,7 @@ def history(search: Search, record: Record, standing: Standing, rows: Rows) -> H
         stopped=standing.stopped.astype(int),
         kept=np.searchsorted(step, standing.step),
         reach=np.where(standing.pruned >= 0, standing.pruned, np.where(standing.competing, end, own_last)).astype(int),
-        diverged=np.where(lost.any(axis=0), first, -1).astype(int),
+        diverged=standing.first_diverged(np).astype(int),
     )
 
 

@@ -48,16 +48,12 @@ class Host:
     Attributes:
         deadline: when the search is to end, by `time.monotonic`: programs are waited for all the same.
         waited: seconds spent waiting for compilers.
-        compiled: name of a program -> how many were new.
-        compile_seconds: name of a program -> seconds in the compiler, all threads.
         later: what will be needed, and can be done while compilers or devices are at work.
         compiling: whether nothing can go on before compilers are done; true before the first call of a device.
     """
 
     deadline: float = math.inf
     waited: float = 0.0
-    compiled: dict[str, int] = field(default_factory=dict)
-    compile_seconds: dict[str, float] = field(default_factory=dict)
     later: deque[Callable[[], Any]] = field(default_factory=deque)
     compiling: bool = True
     _longest: float = 0.0  # seconds of a call

@@ -19,9 +19,9 @@ from jaxtune.results.result import Result
 from jaxtune.results.text import short
 from jaxtune.spaces.space import Space
 from jaxtune.tasks import checks
-from jaxtune.tasks.case import BATCH_SIZE
 from jaxtune.tasks.executables import Jitted
 from jaxtune.tasks.functions import call
+from jaxtune.tasks.problem import BATCH_SIZE
 from jaxtune.tasks.task import Task
 
 PASSES = 0.01  # share of the initial loss that a model which can overfit gets below
