@@ -23,8 +23,8 @@ from side_by_side import machine, seconds, spread
 
 import jaxtune as jt
 from jaxtune.tasks import functions
-from jaxtune.tasks.cpu.convolutions import RULES
 from jaxtune.tasks.cpu.rewriting import rewritten
+from jaxtune.tasks.cpu.slices import RULES
 from jaxtune.tasks.executables import EXECUTABLES
 
 BURST, BATCH = 10, 32

@@ -28,7 +28,6 @@ if jax.__version__.startswith("0.10."):  # XLA has other flags later, and ends t
     os.environ.setdefault("XLA_FLAGS", "--xla_cpu_use_fusion_emitters=false --xla_backend_optimization_level=1")
 
 from jaxtune.engine import programs
-from jaxtune.engine.programs import Programs
 from jaxtune.tasks import executables
 from jaxtune.tasks.executables import EXECUTABLES, Executables
 
@@ -87,16 +86,16 @@ def pytest_runtest_teardown():
 def compiled(monkeypatch):
     """Programs that the engine compiles during the test, name -> how many; nothing is compiled before."""
     counts = Counter()
-    lower = Programs._lowered
+    lower = programs._lower
 
-    def counted(self, name, *layouts):
+    def counted(name, *args):
         counts[name] += 1
-        return lower(self, name, *layouts)
+        return lower(name, *args)
 
     empty = Executables()
     for module in (executables, programs):
         monkeypatch.setattr(module, "EXECUTABLES", empty)
     # What the tests before left in this process must not make it forget what it compiles now.
     monkeypatch.setattr(executables, "_is_crowded", lambda: False)
-    monkeypatch.setattr(Programs, "_lowered", counted)
+    monkeypatch.setattr(programs, "_lower", counted)
     return counts

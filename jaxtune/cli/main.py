@@ -65,9 +65,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="jaxtune", description="Hyperparameter tuning of Flax models as one compiled program."
-    )
+    what = "Hyperparameter tuning of Flax models as one compiled program."
+    parser = argparse.ArgumentParser(prog="jaxtune", description=what)
     parser.add_argument("--version", action="version", version=f"jaxtune {__version__}")
     commands = parser.add_subparsers(required=True, metavar="command", dest="command")
     demo = commands.add_parser(
@@ -77,25 +76,14 @@ def _parser() -> argparse.ArgumentParser:
         epilog=_SCHEDULERS,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    demo.add_argument(
-        "--scheduler",
-        choices=("halving", "hyperband", "pbt", "full"),
-        default="halving",
-        help="who is trained for how long (default: halving)",
-    )
-    demo.add_argument("--trials", type=int, metavar="N", help="number of configurations (not for hyperband)")
-    demo.add_argument(
-        "--max-steps", type=int, default=3200, metavar="N", help="steps of a full training (default: 3200)"
-    )
-    demo.add_argument("--seed", type=_seed, default=0, metavar="N", help="of the search (default: 0)")
-    demo.add_argument("--model", choices=("mlp", "cnn"), default="mlp", help="the network to tune (default: mlp)")
-    demo.add_argument(
-        "--output",
-        type=Path,
-        default=Path("jaxtune-demo"),
-        metavar="DIR",
-        help="folder for the files, which are overwritten (default: ./jaxtune-demo)",
-    )
+    add, names = demo.add_argument, ("halving", "hyperband", "pbt", "full")
+    add("--scheduler", choices=names, default="halving", help="who is trained for how long (default: halving)")
+    add("--trials", type=int, metavar="N", help="number of configurations (not for hyperband)")
+    add("--max-steps", type=int, default=3200, metavar="N", help="steps of a full training (default: 3200)")
+    add("--seed", type=_seed, default=0, metavar="N", help="of the search (default: 0)")
+    add("--model", choices=("mlp", "cnn"), default="mlp", help="the network to tune (default: mlp)")
+    files = "folder for the files, which are overwritten (default: ./jaxtune-demo)"
+    add("--output", type=Path, default=Path("jaxtune-demo"), metavar="DIR", help=files)
     return parser
 
 
@@ -124,7 +112,9 @@ def _demo(options: argparse.Namespace) -> int:
     except ValueError as error:
         return _fail(f"jaxtune demo: {error}", 2)
     try:
-        _make_writable(options.output)
+        options.output.mkdir(parents=True, exist_ok=True)  # fails before the search rather than after it
+        if not os.access(options.output, os.W_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
     except OSError as error:
         return _fail(f"jaxtune demo: can't write to {options.output}: {error.strerror}.", 1)
     try:
@@ -145,13 +135,6 @@ def _keep_programs() -> None:
         for name, every in (("min_compile_time_secs", 0), ("min_entry_size_bytes", -1)):
             if f"JAX_PERSISTENT_CACHE_{name.upper()}" not in os.environ:
                 jax.config.update(f"jax_persistent_cache_{name}", every)
-
-
-def _make_writable(folder: Path) -> None:
-    """Raises OSError before the search rather than after it."""
-    folder.mkdir(parents=True, exist_ok=True)
-    if not os.access(folder, os.W_OK):
-        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(folder))
 
 
 def _search(options: argparse.Namespace, scheduler: Any) -> int:

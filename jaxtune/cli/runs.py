@@ -18,7 +18,7 @@ from jaxtune.storage.directory import Writer
 from jaxtune.storage.log import repair
 
 _SECONDS = 1.0  # between two looks at a running search
-_COLUMNS = "run state best metric trials step steps started".split()
+_COLUMNS = ["run", "state", "best", "metric", "trials", "step", "steps", "started"]
 
 
 def show_list(directory: Path) -> None:
@@ -73,7 +73,20 @@ def watch_run(directory: Path) -> None:
 
 def _summary(record: Mapping[str, Any]) -> Table:
     table = Table(box=None, show_header=False, pad_edge=False)
-    names = "state metric best step steps lane_steps budget trials splits hardware commit started".split()
+    names = [
+        "state",
+        "metric",
+        "best",
+        "step",
+        "steps",
+        "lane_steps",
+        "budget",
+        "trials",
+        "splits",
+        "hardware",
+        "commit",
+        "started",
+    ]
     for name in names:
         if record.get(name) is not None:
             table.add_row(Text(name.replace("_", "-"), style="dim"), _cell(record[name]))

@@ -1,13 +1,15 @@
 """Sentences about the arguments of a search, but for its task and its space."""
 
-import inspect
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxtune.engine.search import Search
 from jaxtune.interface.counts import check_seed, check_whole, whole_or_none
+from jaxtune.results.conditions import check_conditions
+from jaxtune.results.result import Result
 from jaxtune.tasks import checks
 
 
@@ -43,14 +45,16 @@ def check_callback(callback: Any) -> None:
         return
     if not callable(callback):
         raise TypeError(f"callback must be a function of a result, got {checks.kind(callback)}.")
-    try:
-        signature = inspect.signature(callback)
-    except ValueError:  # some functions written in C have none
+    checks.check_takes("callback", callback, ("result",), no_more=True)
+
+
+def check_previous(previous: Any, search: Search) -> None:
+    """Raises unless an earlier result can be continued by this search: its values have to be comparable."""
+    if previous is None:
         return
-    try:
-        signature.bind(None)
-    except TypeError:
-        raise TypeError(f"callback is called with (result), but takes {signature}.") from None
+    if not isinstance(previous, Result):
+        raise TypeError(f"previous must be a Result of tune(), got {type(previous).__name__}.")
+    check_conditions("previous", previous.conditions, search)
 
 
 def check_keeping(keep: Any, keep_weights: Any, patience: Any, scheduler: Any) -> tuple[int, int | None]:

@@ -18,8 +18,7 @@ from jaxtune.engine.memory import available_memory
 from jaxtune.engine.placement import Placement
 from jaxtune.engine.search import Search
 from jaxtune.engine.width import Width
-from jaxtune.interface.entry import entry
-from jaxtune.interface.signatures import given_back
+from jaxtune.interface.entry import entry, given_back
 from jaxtune.samplers import Sobol
 from jaxtune.samplers.sampler import Sampler
 from jaxtune.schedulers.plan import Scheduler
@@ -233,9 +232,8 @@ def _training_time(widths: list[Width], hp: Mapping[str, np.ndarray]) -> float:
 
 def _cells(group: GroupPlan) -> tuple[str, ...]:
     static = ", ".join(f"{name}={value}" for name, value in group.static.items()) or "all"
-    before, after = (group.trials, group.lanes, group.chunk), (group.programs, group.updates)
-    numbers = [tuple(f"{n:,}" for n in part) for part in (before, after)]
-    return (static, *numbers[0], group.chosen_by, *numbers[1], _bytes(group.lane_bytes))
+    numbers = [f"{n:,}" for n in (group.trials, group.lanes, group.chunk, group.programs, group.updates)]
+    return (static, *numbers[:3], group.chosen_by, *numbers[3:], _bytes(group.lane_bytes))
 
 
 def _bytes(number: float) -> str:

@@ -12,8 +12,7 @@ import numpy as np
 from jaxtune.engine.keys import SAMPLE, search_key
 from jaxtune.interface.warning import warn
 from jaxtune.results.result import Result
-from jaxtune.samplers.observed import Observed
-from jaxtune.samplers.sampler import Sampler
+from jaxtune.samplers.sampler import Observed, Sampler
 from jaxtune.spaces.configurations import as_value, different
 from jaxtune.spaces.enumeration import all_points, num_configurations
 from jaxtune.spaces.space import Space

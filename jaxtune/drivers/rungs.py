@@ -11,7 +11,6 @@ from jaxtune.engine.standing import Decision, Standing
 from jaxtune.schedulers.plan import Row
 from jaxtune.spaces.configurations import Rows
 from jaxtune.tasks.decoding import decoded
-from jaxtune.tasks.executables import Jitted
 
 _TRIES = 64  # to explore hyperparameters that fulfil the constraints
 
@@ -30,13 +29,14 @@ class Rungs:
 
     def __init__(self, search: Search, dead: tuple[str, ...], num_brackets: int) -> None:
         self._search, self._num_brackets, self.number = search, num_brackets, 0
-        self._dead = dead
+        problem = search.problem
+        self._program = deciding(problem.space, problem.mode, search.plan.exploit, dead)
 
     def prepare(self, standing: Standing) -> None:
         """Starts compiling what decides, if there is a rung."""
         rows = [row for row in self._search.plan.rows[:-1] if row.keep is not None]
         if rows:
-            self._program().prepare(*self._question(rows[0], standing, 0))
+            self._program.prepare(*self._question(rows[0], standing, 0))
 
     def decide(self, row: Row, standing: Standing) -> Decision:
         """The outcome of the next rung; explored hyperparameters that break a constraint are explored again."""
@@ -57,12 +57,8 @@ class Rungs:
         return decision
 
     def _attempt(self, row: Row, standing: Standing, attempt: int) -> Decision:
-        decision = self._program()(*self._question(row, standing, attempt))
+        decision = self._program(*self._question(row, standing, attempt))
         return Decision(*(np.array(x) for x in decision))  # copies that can be written to
-
-    def _program(self) -> Jitted:
-        problem = self._search.problem
-        return deciding(problem.space, problem.mode, self._search.plan.exploit, self._dead)
 
     def _question(self, row: Row, standing: Standing, attempt: int) -> tuple[Any, ...]:
         """The arguments of `decide`."""

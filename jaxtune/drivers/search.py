@@ -20,12 +20,11 @@ from jaxtune.engine.keys import EXPLORE, search_key
 from jaxtune.engine.lanes import HEALTHY, Layout, Population, Shared
 from jaxtune.engine.layouts import fitting
 from jaxtune.engine.placement import Placement
-from jaxtune.engine.rung import decide, safe_scores, survivors
+from jaxtune.engine.rung import decide, survivors
 from jaxtune.engine.search import Search
 from jaxtune.engine.standing import Standing
 from jaxtune.engine.width import Width
-from jaxtune.interface.entry import entry
-from jaxtune.interface.signatures import given_back
+from jaxtune.interface.entry import entry, given_back
 from jaxtune.samplers import Sobol
 from jaxtune.samplers.sampler import Sampler
 from jaxtune.schedulers.plan import Scheduler
@@ -169,12 +168,8 @@ class _Program:
         plan, stops = self.plan, [self.pace.updates(row.stop) for row in self.plan.rows]
         starts = [0, *stops[:-1]]
         kept = [*plan.population[1:], plan.population[-1]]
-        return [
-            _Round(number, start, stop, row.stop, row.keep, count, after)
-            for number, (row, start, stop, count, after) in enumerate(
-                zip(plan.rows, starts, stops, plan.population, kept, strict=True)
-            )
-        ]
+        steps, keep = [row.stop for row in plan.rows], [row.keep for row in plan.rows]
+        return list(map(_Round, range(len(steps)), starts, stops, steps, keep, plan.population, kept))
 
     def _start(self) -> _Carry:
         search, num_trials, layout = self.search, self.plan.trials, self.layouts[0]
@@ -242,18 +237,18 @@ class _Program:
 
     def _finish(self, carry: _Carry, row: "_Round", layout: Layout) -> Outcome:
         carry = self._measure(carry, _numbers(row), layout)
-        standing, lost = carry.standing, carry.standing.lost
-        score = jnp.where(standing.training, safe_scores(standing.values, lost, self.problem.mode), jnp.inf)
+        standing = carry.standing
+        scores = standings.scores(jnp, standing.values, standing.lost, self.problem.mode)
+        score = jnp.where(standing.training, scores, jnp.inf)
         best = jnp.where(jnp.isinf(score.min()), -1, jnp.argmin(score)).astype(jnp.int32)  # scores are never NaN
         slot = jnp.argmax(carry.lanes == best).astype(jnp.int32)
         one = layout._replace(rows=1, width=1)
         alone = engine.move(layout, one, carry.population, jnp.full(one.slots, slot), jnp.int32(one.slots))
-        first = jnp.where(lost, standing.diverged, jnp.iinfo(jnp.int32).max).min(axis=0)
         return Outcome(
             hparams=decode(standing.points, space=self.problem.space),
             metrics=carry.metrics,
             steps=standing.step,
-            diverged=jnp.where(lost.any(axis=0), first, HEALTHY),
+            diverged=standing.first_diverged(jnp),
             best=best,
             state=jax.tree.unflatten(self.functions.state_tree, [x[:, 0, 0] for x in alone.state]),
         )

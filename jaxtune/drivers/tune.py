@@ -5,7 +5,6 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from jaxtune.drivers import arguments
-from jaxtune.drivers.previous import check_previous
 from jaxtune.drivers.run import Run
 from jaxtune.drivers.setup import set_up
 from jaxtune.drivers.study import Study
@@ -130,13 +129,12 @@ def tune(
         'finished'
     """
     arguments.check_metric(metric)
-    check_seconds("time_limit", time_limit)
-    arguments.check_callback(callback)
     check_seconds("checkpoint_every", checkpoint_every)
     host = Host(deadline(time_limit))
+    arguments.check_callback(callback)
     common = task, space, scheduler, sampler, metric, mode, replicates, seed, placement
     search = set_up(*common, folds, evaluate_every, keep, keep_weights, patience)
-    check_previous(previous, search)
+    arguments.check_previous(previous, search)
     advice = hint(list(search.mesh.devices.flat))
     lane_steps = search.plan.trial_steps * search.runs
     view = Progress(lane_steps, search.plan.steps, progress, compiling=lambda: host.compiling, hint=advice)

@@ -36,10 +36,7 @@ class Data:
     def of_fold(self, part: Any, fold: Any) -> Any:
         """One fold of a part whose leaves have a leading fold axis."""
         alone = self.num_folds == 1  # a static index is no copy
-        return jax.tree.map(
-            lambda x: x[0] if alone else jax.lax.dynamic_index_in_dim(x, fold, keepdims=False),
-            part,
-        )
+        return jax.tree.map(lambda x: x[0] if alone else jax.lax.dynamic_index_in_dim(x, fold, keepdims=False), part)
 
     @property
     def num_folds(self) -> int:
@@ -56,22 +53,23 @@ def task_data(task: Task, folds: Sequence[Fold] | None = None) -> Data:
     """
     if task.train is None:
         return Data([], None, None, _stacked([task.validation]), [])
-    if folds is not None:
-        parts = [_take(task.train, fold.train) for fold in folds]
-        validation = [_take(task.train, fold.validation) for fold in folds]
-    else:
-        parts, validation = [task.train], [task.validation]
+    splits = [task] if folds is None else [of_fold(task, fold) for fold in folds]
+    parts, validation = [split.train for split in splits], [split.validation for split in splits]
     stats = [] if task.prepare is None else _stacked([Jitted(task.prepare)(part) for part in parts])
+    train = task.train if folds is not None or task.batch_size is None else pooled(task)
+    used = [np.arange(task.num_examples or 0)] if folds is None else [fold.train for fold in folds]
+    return _data(task, train, parts, used, validation, stats)
+
+
+def _data(task: Task, train: Any, parts: list, used: Sequence[np.ndarray], validation: list, stats: list) -> Data:
+    """All examples `train` with the rows of each fold's training part; or these parts, where no batches are drawn."""
     if task.batch_size is None:
         return Data(_stacked(parts), None, None, _stacked(validation), stats)
-    train = pooled(task) if folds is None else task.train
-    capacity = jax.tree.leaves(train)[0].shape[0]
-    first = [np.arange(capacity)] if folds is None else [fold.train for fold in folds]
-    counts = [len(jax.tree.leaves(part)[0]) for part in parts]
-    rows = np.zeros((len(first), capacity), np.int32)
-    for row, used in zip(rows, first, strict=True):
-        row[: len(used)] = used
-    return Data(_arrays(train), jnp.asarray(rows), jnp.asarray(counts, jnp.int32), _stacked(validation), stats)
+    rows = np.tile(np.arange(jax.tree.leaves(train)[0].shape[0], dtype=np.int32), (len(used), 1))
+    for row, numbers in zip(rows, used, strict=True):
+        row[: len(numbers)] = numbers
+    counts = jnp.asarray([len(numbers) for numbers in used], jnp.int32)
+    return Data(_arrays(train), jnp.asarray(rows), counts, _stacked(validation), stats)
 
 
 def pooled(task: Task) -> Any:
@@ -97,12 +95,8 @@ def whole(task: Task, folds: Sequence[Fold] | None) -> Data:
     train, times = pooled(task), 1 if folds is None else len(folds)
     stats = [] if task.prepare is None else _stacked([Jitted(task.prepare)(train)] * times)
     part = task.validation if folds is None else of_fold(task, folds[0]).validation
-    validation = _stacked([part] * times)
-    if task.batch_size is None:
-        return Data(_stacked([train] * times), None, None, validation, stats)
-    capacity = jax.tree.leaves(train)[0].shape[0]
-    rows = jnp.broadcast_to(jnp.arange(capacity, dtype=jnp.int32), (times, capacity))
-    return Data(_arrays(train), rows, jnp.full(times, capacity, jnp.int32), validation, stats)
+    used = [np.arange(jax.tree.leaves(train)[0].shape[0])] * times
+    return _data(task, train, [train] * times, used, [part] * times, stats)
 
 
 def of_fold(task: Task, fold: Fold) -> Task:

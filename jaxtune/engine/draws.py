@@ -24,8 +24,8 @@ class _Value:
     """What is known about a variable during a walk."""
 
     value: Any  # None if this walk doesn't have it
-    shared: bool  # follows from shared inputs alone
-    drawn: bool  # shared, and follows from a draw
+    shared: bool = True  # follows from shared inputs alone
+    drawn: bool = False  # shared, and follows from a draw
     recorded: bool = False
 
 
@@ -42,9 +42,7 @@ def record(function: Traced, consts: Sequence[Any], args: Sequence[Any], shared:
         A list of arrays, empty where nothing is drawn.
     """
     draws: list[Any] = []
-    walk = _Walk(draws, recording=True)
-    for out in walk.run(function.jaxpr, [_Value(c, True, False) for c in consts], _values(args, shared)):
-        walk.take(out)
+    _Walk(draws, recording=True).through(function, consts, args, shared)
     return draws
 
 
@@ -52,17 +50,8 @@ def replay(
     function: Traced, consts: Sequence[Any], args: Sequence[Any], shared: Sequence[bool], draws: Sequence[Any]
 ) -> Any:
     """The result of a traced function, given its shared draws; the other arguments are those of `record`."""
-    walk = _Walk(list(draws), recording=False)
-    results = walk.run(function.jaxpr, [_Value(c, True, False) for c in consts], _values(args, shared))
-    return jax.tree.unflatten(function.out_tree, [walk.take(out) for out in results])
-
-
-def _values(args: Sequence[Any], shared: Sequence[bool]) -> list[_Value]:
-    return [
-        _Value(leaf, is_shared, False)
-        for arg, is_shared in zip(args, shared, strict=True)
-        for leaf in jax.tree.leaves(arg)
-    ]
+    results = _Walk(list(draws), recording=False).through(function, consts, args, shared)
+    return jax.tree.unflatten(function.out_tree, results)
 
 
 @dataclass
@@ -70,17 +59,22 @@ class _Walk:
     draws: list[Any]
     recording: bool
 
+    def through(self, function: Traced, consts: Sequence[Any], args: Sequence[Any], shared: Sequence[bool]) -> list:
+        """The results of a traced function; see `record`."""
+        parts = zip(args, shared, strict=True)
+        inputs = [_Value(leaf, is_shared) for arg, is_shared in parts for leaf in jax.tree.leaves(arg)]
+        return [self.take(out) for out in self.run(function.jaxpr, list(map(_Value, consts)), inputs)]
+
     def run(self, jaxpr: Any, consts: Sequence[_Value], inputs: Sequence[_Value]) -> list[_Value]:
         values = dict(zip([*jaxpr.constvars, *jaxpr.invars], [*consts, *inputs], strict=True))
 
         def read(var: Any) -> _Value:
-            return _Value(var.val, True, False) if isinstance(var, Literal) else values[var]
+            return _Value(var.val) if isinstance(var, Literal) else values[var]
 
         for equation in jaxpr.eqns:
             outputs = self.equation(equation, [read(var) for var in equation.invars])
             values.update(zip(equation.outvars, outputs, strict=True))
-        outputs = [read(var) for var in jaxpr.outvars]
-        return outputs
+        return [read(var) for var in jaxpr.outvars]
 
     def equation(self, equation: Any, inputs: list[_Value]) -> list[_Value]:
         draws = _contains_draw(equation)
@@ -89,13 +83,13 @@ class _Walk:
             # A replay has no use for draws themselves: it takes what follows from them from the record.
             skip = drawn and not self.recording
             results = [None] * len(equation.outvars) if skip else _evaluate(equation, [x.value for x in inputs])
-            return [_Value(result, True, drawn) for result in results]
+            return [_Value(result, drawn=drawn) for result in results]
         if draws and equation.primitive.name in _CALLS:
             inner = equation.params["jaxpr"]
-            return self.run(inner.jaxpr, [_Value(c, True, False) for c in inner.consts], inputs)
+            return self.run(inner.jaxpr, list(map(_Value, inner.consts)), inputs)
         taken = [self.take(x) for x in inputs]
         results = [None] * len(equation.outvars) if self.recording else _evaluate(equation, taken)
-        return [_Value(result, False, False) for result in results]
+        return [_Value(result, shared=False) for result in results]
 
     def take(self, x: _Value) -> Any:
         """The value of a variable that is needed outside of the shared part."""

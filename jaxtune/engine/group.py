@@ -134,7 +134,8 @@ class Group:
     @property
     def can_train(self) -> bool:
         """Whether the program that trains it is compiled."""
-        return self.programs.is_ready("advance", self.layout)
+        future = self.programs.find("advance", self.layout)
+        return future is not None and future.done()
 
     def spawn(self, hp: Mapping[str, Any]) -> None:
         """Starts all trials; `hp` is key -> [T], here and below."""
@@ -211,7 +212,7 @@ class Group:
         """
         self.spawn(course[0][1])
         for after in self.layouts[1:]:
-            if self.programs.has("move", self.layout, after) and self.programs.has("advance", after):
+            if self.programs.find("move", self.layout, after) and self.programs.find("advance", after):
                 slots = np.zeros(after.slots, np.int32)
                 self.population = self.programs.move(self.layout, after, self.population, slots, 1)
                 self.layout, self.lanes = after, self.lanes[: after.slots]

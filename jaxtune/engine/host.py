@@ -22,6 +22,7 @@ from typing import Any
 
 import jax
 
+from jaxtune.interface.counts import check_seconds
 from jaxtune.interface.settings import in_threads
 
 GRACE = 1.5  # seconds that compilers and devices have to end after Ctrl-C
@@ -47,16 +48,12 @@ class Host:
     Attributes:
         deadline: when the search is to end, by `time.monotonic`: programs are waited for all the same.
         waited: seconds spent waiting for compilers.
-        compiled: name of a program -> how many were new.
-        compile_seconds: name of a program -> seconds in the compiler, all threads.
         later: what will be needed, and can be done while compilers or devices are at work.
         compiling: whether nothing can go on before compilers are done; true before the first call of a device.
     """
 
     deadline: float = math.inf
     waited: float = 0.0
-    compiled: dict[str, int] = field(default_factory=dict)
-    compile_seconds: dict[str, float] = field(default_factory=dict)
     later: deque[Callable[[], Any]] = field(default_factory=deque)
     compiling: bool = True
     _longest: float = 0.0  # seconds of a call
@@ -142,9 +139,14 @@ class Host:
         return future.done()
 
 
-def deadline(time_limit: float | None) -> float:
-    """When so many seconds will be over, by `time.monotonic`; never without a limit."""
-    return math.inf if time_limit is None else time.monotonic() + time_limit
+def deadline(time_limit: Any) -> float:
+    """When so many seconds will be over, by `time.monotonic`; never without a limit.
+
+    Raises:
+        ValueError: It is neither None nor a number of seconds.
+    """
+    check_seconds("time_limit", time_limit)
+    return math.inf if time_limit is None else time.monotonic() + float(time_limit)
 
 
 def seconds_left(deadline: float) -> float | None:

@@ -19,6 +19,7 @@ from jaxtune.tasks.functions import Extras
 
 AXIS = "lanes"
 HEALTHY = -1
+_LANES, _EVERYWHERE = P(None, None, AXIS), P()
 
 
 class Layout(NamedTuple):
@@ -46,12 +47,12 @@ class Layout(NamedTuple):
     @property
     def lanes(self) -> NamedSharding:
         """Placement of population leaves [R, rows, D, ...]."""
-        return NamedSharding(self.mesh, P(None, None, AXIS))
+        return NamedSharding(self.mesh, _LANES)
 
     @property
     def everywhere(self) -> NamedSharding:
         """Placement of data, keys and tables: a copy on each device."""
-        return NamedSharding(self.mesh, P())
+        return NamedSharding(self.mesh, _EVERYWHERE)
 
 
 class Population(flax.struct.PyTreeNode):
@@ -86,23 +87,13 @@ def per_device(layout: Layout, body: Callable, *args: Any) -> Any:
     becomes [rows, 1]. The device axis stays: without it XLA would copy a population on its way in and out of the loops.
     """
 
-    def spec(arg: Any) -> P:
-        if isinstance(arg, Population):
-            return P(None, None, AXIS)
-        return P(None, AXIS) if isinstance(arg, dict) else P()
+    def placed(arg: Any) -> tuple[Any, P]:
+        if isinstance(arg, dict):
+            return jax.tree.map(lambda x: x.reshape(layout.rows, layout.devices), arg), P(None, AXIS)
+        return arg, _LANES if isinstance(arg, Population) else _EVERYWHERE
 
-    tables = [
-        jax.tree.map(lambda x: x.reshape(layout.rows, layout.devices), arg) if isinstance(arg, dict) else arg
-        for arg in args
-    ]
-    mapped = jax.shard_map(
-        body,
-        mesh=layout.mesh,
-        in_specs=tuple(spec(arg) for arg in tables),
-        out_specs=P(None, None, AXIS),
-        check_vma=False,
-    )
-    return mapped(*tables)
+    tables, specs = zip(*map(placed, args), strict=True)
+    return jax.shard_map(body, mesh=layout.mesh, in_specs=specs, out_specs=_LANES, check_vma=False)(*tables)
 
 
 def num_chunks(num_lanes: jax.Array, layout: Layout) -> jax.Array:
@@ -133,7 +124,5 @@ def take_hp(hp: Any, row: Any, width: int) -> Any:
 def put(tree: Any, part: Any, replicate: Any, row: Any) -> Any:
     """Writes [width, ...] into [R, rows, 1, ...]."""
     return jax.tree.map(
-        lambda x, p: lax.dynamic_update_slice(x, p[None, :, None], _start(x, replicate, row)),
-        tree,
-        part,
+        lambda x, p: lax.dynamic_update_slice(x, p[None, :, None], _start(x, replicate, row)), tree, part
     )

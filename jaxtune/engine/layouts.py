@@ -7,7 +7,7 @@ from types import MappingProxyType
 import jax
 
 from jaxtune.engine.costs import flops, live_bytes
-from jaxtune.engine.ladder import Size, choose_ladder, fit
+from jaxtune.engine.ladder import choose_ladder, fit
 from jaxtune.engine.lanes import Layout
 from jaxtune.engine.memory import check_memory
 from jaxtune.engine.search import Search
@@ -36,18 +36,14 @@ def layouts(
     work = flops(step) * ladder[0].rows * search.runs
     limit = _FLOPS_PER_CALL.get(search.mesh.devices.flat[0].platform, _FLOPS_OF_OTHERS)
     burst = shortened(search.pace(case).burst(search.plan), limit / max(work, 1.0))
-    batch_size = case.task.batch_size
-    fewest = search.fewest if batch_size else None
-    return tuple(
-        Layout(search.mesh, rows, width, search.runs, burst, batch_size, fewest, search.keeps_best)
-        for rows, width in ladder
-    )
+    fewest = case.task.num_examples if case.task.batch_size else None
+    more = search.runs, burst, case.task.batch_size, fewest, search.keeps_best
+    return tuple(Layout(search.mesh, rows, width, *more) for rows, width in ladder)
 
 
 def fitting(layouts: Sequence[Layout], num_trials: int) -> Layout:
     """The smallest layout that holds so many trials."""
-    sizes = [Size(layout.rows, layout.width) for layout in layouts]
-    return layouts[sizes.index(fit(sizes, -(-num_trials // layouts[0].devices)))]
+    return fit(layouts, -(-num_trials // layouts[0].devices))
 
 
 def narrowed(layout: Layout, widest: int) -> Layout:

@@ -5,11 +5,9 @@ searches stay equal to the last bit.
 """
 
 import contextlib
-import hashlib
 import json
 import os
 import platform
-import re
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -17,6 +15,7 @@ import jax
 from jax.sharding import Mesh
 
 from jaxtune.interface.cache import cache_folder
+from jaxtune.tasks.fingerprints import digest
 from jaxtune.tasks.functions import Functions
 
 _KNOWN: dict[str, dict[int, float]] = {}  # of this process, should the disk take nothing
@@ -24,10 +23,9 @@ _KNOWN: dict[str, dict[int, float]] = {}  # of this process, should the disk tak
 
 def key_of(functions: Functions, mesh: Mesh, width: int) -> str:
     """A digest of the traced step (its operations and shapes, no values), the devices, and the width to start from."""
-    step = re.sub(r"0x[0-9a-f]+", "", str(functions.step.jaxpr))
     device = mesh.devices.flat[0]
     machine = (device.platform, device.device_kind, mesh.devices.size, platform.processor(), os.cpu_count())
-    return hashlib.sha256(repr((step, machine, width, jax.__version__)).encode()).hexdigest()[:32]
+    return digest((str(functions.step.jaxpr), machine, width, jax.__version__))
 
 
 def recall(key: str) -> dict[int, float]:

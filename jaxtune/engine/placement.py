@@ -43,9 +43,7 @@ class Placement:
     def __post_init__(self) -> None:
         if self.devices is not None:
             object.__setattr__(self, "devices", _checked_devices(self.devices))
-        for name in ("lanes", "max_programs"):
-            if name != "lanes" or self.lanes is not None:
-                set_counts(self, name)
+        set_counts(self, *(["lanes"] if self.lanes is not None else []), "max_programs")
 
     def check_programs(self, variants: Sequence[Variant], space: Space) -> None:
         """Raises ValueError if a search has too many variants of its space, and names who is responsible."""

@@ -316,10 +316,9 @@ class _Step(NamedTuple):
 
     def _args(self, state: Any, hp: Any, count: jax.Array, indices: Any) -> tuple[Any, ...]:
         data = self.shared.data
-        if indices is None:
-            batch = data.of_fold(data.train, self.fold)
-        else:
-            batch = jax.tree.map(lambda x: x[indices], data.train)
+        batch = (
+            data.of_fold(data.train, self.fold) if indices is None else jax.tree.map(lambda x: x[indices], data.train)
+        )
         return jax.random.fold_in(self.key, count), state, batch, hp, self.shared.extras(count, self.fold)
 
 

@@ -3,7 +3,6 @@
 The programs of a whole search compile side by side, and those for later rungs while the first rung is already running.
 """
 
-import time
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
@@ -63,15 +62,9 @@ class Programs:
                 for name in ("advance", "evaluate", "keep") if layout.keeps_best else ("advance", "evaluate"):
                     self._start_later(name, layout)
 
-    def prefetch_training(self, layout: Layout) -> None:
+    def prefetch_training(self, layout: Layout) -> list[Future]:
         """Starts compiling what it takes to train for a while."""
-        self._start("spawn", layout)
-        self._start("advance", layout)
-
-    def wait_for_training(self, layout: Layout) -> None:
-        """Waits until that is compiled."""
-        for name in ("spawn", "advance"):
-            self.host.settled(self._start(name, layout))
+        return [self._start("spawn", layout), self._start("advance", layout)]
 
     def prefetch_remainders(self, path: Sequence[Layout]) -> None:
         """Starts compiling the programs that make single updates, where whole bursts don't come out even."""
@@ -83,16 +76,19 @@ class Programs:
 
     def ready(self, name: str, *layouts: Layout) -> Any:
         """Waits until a program is compiled, and returns it."""
-        return self._get(name, *layouts)
+        program = self.host.compiled_program(self._start(name, *layouts))
+        check_scratch(layouts[0].mesh, program.scratch_bytes)
+        return program.call
 
-    def is_ready(self, name: str, *layouts: Layout) -> bool:
-        """Whether a program is compiled."""
-        future = self._find(name, layouts)
-        return future is not None and future.done()
-
-    def has(self, name: str, *layouts: Layout) -> bool:
-        """Whether a program is compiled, or about to be."""
-        return self._find(name, layouts) is not None
+    def find(self, name: str, *layouts: Layout) -> Future | None:
+        """A program that is compiled, or about to be."""
+        key = self._key(name, layouts)
+        future = self._futures.get(key)
+        if future is None or future.cancelled():
+            future = EXECUTABLES.find(key)
+        if future is not None:
+            self._futures[key] = future
+        return future
 
     def spawn(self, layout: Layout, hp: Any) -> Population:
         """See `population.spawn`."""
@@ -131,33 +127,15 @@ class Programs:
         everywhere = layouts[0].everywhere
         # The thread that makes the call has none of the settings that hold here: what a number becomes is decided here.
         placed = jax.tree.map(lambda x: x if isinstance(x, jax.Array) else jax.device_put(x, everywhere), args)
-        return self.host.call(self._get(name, *layouts), *placed)
-
-    def _get(self, name: str, *layouts: Layout) -> Any:
-        program = self.host.compiled_program(self._start(name, *layouts))
-        check_scratch(layouts[0].mesh, program.scratch_bytes)
-        return program.call
-
-    def _find(self, name: str, layouts: Sequence[Layout]) -> Future | None:
-        key = self._key(name, layouts)
-        future = self._futures.get(key)
-        if future is None or future.cancelled():
-            future = EXECUTABLES.find(key)
-        if future is not None:
-            self._futures[key] = future
-        return future
+        return self.host.call(self.ready(name, *layouts), *placed)
 
     def _start(self, name: str, *layouts: Layout) -> Future:
         """A program that is compiled or about to be; lowered here, in the thread whose settings of JAX it obeys."""
-        future = self._find(name, layouts)
+        future = self.find(name, *layouts)
         if future is None:
-            future = EXECUTABLES.add(self._key(name, layouts), self._lowered(name, *layouts))
-            self._futures[self._key(name, layouts)] = future
+            key, lowered = self._key(name, layouts), _lower(name, self.functions, layouts, self.hp, self.shared)
+            future = self._futures[key] = EXECUTABLES.add(key, lowered)
         return future
-
-    def _lowered(self, name: str, *layouts: Layout) -> "_Timed":
-        self.host.compiled[name] = self.host.compiled.get(name, 0) + 1
-        return _Timed(_lower(name, self.functions, layouts, *self._structs(layouts[0])), name, self.host)
 
     def _key(self, name: str, layouts: Sequence[Layout]) -> Hashable:
         """What a program computes: also the shapes of all data, of which a trace knows one batch only."""
@@ -174,41 +152,22 @@ class Programs:
             for name, parts in _READS.items()
         }
 
-    def _structs(self, layout: Layout) -> tuple[Any, Any]:
-        """Shapes of hyperparameters and of what is shared: executables must not keep the data alive."""
-        hp = {
-            name: jax.ShapeDtypeStruct((layout.slots,), dtype, sharding=layout.everywhere)
-            for name, dtype in self.hp.items()
-        }
-        return hp, _placed(self.shared, layout.everywhere)
 
+def _lower(name: str, functions: Functions, layouts: Sequence[Layout], dtypes: Mapping, shared: Shared) -> Any:
+    """A program of `population`, traced and lowered for layouts before and after it.
 
-@dataclass(frozen=True)
-class _Timed:
-    """A lowered program whose time in the compiler is booked."""
-
-    lowered: Any
-    name: str
-    host: Host
-
-    def compile(self) -> Any:
-        begin = time.monotonic()
-        executable = self.lowered.compile()
-        spent = self.host.compile_seconds
-        spent[self.name] = spent.get(self.name, 0.0) + time.monotonic() - begin
-        return executable
-
-
-def _lower(name: str, functions: Functions, layouts: Sequence[Layout], hp: Any, shared: Any) -> Any:
-    """A program of `population`, traced and lowered: for layouts before and after it, and shapes of what is shared."""
+    It is for the shapes of what is shared: executables must not keep the data alive.
+    """
     layout, after = layouts[0], layouts[-1]
 
     def of_slots(dtype: Any) -> jax.ShapeDtypeStruct:
         return jax.ShapeDtypeStruct((after.slots,), dtype, sharding=after.everywhere)
 
-    lanes = None if name == "spawn" else _lanes(functions, layout, hp, shared)
+    spawn, shared = partial(engine.spawn, functions, layout), _placed(shared, layout.everywhere)
+    hp = {key: jax.ShapeDtypeStruct((layout.slots,), x, sharding=layout.everywhere) for key, x in dtypes.items()}
+    lanes = None if name == "spawn" else _placed(jax.eval_shape(spawn, hp, shared), layout.lanes)
     programs: dict[str, tuple[Callable[..., Any], tuple[Any, ...]]] = {
-        "spawn": (partial(engine.spawn, functions, layout), (hp, shared)),
+        "spawn": (spawn, (hp, shared)),
         "advance": (partial(engine.advance, functions, layout), (lanes, hp, shared, *[_COUNT] * 3)),
         "evaluate": (partial(engine.evaluate, functions, layout), (lanes, hp, shared, *[_COUNT] * 3, _SIGN)),
         "keep": (partial(engine.keep, layout), (lanes, of_slots(jnp.bool_))),
@@ -218,11 +177,6 @@ def _lower(name: str, functions: Functions, layouts: Sequence[Layout], hp: Any, 
     donated = () if name == "spawn" or after.rows != layout.rows else (0,)  # smaller arrays can't reuse the memory
     out = (after.lanes, after.everywhere) if name == "evaluate" else after.lanes
     return jax.jit(function, donate_argnums=donated, out_shardings=out).lower(*args)
-
-
-def _lanes(functions: Functions, layout: Layout, hp: Any, shared: Any) -> Population:
-    """Shapes of a population."""
-    return _placed(jax.eval_shape(partial(engine.spawn, functions, layout), hp, shared), layout.lanes)
 
 
 def _placed(tree: Any, sharding: Any) -> Any:

@@ -11,20 +11,11 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from jaxtune.engine.standing import Decision, Standing
+from jaxtune.engine.standing import Decision, Standing, scores
 from jaxtune.schedulers.plan import Exploit
 from jaxtune.spaces.domains.numeric import draw_units
 from jaxtune.spaces.space import Space
 from jaxtune.tasks.executables import Jitted
-
-
-def safe_scores(values: jax.Array, diverged: jax.Array, mode: str) -> jax.Array:
-    """Scores [T], lower is better, from values [R, T]: the mean over replicates.
-
-    Anything not finite, minus infinity too, is worst: argmin, top_k and argsort each have other ideas about NaN.
-    """
-    score = jnp.mean(values, axis=0) * (1.0 if mode == "min" else -1.0)
-    return jnp.where(jnp.isfinite(score) & ~jnp.any(diverged, axis=0), score, jnp.inf)
 
 
 @functools.lru_cache(maxsize=32)
@@ -59,42 +50,27 @@ def decide(
         dead: Keys of hyperparameters that can't be explored.
     """
     bracket, training, points = standing.bracket, standing.competing, standing.points
-    score = safe_scores(standing.values, standing.lost, mode)
+    score = scores(jnp, standing.values, standing.lost, mode)
     trial = jnp.arange(score.shape[0], dtype=jnp.int32)
     *_, ranked = lax.sort((bracket, ~training, score, trial), num_keys=4)  # ties: the lower id
     sizes = jnp.zeros(keep.shape, jnp.int32).at[bracket].add(1)
-    first = jnp.cumsum(sizes) - sizes  # where each bracket begins in the ranking
-    rank = jnp.zeros_like(trial).at[ranked].set(trial) - first[bracket]
+    first = (jnp.cumsum(sizes) - sizes)[bracket]  # where each one's bracket begins in the ranking
+    rank = jnp.zeros_like(trial).at[ranked].set(trial) - first
     goes_on = training & (rank < keep[bracket])
     if exploit is None:
         return Decision(goes_on, trial, points)
+    # The lowest quantile, and what diverged, copies a random one of the highest.
     healthy = training & jnp.isfinite(score)
-    source = _exploit(key, number, exploit, bracket, sizes, first, rank, ranked, healthy)
-    explored = _explore(jax.random.fold_in(key, attempt), number, exploit, space, dead, points[source])
-    return Decision(goes_on, source, jnp.where((source != trial)[:, None], explored, points))
-
-
-def _exploit(
-    key: jax.Array,
-    number: jax.Array,
-    exploit: Exploit,
-    bracket: jax.Array,
-    sizes: jax.Array,
-    first: jax.Array,
-    rank: jax.Array,
-    ranked: jax.Array,
-    healthy: jax.Array,
-) -> jax.Array:
-    """Source of each trial [T]: the lowest quantile, and what diverged, copies a random one of the highest."""
-    trial = jnp.arange(rank.shape[0], dtype=jnp.int32)
     num_healthy = jnp.zeros_like(sizes).at[bracket].add(healthy.astype(jnp.int32))
     copied = jnp.clip((sizes * exploit.quantile).astype(jnp.int32), 1, sizes // 2)
     donors = jnp.minimum(copied, num_healthy)[bracket]
     losers = (rank >= (sizes - copied)[bracket]) | ~healthy
     draw = draw_units(_noise_key(key, number, "exploit"), rank.shape)
     pick = jnp.minimum((draw * donors).astype(jnp.int32), donors - 1)
-    donor = ranked[jnp.maximum(first[bracket] + pick, 0)]
-    return jnp.where(losers & (rank >= donors) & (donors > 0), donor, trial)
+    donor = ranked[jnp.maximum(first + pick, 0)]
+    source = jnp.where(losers & (rank >= donors) & (donors > 0), donor, trial)
+    explored = _explore(jax.random.fold_in(key, attempt), number, exploit, space, dead, points[source])
+    return Decision(goes_on, source, jnp.where((source != trial)[:, None], explored, points))
 
 
 def _explore(

@@ -83,11 +83,6 @@ class Search:
         return self.replicates * self.num_folds
 
     @property
-    def fewest(self) -> int | None:
-        """Examples in the smallest training part."""
-        return self.task.num_examples if self.folds is None else min(len(fold.train) for fold in self.folds)
-
-    @property
     def data_bytes(self) -> int:
         """Bytes that the data take on all devices."""
         return data_bytes(self.task, self.folds, self.mesh)

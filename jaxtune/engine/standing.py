@@ -31,6 +31,11 @@ class Standing(flax.struct.PyTreeNode):
     stopped: Any  # [T] int32: step at which it ran out of patience, or -1
     source: Any  # [T] int32: the trial from whose weights it went on after the last decision
 
+    def first_diverged(self, xp: Any) -> Any:
+        """[T] int32: the first step at which a run of a trial diverged, or HEALTHY."""
+        first = xp.where(self.lost, self.diverged, np.iinfo(np.int32).max).min(axis=0)
+        return xp.where(self.lost.any(axis=0), first, HEALTHY)
+
     @property
     def lost(self) -> Any:
         """[R, T] bool: runs that have diverged."""
@@ -82,7 +87,11 @@ def precise_mean(values: Any) -> Any:
 
 
 def scores(xp: Any, values: Any, lost: Any, mode: str) -> Any:
-    """[T], lower is better, of values [R, T]; infinite for what is not finite or has diverged."""
+    """[T], lower is better, of values [R, T]: the mean over runs.
+
+    Infinite for what has diverged or is not finite, minus infinity too: argmin, top_k and argsort each have other ideas
+    about NaN.
+    """
     score = precise_mean(values.T) * (1.0 if mode == "min" else -1.0)
     return xp.where(xp.isfinite(score) & ~lost.any(axis=0), score, np.inf).astype(values.dtype)
 

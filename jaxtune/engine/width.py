@@ -75,10 +75,8 @@ class Width(NamedTuple):
             return
         begin, seconds = time.monotonic(), dict[int, float]()
         groups = self._candidates(data, trials, host)
-        for group in groups:
-            group.programs.prefetch_training(group.layout)
-        for group in groups:
-            group.programs.wait_for_training(group.layout)  # compilers at work would disturb the clock
+        for future in [one for group in groups for one in group.programs.prefetch_training(group.layout)]:
+            host.settled(future)  # compilers at work would disturb the clock
         for group in groups:
             try:
                 seconds[group.layout.width] = _seconds(group, hp)

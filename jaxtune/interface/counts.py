@@ -25,8 +25,8 @@ def is_whole(value: Any) -> bool:
     return True
 
 
-def check_whole(name: str, value: Any, low: int = 1, high: int | None = None) -> int:
-    """A whole number in these bounds, as an int.
+def check_whole(name: str, value: Any, low: int = 1, high: int | None = None, owner: Any = None) -> int:
+    """A whole number in these bounds, as an int; an `owner` is who needs it as a field of that name.
 
     Raises:
         ValueError: It is none; without `high`, also one that programs can't count to.
@@ -40,8 +40,9 @@ def check_whole(name: str, value: Any, low: int = 1, high: int | None = None) ->
     most = MOST if high is None else high
     if is_whole(value) and low <= operator.index(value) <= most:
         return operator.index(value)
-    shown = high is not None or (is_whole(value) and value > most)
-    raise ValueError(f"{name} must be a whole number >= {low}{f' and <= {most}' if shown else ''}, got {value!r}.")
+    bound = f" and <= {most}" if high is not None or (is_whole(value) and value > most) else ""
+    who, got = (f"{name} must", "") if owner is None else (f"{type(owner).__name__} needs {name} to", f"{name}=")
+    raise ValueError(f"{who} be a whole number >= {low}{bound}, got {got}{value!r}.")
 
 
 def whole_or_none(name: str, value: Any) -> int | None:
@@ -56,13 +57,7 @@ def set_counts(owner: Any, *names: str) -> None:
         ValueError: One is no whole number from 1 to what programs can count to.
     """
     for name in names:
-        value = getattr(owner, name)
-        if not is_whole(value) or not 1 <= value <= MOST:
-            most = f" and <= {MOST}" if is_whole(value) and value > MOST else ""
-            raise ValueError(
-                f"{type(owner).__name__} needs {name} to be a whole number >= 1{most}, got {name}={value!r}."
-            )
-        object.__setattr__(owner, name, operator.index(value))
+        object.__setattr__(owner, name, check_whole(name, getattr(owner, name), owner=owner))
 
 
 def check_seed(seed: Any) -> int:

@@ -1,4 +1,4 @@
-"""The way into jaxtune: what every public function that runs user code does around it."""
+"""The way into jaxtune, what every public function that runs user code does around it; and what comes back."""
 
 import dis
 import functools
@@ -19,6 +19,7 @@ from jaxtune.interface.settings import own_settings
 from jaxtune.interface.warning import OWN
 
 F = TypeVar("F", bound=Callable[..., Any])
+T = TypeVar("T", bound=type)
 _LIBRARIES = tuple(f"{Path(inspect.getfile(module)).parent}/" for module in (jax, flax, optax))
 _HIDDEN = (OWN, *_LIBRARIES, inspect.getfile(AbstractContextManager), functools.__file__)
 OF_TASK = "This happened "  # begins the notes of such errors
@@ -44,6 +45,12 @@ def entry(function: F) -> F:
             raise _shortened(error)  # JAX_TRACEBACK_FILTERING=off shows all  # noqa: B904
 
     return call  # type: ignore[return-value]  # the same signature
+
+
+def given_back(cls: T) -> T:
+    """Marks a class whose objects come from jaxtune only: `help` starts with what it offers, not with a constructor."""
+    cls.__signature__ = inspect.Signature()  # type: ignore[attr-defined]
+    return cls
 
 
 def _shortened(error: BaseException) -> BaseException:

@@ -1,29 +1,19 @@
 """JAX's settings: those of the user hold in the user's functions, the engine has its own."""
 
-from collections.abc import Callable, Hashable, Iterator, Mapping
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from collections.abc import Hashable, Iterator, Mapping
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from contextvars import ContextVar
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 
 from jaxtune.interface.warning import warn
 
-_Settings: TypeAlias = Mapping[str, tuple[Callable[[Any], AbstractContextManager], Any]]  # how to set what, and to what
-
 # What arithmetic may mix: the user's choice for the user's own code.
-_PROMOTION: _Settings = {
-    "jax_numpy_rank_promotion": (jax.numpy_rank_promotion, "allow"),
-    "jax_numpy_dtype_promotion": (jax.numpy_dtype_promotion, "standard"),
-}
+_PROMOTION: Mapping[str, Any] = {"jax_numpy_rank_promotion": "allow", "jax_numpy_dtype_promotion": "standard"}
 # What a search can't do without: it compiles, moves data to the devices, and takes NaN for a result.
-_NEEDED: _Settings = {
-    "jax_disable_jit": (jax.disable_jit, False),
-    "jax_transfer_guard": (jax.transfer_guard, "allow"),
-    "jax_debug_nans": (jax.debug_nans, False),
-    "jax_debug_infs": (jax.debug_infs, False),
-}
+_NEEDED = {"jax_disable_jit": False, "jax_transfer_guard": "allow", "jax_debug_nans": False, "jax_debug_infs": False}
 _NO_MESH = jax.sharding.Mesh(np.empty((), object), ())
 
 
@@ -39,11 +29,7 @@ _users: ContextVar[_Users | None] = ContextVar("users", default=None)
 
 def settings() -> Hashable:
     """All settings of JAX that hold here and now; tracing and lowering may read any of them."""
-    return tuple((name, _value(name)) for name in sorted(jax.config.values))
-
-
-def _value(name: str) -> Any:
-    return getattr(jax.config, name, None)
+    return tuple((name, getattr(jax.config, name, None)) for name in sorted(jax.config.values))
 
 
 # The engine's
@@ -59,17 +45,11 @@ def own_settings() -> Iterator[None]:
     before, traced = _users.get(), _is_traced()
     if traced and before is None and not jax.sharding.get_abstract_mesh().empty:
         raise ValueError("jaxtune has a mesh of its own: it can't be traced under another one, set by jax.set_mesh.")
-    values = {name: _value(name) for name in (*_PROMOTION, *_NEEDED)}
-    token = _users.set(before or _Users(values, _NO_MESH if traced else jax.sharding.get_mesh()))
-    try:
-        with ExitStack() as stack:
-            if not traced:
-                stack.enter_context(jax.set_mesh(_NO_MESH))  # JAX refuses to mix the user's with the engine's
-            stack.enter_context(_changed(_PROMOTION))
-            stack.enter_context(_changed(_NEEDED))
-            yield
-    finally:
-        _users.reset(token)
+    values = {name: getattr(jax.config, name) for name in (*_PROMOTION, *_NEEDED)}
+    users = before or _Users(values, _NO_MESH if traced else jax.sharding.get_mesh())
+    # JAX refuses to mix the user's mesh with the engine's.
+    with _known(users), nullcontext() if traced else jax.set_mesh(_NO_MESH), _changed({**_PROMOTION, **_NEEDED}):
+        yield
 
 
 def in_threads() -> AbstractContextManager[None]:
@@ -101,12 +81,8 @@ def warn_of_disabled_jit() -> None:
 def users_promotion() -> Iterator[None]:
     """Inside of `own_settings`, a context in which arithmetic is as strict as the user wants it; once is enough."""
     users = _users.get()
-    token = _users.set(None)
-    try:
-        with _changed(_PROMOTION, {} if users is None else users.values):
-            yield
-    finally:
-        _users.reset(token)
+    with _known(None), _changed({name: users.values[name] for name in _PROMOTION} if users else {}):
+        yield
 
 
 @contextmanager
@@ -116,23 +92,26 @@ def users_settings() -> Iterator[None]:
     if users is None:
         yield
         return
-    token = _users.set(None)
+    with _known(None), jax.set_mesh(users.mesh), _changed(users.values):
+        yield
+
+
+@contextmanager
+def _known(users: _Users | None) -> Iterator[None]:
+    """A context in which this is known of the user's."""
+    token = _users.set(users)
     try:
-        with jax.set_mesh(users.mesh), _changed(_PROMOTION, users.values), _changed(_NEEDED, users.values):
-            yield
+        yield
     finally:
         _users.reset(token)
 
 
 @contextmanager
-def _changed(table: _Settings, values: Mapping[str, Any] | None = None) -> Iterator[None]:
-    """A context with the values of a table, or with those of another one that has them."""
+def _changed(values: Mapping[str, Any]) -> Iterator[None]:
+    """A context with these settings: JAX has a function for each, such as `jax.disable_jit` for `jax_disable_jit`."""
     with ExitStack() as stack:
-        for name, (change, value) in table.items():
-            if values is None:
-                stack.enter_context(change(value))
-            elif name in values:
-                stack.enter_context(change(values[name]))
+        for name, value in values.items():
+            stack.enter_context(getattr(jax, name.removeprefix("jax_"))(value))
         yield
 
 

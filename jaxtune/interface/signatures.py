@@ -4,17 +4,9 @@ import functools
 import inspect
 import re
 from types import ModuleType
-from typing import Any, TypeVar
-
-T = TypeVar("T", bound=type)
+from typing import Any
 
 _MODULES = re.compile(r"(?:[A-Za-z_]\w*\.)+(?=[A-Za-z_])")
-
-
-def given_back(cls: T) -> T:
-    """Marks a class whose objects come from jaxtune only: `help` starts with what it offers, not with a constructor."""
-    cls.__signature__ = inspect.Signature()  # type: ignore[attr-defined]
-    return cls
 
 
 @functools.cache

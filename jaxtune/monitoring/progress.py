@@ -9,8 +9,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
-from types import TracebackType
-from typing import Any, NamedTuple
+from typing import Any
 
 from rich import progress as rich
 from rich.console import Console
@@ -24,17 +23,8 @@ from jaxtune.monitoring.notebook import NotebookBar
 
 LONG = 60.0  # seconds after which a search could do with a hint
 _GIVEN: set[str] = set()  # hints, in this process
-
-
-class _Part(NamedTuple):
-    """What a search is a part of, see `part_of`."""
-
-    title: str = ""
-    has_best: bool = True
-
-
-_WHOLE = _Part()
-_PART: ContextVar[_Part] = ContextVar("part", default=_WHOLE)
+# The part of something larger that a search is, and whether its metric means anything there; see `part_of`.
+_PART: ContextVar[tuple[str, bool]] = ContextVar("part", default=("", True))
 
 
 @contextmanager
@@ -45,7 +35,7 @@ def part_of(title: str, has_best: bool = True) -> Iterator[None]:
         title: such as "split 2 of 5".
         has_best: whether the metric of the search means anything to who waits for the whole.
     """
-    token = _PART.set(_Part(title, has_best))
+    token = _PART.set((title, has_best))
     try:
         yield
     finally:
@@ -85,12 +75,10 @@ class Progress:
             compiling: whether compilers are what the search is waiting for just now; asked whenever the bar is drawn.
             hint: said after a minute, once in a process.
         """
-        self._total, self._steps = total, steps
-        self._enabled = enabled
-        self._console = console
-        self._compiling = compiling
+        self._total, self._steps, self._enabled = total, steps, enabled
+        self._console, self._compiling = console, compiling
         self._hint, self._begin = hint, time.monotonic()
-        self._part = _PART.get()
+        self._title, self._has_best = _PART.get()
         self._bar: rich.Progress | None = None
         self._task = rich.TaskID(0)
         self._rung: str | None = None
@@ -104,9 +92,7 @@ class Progress:
                 self._start()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         with self._guarded():
             self._stop()
             self._flush()
@@ -117,9 +103,8 @@ class Progress:
             case Progressed():
                 self.update(event.lane_steps, event.step, event.rung, event.training, event.best, event.metric)
             case Narrowed():
-                self.message(
-                    f"Memory ran out: the search goes on with fewer lanes at once, {event.width} on each device."
-                )
+                width = f"{event.width} on each device"
+                self.message(f"Memory ran out: the search goes on with fewer lanes at once, {width}.")
             case Interrupted(step=None):
                 self.message(event.reason)
             case Interrupted():
@@ -138,7 +123,7 @@ class Progress:
             best: best value so far, None if there is none yet.
             metric: what `best` is a value of.
         """
-        known = best is not None and self._part.has_best
+        known = best is not None and self._has_best
         with self._guarded():
             if self._enabled:
                 where = f"{survivors:,} trial{'s' * (survivors != 1)}, step {step:,} of {self._steps:,}"
@@ -176,7 +161,7 @@ class Progress:
         console.on_broken_pipe = _reraise  # type: ignore[method-assign]  # rich's closes stdout and exits
         if console.is_terminal or console.is_jupyter:
             self._bar = _bar(console, self._compiling)
-            blank: dict[str, Any] = {"part": self._part.title, "rung": "", "where": "", "best": ""}
+            blank: dict[str, Any] = {"part": self._title, "rung": "", "where": "", "best": ""}
             self._task = self._bar.add_task("search", total=self._total, **blank)
             self._bar.start()
             self._redirect(console)
@@ -229,7 +214,7 @@ class Progress:
         if rung != self._rung:
             self._flush()
         spent = f"{done:,} of {self._total:,} lane-steps"
-        parts = (self._part.title, f"rung {rung}", where, best and f"best {best}", spent)
+        parts = (self._title, f"rung {rung}", where, best and f"best {best}", spent)
         self._rung = rung
         self._line = ", ".join(part for part in parts if part)
 

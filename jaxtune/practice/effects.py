@@ -1,14 +1,16 @@
 """What single hyperparameters do to a metric around a baseline, as tables, text and pictures."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
-from jaxtune.interface.signatures import given_back
-from jaxtune.results.plots.practice import plot_sensitivity
+from jaxtune.interface.entry import given_back
+from jaxtune.results.plots import axes
+from jaxtune.results.plots.style import BEST, BLUE, DOTTED, crosses, key, panels
 from jaxtune.results.result import Result
-from jaxtune.results.text import short
+from jaxtune.results.text import labels, short
 from jaxtune.results.trial import Trial
 
 
@@ -135,36 +137,61 @@ class Sensitivity:
     def plot(self) -> Any:
         """Draws one panel per hyperparameter, the largest effect first: the metric over its values.
 
+        Error bars are confidence intervals of the difference from the baseline, so they tell whether a value differs
+        from the dotted line, not how exactly its mean is known. Diverged points are crosses.
+
         Returns:
             Array of matplotlib Axes.
 
         Raises:
             ImportError: matplotlib is not installed.
         """
-        return plot_sensitivity(
-            {effect.name: self._panel(effect) for effect in self.effects},
-            name=self.metric,
-            baseline=self.value,
-            titles=[f"effect {_with_interval(effect)}" for effect in self.effects],
-            mode=self.mode,
-            log_names=self._log_names,
-        )
+        with panels(len(self.effects), 2.9, 3.1, self.metric) as (figure, shown):
+            limits = self._scale(shown[0])
+            for ax, effect in zip(shown, self.effects, strict=True):
+                self._draw(ax, effect, worst=limits[0] if self.mode == "max" else limits[1])
+                ax.set_title(f"effect {_with_interval(effect)}", fontsize=9.5)
+            key(figure, sum(len(effect.diverged) for effect in self.effects), "baseline", color=BEST, ms=6)
+        return shown
 
-    def _panel(self, effect: Effect) -> dict[str, list[Any]]:
+    def _scale(self, ax: Any) -> tuple[float, float]:
+        """Scale the y axis: all means, and error bars as far as they are not much longer than the means lie apart."""
+        means = [self.value, *(point.mean for effect in self.effects for point in effect.points)]
+        low, high = float(np.nanmin(means)), float(np.nanmax(means))
+        if low > 0 and high > 10 * low:
+            ax.set_yscale("log")
+            margin = (high / low) ** 0.08
+            limits = low / margin, high * margin
+        else:
+            ends = np.concatenate([self._ends(effect) for effect in self.effects], axis=None)
+            spread = (high - low) or 0.1 * abs(high) or 1.0
+            reached = np.append(np.clip(ends, low - 0.5 * spread, high + 0.5 * spread), [low, high])
+            limits = float(np.nanmin(reached)) - 0.06 * spread, float(np.nanmax(reached)) + 0.06 * spread
+        ax.set_ylim(limits)
+        return limits
+
+    def _draw(self, ax: Any, effect: Effect, worst: float) -> None:
+        """One panel; diverged points are crosses at the edge on which the worst ones lie."""
         points = effect.points
-        return {
-            "value": [point.value for point in points],
-            "mean": [point.mean for point in points],
-            "low": [max(self.value + point.low, self._bounds[0]) for point in points],
-            "high": [min(self.value + point.high, self._bounds[1]) for point in points],
-            "baseline": [point.trial.id == 0 for point in points],
-        }
+        x = _positions(ax, [point.value for point in points], effect.name in self._log_names)
+        mean, (low, high) = np.array([point.mean for point in points]), self._ends(effect)
+        fine, own = np.isfinite(mean), np.array([point.trial.id == 0 for point in points])
+        ax.axhline(self.value, color="#4A5568", **DOTTED)
+        ax.plot(x[fine], mean[fine], color=BLUE, linewidth=1.2, alpha=0.5, zorder=2)
+        bars, style = np.abs(np.stack((mean - low, high - mean))), {"elinewidth": 1.2, "capsize": 2.5, "zorder": 3}
+        for kind, colour, size in ((fine & ~own, BLUE, 4.5), (fine & own, BEST, 6.0)):
+            ax.errorbar(x[kind], mean[kind], bars[:, kind], fmt="o", color=colour, ms=size, **style)
+        crosses(ax, x[~fine], np.full((~fine).sum(), worst))
+        ax.set_xlabel(effect.name)
+
+    def _ends(self, effect: Effect) -> np.ndarray:
+        """Float [2, P]: where the error bars of its points end."""
+        return np.clip(self.value + np.array([(point.low, point.high) for point in effect.points]).T, *self._bounds)
 
     def __repr__(self) -> str:
         head = f"Sensitivity of {self.metric} ({self.mode}), {short(self.value, 4)} at the baseline"
-        head += (
-            f"; {100 * self.confidence:g} % intervals over {self.result.trials[0].replicates[self.metric].size} seeds"
-        )
+        seeds = self.result.trials[0].replicates[self.metric].size
+        head += f"; {100 * self.confidence:g} % intervals over {seeds} seeds"
         if self.result.interrupted:
             total = np.max(self.result.history.total_steps)
             head += f"\n  interrupted: these are effects on {self.steps} steps of training, not on {total}"
@@ -182,3 +209,12 @@ class Sensitivity:
 
 def _with_interval(effect: Effect) -> str:
     return f"{short(effect.size)} [{short(effect.low)}, {short(effect.high)}]"
+
+
+def _positions(ax: Any, values: Sequence[Any], log: bool) -> np.ndarray:
+    """Scale the x axis of a panel; returns where its values lie."""
+    if all(map(axes.has_place, values)):
+        axes.scale_numbers(ax, values, log)
+        return np.asarray(values, float)
+    axes.label_places(ax, range(len(values)), labels(values, longest=20), len(values))
+    return np.arange(len(values), dtype=float)

@@ -9,6 +9,7 @@ import numpy as np
 
 from jaxtune.interface.counts import check_whole, plain
 from jaxtune.schedulers import FullBudget
+from jaxtune.spaces.assignment import encode_value
 from jaxtune.spaces.domains import Choice
 from jaxtune.spaces.enumeration import num_configurations
 from jaxtune.spaces.hyperparameters import Entry
@@ -64,10 +65,7 @@ def fix(space: Space, values: Mapping[str, Any], free: Collection[str] = ()) -> 
 def _constant(entry: Entry, value: Any) -> Choice:
     """A choice of one option: the value stays exactly as it is, and traced where its domain is."""
     domain = entry.value
-    try:
-        domain.encode(value)
-    except (TypeError, ValueError) as error:
-        raise type(error)(f"{entry.name!r}: {error}") from None
+    encode_value(entry.name, domain, value)  # raises where the domain has it not
     return Choice((domain.to_python(plain(value)),), static=domain.static)
 
 

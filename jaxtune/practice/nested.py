@@ -9,16 +9,15 @@ import numpy as np
 
 from jaxtune.drivers.tune import tune
 from jaxtune.engine.host import deadline, seconds_left
-from jaxtune.interface.counts import check_seconds, check_seed, is_whole, whole_or_none
-from jaxtune.interface.entry import entry
-from jaxtune.interface.signatures import given_back
+from jaxtune.interface.counts import check_seed, is_whole, whole_or_none
+from jaxtune.interface.entry import entry, given_back
 from jaxtune.monitoring.progress import part_of
 from jaxtune.results import tables
-from jaxtune.results.latex import tabular
-from jaxtune.results.refit import Refit
+from jaxtune.results.history import standard_error
 from jaxtune.results.result import Result
 from jaxtune.results.text import short, with_error
-from jaxtune.results.trial import Trial, standard_error
+from jaxtune.results.trial import Trial
+from jaxtune.results.weighted import Refit
 from jaxtune.spaces.space import Space
 from jaxtune.spaces.values import is_number
 from jaxtune.tasks import checks
@@ -76,7 +75,7 @@ class Nested:
         r"""The test metrics of each split, and mean ± standard error below, as a LaTeX `tabular` in booktabs' style."""
         rows = [[str(n + 1), *(short(float(x[n]), 4) for x in self.scores.values())] for n in range(len(self.winners))]
         means = [with_error(self.mean[name], self.standard_error[name]) for name in self.scores]
-        return tabular(["split", *self.scores], rows, ["mean", *means])
+        return tables.tabular(["split", *self.scores], rows, ["mean", *means])
 
     def __str__(self) -> str:
         each = ", ".join(f"{name} {with_error(self.mean[name], self.standard_error[name])}" for name in self.mean)
@@ -150,7 +149,6 @@ def nested(
     outer = _outer(task, splits, seed)
     if validation is not None:
         _check_share(validation, len(outer[0].train))
-    check_seconds("time_limit", time_limit)
     end = deadline(time_limit)
     whole, cut = list[tuple[Result, Trial | Refit, dict[str, float]]](), None
     try:

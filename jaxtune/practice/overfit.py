@@ -12,17 +12,16 @@ from jaxtune.drivers.tune import tune
 from jaxtune.engine.keys import EVALUATE, INIT, TRAIN, replicate_key, search_key
 from jaxtune.engine.placement import Placement
 from jaxtune.interface.counts import check_seed, check_whole
-from jaxtune.interface.entry import entry
-from jaxtune.interface.signatures import given_back
+from jaxtune.interface.entry import entry, given_back
 from jaxtune.practice.fixing import even_schedule, joined, num_trials, without
-from jaxtune.results.plots.practice import plot_overfit
+from jaxtune.results.plots.style import BEST, BLUE, DOTTED, faint, legend, single
 from jaxtune.results.result import Result
 from jaxtune.results.text import short
 from jaxtune.spaces.space import Space
 from jaxtune.tasks import checks
-from jaxtune.tasks.case import BATCH_SIZE
 from jaxtune.tasks.executables import Jitted
 from jaxtune.tasks.functions import call
+from jaxtune.tasks.problem import BATCH_SIZE
 from jaxtune.tasks.task import Task
 
 PASSES = 0.01  # share of the initial loss that a model which can overfit gets below
@@ -75,16 +74,22 @@ class OverfitCheck:
         Raises:
             ImportError: matplotlib is not installed.
         """
-        return plot_overfit(
-            self.steps,
-            self.result.curves(self.metric)[self.metric],
-            self.curve,
-            name=self.metric,
-            initial=self.initial,
-            threshold=PASSES * self.initial,
-            verdict=self.verdict,
-            ax=ax,
-        )
+        curves, threshold = self.result.curves(self.metric)[self.metric], PASSES * self.initial
+        x = np.append(0, self.steps)
+        curves = np.column_stack((np.full(len(curves), self.initial), curves))
+        best = np.append(self.initial, self.curve)
+        floor = threshold * 1e-3  # below that it makes no difference
+        with single(ax) as ax:
+            ax.set_yscale("log")
+            faint(ax, x, np.maximum(curves, floor))
+            ax.plot(x, np.maximum(best, floor), color=BEST, linewidth=2.2, label="best trial", zorder=4)
+            ax.axhline(self.initial, color="#4A5568", label="at step 0", **DOTTED)
+            ax.axhline(threshold, color=BLUE, linewidth=1.4, linestyle=(0, (4, 2)), label="passes below", zorder=3)
+            lowest = np.maximum(np.min(curves[np.isfinite(curves)]), floor)
+            ax.set(xlim=(0, x[-1]), ylim=(0.5 * min(threshold, lowest), 5 * self.initial))
+            ax.set(xlabel="steps", ylabel=f"{self.metric} on the few examples", title=self.verdict)
+            legend(ax)
+        return ax
 
     def __repr__(self) -> str:
         lines = [f"OverfitCheck: {self.verdict}", f"  {self.reason}"]
@@ -161,7 +166,9 @@ def overfit_check(
     checks.check_task(task)
     steps = check_whole("steps", steps)
     few = _few(task, examples, seed)
-    space = _with_batch_size(Space.of(space), few)
+    space = Space.of(space)
+    if few.batch_size is not None and BATCH_SIZE in space.hp_names:
+        space = joined(without(space, BATCH_SIZE), {BATCH_SIZE: few.batch_size})
     scheduler, every = even_schedule(num_trials(space, trials), steps, _POINTS)
     where: Any = {"seed": seed, "placement": placement, "progress": progress}
     result = tune(few, space, scheduler=scheduler, metric=metric, mode="min", evaluate_every=every, **where)
@@ -179,12 +186,6 @@ def _few(task: Task, examples: Any, seed: int) -> Task:
     data = jax.tree.map(lambda x: x[chosen], task.train)
     size = None if task.batch_size is None else min(task.batch_size, examples)
     return task.replace(train=data, validation=data, test=None, batch_size=size)
-
-
-def _with_batch_size(space: Space, task: Task) -> Space:
-    if task.batch_size is None or BATCH_SIZE not in space.hp_names:
-        return space
-    return joined(without(space, BATCH_SIZE), {BATCH_SIZE: task.batch_size})
 
 
 def _judged(task: Task, result: Result) -> OverfitCheck:

@@ -11,11 +11,10 @@ import numpy as np
 from jaxtune.drivers.tune import tune
 from jaxtune.engine.placement import Placement
 from jaxtune.interface.counts import check_whole
-from jaxtune.interface.entry import entry
-from jaxtune.interface.signatures import given_back
+from jaxtune.interface.entry import entry, given_back
 from jaxtune.monitoring.progress import part_of
 from jaxtune.practice.fixing import even_schedule, joined, num_trials, without
-from jaxtune.results.plots.practice import plot_range_test
+from jaxtune.results.plots.style import BEST, BLUE, RED, faint, legend, single
 from jaxtune.results.result import Result
 from jaxtune.results.text import short
 from jaxtune.spaces.domains import LogUniform
@@ -72,6 +71,8 @@ class RangeTest:
     def plot(self, ax: Any = None) -> Any:
         """Draws the loss of every lane against the learning rate, with the range suggested.
 
+        Limits leave out the explosion, so that the descent can be seen.
+
         Args:
             ax: matplotlib Axes to draw into; None makes a figure.
 
@@ -81,15 +82,22 @@ class RangeTest:
         Raises:
             ImportError: matplotlib is not installed.
         """
-        return plot_range_test(
-            self.learning_rates,
-            self.losses,
-            name=self.name,
-            steepest=self.steepest,
-            divergence=self.divergence if self.diverged.any() else None,
-            suggested=(self.suggestion.low, self.suggestion.high),
-            ax=ax,
-        )
+        rates, losses = self.learning_rates, self.losses
+        with single(ax) as ax:
+            ax.set_xscale("log")
+            shade = {"color": BLUE, "alpha": 0.10, "linewidth": 0, "label": "suggested range", "zorder": 0}
+            ax.axvspan(self.suggestion.low, self.suggestion.high, **shade)
+            faint(ax, rates, losses)
+            label = "median over lanes" if len(losses) > 1 else "training loss"
+            ax.plot(rates, _median(losses), color=BLUE, linewidth=2.2, label=label, zorder=4)
+            label = f"falls fastest ({self.steepest:.2g})"
+            ax.axvline(self.steepest, color=BEST, linewidth=1.8, label=label, zorder=3)
+            if self.diverged.any():
+                label = f"diverges ({self.divergence:.2g})"
+                ax.axvline(self.divergence, color=RED, linewidth=1.8, linestyle=(0, (4, 2)), label=label, zorder=3)
+            ax.set(xlabel=self.name, ylabel="training loss", xlim=rates[[0, -1]], ylim=_limits(losses))
+            legend(ax)
+        return ax
 
     def __repr__(self) -> str:
         count, total = int(self.diverged.sum()), len(self.diverged)
@@ -249,16 +257,8 @@ def _nothing(key: Any, state: Any, data: Any, hp: Any) -> dict[str, Any]:
 def _ranked_by_training(result: Result) -> Result:
     """The search without that stand-in: ranked by the training loss, which it has in its place."""
     metrics = {name: values for name, values in result.history.metrics.items() if name != "loss"}
-    return Result(
-        replace(result.history, metrics=metrics),
-        metric="train_loss",
-        mode="min",
-        seed=result.seed,
-        interrupted=result.interrupted,
-        timing=result.timing,
-        ended=True,
-        conditions=result.conditions,
-    )
+    history = replace(result.history, metrics=metrics)
+    return replace(result, history=history, metric="train_loss", mode="min", weights={})
 
 
 # Reading the curves.
@@ -332,3 +332,21 @@ def _smooth(values: np.ndarray) -> np.ndarray:
     index = np.arange(len(values))
     weights = np.exp(-0.5 * ((index[:, None] - index) / _SMOOTHING) ** 2)
     return weights @ values / weights.sum(axis=1)
+
+
+# The picture.
+
+
+def _median(losses: np.ndarray) -> np.ndarray:
+    """Median of the lanes [T, E] while at least half of them are finite; one that exploded counts as high."""
+    median = np.quantile(np.where(np.isfinite(losses), losses, np.inf), 0.5, axis=0, method="higher")
+    return np.where(np.isfinite(median), median, np.nan)
+
+
+def _limits(losses: np.ndarray) -> tuple[float, float]:
+    """From the lowest value to somewhat above the start of the highest lane."""
+    finite = losses[np.isfinite(losses)]
+    start = losses[:, 0][np.isfinite(losses[:, 0])]
+    low, high = float(finite.min()), float(start.max() if len(start) else finite.max())
+    margin = (high - low) or abs(high) or 1.0
+    return low - 0.08 * margin, high + 0.5 * margin

@@ -1,7 +1,9 @@
 """Sensitivity: one hyperparameter at a time around a baseline, with replicates."""
 
+import math
+import re
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
@@ -12,7 +14,6 @@ from jaxtune.interface.counts import check_whole
 from jaxtune.interface.entry import entry
 from jaxtune.practice.effects import Effect, Point, Sensitivity
 from jaxtune.practice.fixing import fix, free_keys, joined, middle
-from jaxtune.practice.intervals import paired, possible
 from jaxtune.results.result import Result
 from jaxtune.results.trial import Trial
 from jaxtune.samplers import Points
@@ -22,6 +23,8 @@ from jaxtune.spaces.space import Space
 from jaxtune.spaces.values import is_number, typed
 from jaxtune.tasks import checks
 from jaxtune.tasks.task import Task
+
+_SHARES = {"acc", "accuracy", "auc", "auroc", "dice", "f1", "iou", "precision", "recall", "top1", "top5"}
 
 
 @entry
@@ -100,9 +103,8 @@ def sensitivity(
     wanted = _perturbed(space, base, points)
     configurations, trial_of = _distinct(space, [base, *(hp for values in wanted.values() for hp in values)])
     scheduler, sampler = FullBudget(len(configurations), steps), Points(tuple(configurations))
-    what: Any = {"metric": metric, "mode": mode, "replicates": replicates}
-    where: Any = {"seed": seed, "placement": placement, "progress": progress}
-    result = tune(task, space, scheduler=scheduler, sampler=sampler, **what, **where)
+    rest: Any = dict(metric=metric, mode=mode, replicates=replicates, seed=seed, placement=placement, progress=progress)
+    result = tune(task, space, scheduler=scheduler, sampler=sampler, **rest)
     _check_comparable(result)
     if not np.isfinite(result.trials[0].metrics[result.metric]):
         raise ValueError(f"The baseline {result.trials[0].status}, so nothing can be compared with it: take another.")
@@ -195,17 +197,10 @@ def _distinct(space: Space, configurations: list[dict[str, Any]]) -> tuple[list[
     """Configurations as they will be trained, each once, and which of them each given one is."""
     decoded = space.decode(jnp.stack([space.encode(hp) for hp in configurations]))
     table = {key: np.asarray(values) for key, values in decoded.items()}
-    numbers: dict[Any, int] = {}
-    rows: list[dict[str, Any]] = []
-    trial_of = []
-    for index in range(len(configurations)):
-        row = space.row(table, index)
-        key = tuple((name, typed(value)) for name, value in row.items())
-        if key not in numbers:
-            numbers[key] = len(rows)
-            rows.append(row)
-        trial_of.append(numbers[key])
-    return rows, trial_of
+    rows = [space.row(table, index) for index in range(len(configurations))]
+    keys = [tuple((name, typed(value)) for name, value in row.items()) for row in rows]
+    numbers = {key: number for number, key in enumerate(dict.fromkeys(keys))}
+    return list(dict(zip(keys, rows, strict=True)).values()), [numbers[key] for key in keys]
 
 
 # The effects.
@@ -220,15 +215,51 @@ def _sorted(space: Space, name: str, trials: list[Trial]) -> list[Trial]:
 def _effect(name: str, trials: list[Trial], result: Result, confidence: float, span: float) -> Effect:
     values = [trial.replicates[result.metric] for trial in trials]  # [R] each
     base = result.trials[0].replicates[result.metric]
-    points = []
-    for trial, value in zip(trials, values, strict=True):
-        interval = paired(value - base, confidence, -span, span)  # of the baseline itself it is a point
-        points.append(Point(trial.hparams[name], trial, trial.metrics[result.metric], *interval))
+    intervals = [paired(value - base, confidence, -span, span) for value in values]  # a point, of the baseline itself
+    points = [Point(t.hparams[name], t, t.metrics[result.metric], *i) for t, i in zip(trials, intervals, strict=True)]
     means = np.array([point.mean for point in points])
     fine = np.isfinite(means)
     low, high = (int(pick(np.where(fine, means, fill))) for pick, fill in ((np.argmin, np.inf), (np.argmax, -np.inf)))
-    pairs = max(1, int(fine.sum()) * (int(fine.sum()) - 1) // 2)
+    pairs = max(1, math.comb(fine.sum(), 2))
     sign = 1 if result.mode == "min" else -1
     size = paired(values[high] - values[low], 1 - (1 - confidence) / pairs, 0.0, span)
     best = min((p for p in points if not p.diverged), key=lambda p: (p.difference * sign, p.trial.id))  # ties: baseline
     return Effect(name, *size, best.value, tuple(points))
+
+
+# Confidence intervals of paired differences, cut to what is possible.
+
+
+class Interval(NamedTuple):
+    """An estimate, and the ends of its confidence interval."""
+
+    middle: float
+    low: float
+    high: float
+
+
+def paired(differences: np.ndarray, confidence: float, lowest: float, highest: float) -> Interval:
+    """The interval of a mean of differences [R] by Student's t, cut to the differences that there can be."""
+    from scipy import stats
+
+    num = len(differences)
+    error = differences.std(ddof=1) / np.sqrt(num)
+    half = float(stats.t.ppf(0.5 + 0.5 * confidence, num - 1) * error)
+    middle = float(differences.mean())
+    return Interval(middle, float(np.maximum(middle - half, lowest)), float(np.minimum(middle + half, highest)))
+
+
+def possible(task: Task, metric: str, values: Any) -> tuple[float, float]:
+    """The range in which a metric lies, whatever the model.
+
+    That of shares is known: of jaxtune's own metrics, and of those that are named so and never left [0, 1].
+
+    Args:
+        task: What reports it.
+        metric: Its name.
+        values: All that were seen.
+    """
+    lowest, highest = task.evaluation.range_of(metric)
+    named = _SHARES.intersection(re.split(r"[^a-z0-9]+", metric.lower()))
+    seen = np.asarray(values)[np.isfinite(values)]
+    return (0.0, 1.0) if named and np.all((seen >= 0) & (seen <= 1)) else (lowest, highest)

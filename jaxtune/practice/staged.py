@@ -8,10 +8,8 @@ from jaxtune.drivers import arguments
 from jaxtune.drivers.tune import tune
 from jaxtune.engine.host import deadline, seconds_left
 from jaxtune.engine.placement import Placement
-from jaxtune.interface.counts import check_seconds
-from jaxtune.interface.entry import entry
+from jaxtune.interface.entry import entry, given_back
 from jaxtune.interface.habits import did_you_mean
-from jaxtune.interface.signatures import given_back
 from jaxtune.monitoring.progress import part_of
 from jaxtune.practice.fixing import fix, free_keys, middle
 from jaxtune.results.result import Result
@@ -187,20 +185,16 @@ def staged(
     for one in schedulers:
         arguments.check_search(one, sampler, replicates)
     hparams = first = _start(space, {} if start is None else start)
-    check_seconds("time_limit", time_limit)
     end, results = deadline(time_limit), list[Result]()
-    what: Any = {"metric": metric, "mode": mode, "replicates": replicates}
-    where: Any = {"seed": seed, "placement": placement, "progress": progress}
+    rest: Any = dict(metric=metric, mode=mode, replicates=replicates, seed=seed, placement=placement, progress=progress)
     for number, (stage, one) in enumerate(zip(names, schedulers, strict=True), start=1):
         if results and seconds_left(end) == 0:
             break
         searched = fix(space, hparams, free_keys(space, stage))
         try:
             with part_of(f"stage {number} of {len(names)} ({listing(stage)})"):
-                first_point = Points((hparams,), then=sampler)
-                result = tune(
-                    task, searched, scheduler=one, sampler=first_point, time_limit=seconds_left(end), **what, **where
-                )
+                points, limit = Points((hparams,), then=sampler), seconds_left(end)
+                result = tune(task, searched, scheduler=one, sampler=points, time_limit=limit, **rest)
         except KeyboardInterrupt:  # before its first evaluation
             if not results:
                 raise
@@ -226,11 +220,18 @@ def _searchable(space: Space) -> list[str]:
     return names
 
 
+def _check_searched(space: Space, what: str, names: Iterable[Any]) -> None:
+    known = _searchable(space)
+    for name in names:
+        if name not in known:
+            hint = did_you_mean(name, known)
+            raise ValueError(f"{what} has {name!r}, which the space doesn't search{hint}; it has {listing(known)}.")
+
+
 def _default_stages(space: Space) -> tuple[tuple[str, ...], ...]:
     names = _searchable(space)
-    kinds = [*ORDER, REST]
-    stages = [tuple(name for name in names if _kind(name) == kind) for kind in kinds]
-    return tuple(stage for stage in stages if stage)
+    stages = (tuple(name for name in names if _kind(name) == kind) for kind in (*ORDER, REST))
+    return tuple(filter(None, stages))
 
 
 def _kind(name: str) -> str:
@@ -245,12 +246,7 @@ def _checked_stages(space: Space, stages: Any) -> tuple[tuple[str, ...], ...]:
     if isinstance(stages, str | Mapping) or not isinstance(stages, Iterable):
         raise TypeError(f'stages must be a list of lists of names, such as [["lr"], ["dropout"]], got {stages!r}.')
     names = tuple((stage,) if isinstance(stage, str) else _names(stage) for stage in stages)
-    known = _searchable(space)
-    for stage in names:
-        for name in stage:
-            if name not in known:
-                hint = did_you_mean(name, known)
-                raise ValueError(f"stages has {name!r}, which the space doesn't search{hint}; it has {listing(known)}.")
+    _check_searched(space, "stages", [name for stage in names for name in stage])
     free = free_keys(space, {name for stage in names for name in stage})
     missing = [entry.name for entry in space.entries if entry.is_domain and entry.key not in free]
     if missing:
@@ -274,13 +270,11 @@ def _names(stage: Any) -> tuple[str, ...]:
     return stage
 
 
-def _per_stage(scheduler: Any, count: int) -> tuple[Any, ...]:
+def _per_stage(scheduler: Any, num: int) -> tuple[Any, ...]:
     if not isinstance(scheduler, list | tuple):
-        return (scheduler,) * count
-    if len(scheduler) != count:
-        raise ValueError(
-            f"scheduler has {len(scheduler)} entries for {count} stages: give one for all or one for each."
-        )
+        return (scheduler,) * num
+    if len(scheduler) != num:
+        raise ValueError(f"scheduler has {len(scheduler)} entries for {num} stages: give one for all or one for each.")
     return tuple(scheduler)
 
 
@@ -288,11 +282,7 @@ def _start(space: Space, start: Any) -> dict[str, Any]:
     """Hyperparameters before the first stage."""
     if not isinstance(start, Mapping):
         raise TypeError(f"start must be a dict from names to values, got {start!r}.")
-    known = _searchable(space)
-    for name in start:
-        if name not in known:
-            hint = did_you_mean(name, known)
-            raise ValueError(f"start has {name!r}, which the space doesn't search{hint}; it has {listing(known)}.")
+    _check_searched(space, "start", start)
     try:
         hparams = middle(fix(space, start))
     except (TypeError, ValueError) as error:

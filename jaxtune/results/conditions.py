@@ -12,20 +12,19 @@ from jaxtune.engine.search import Search
 from jaxtune.tasks.case import Case
 from jaxtune.tasks.fingerprints import array_digest, digest, fingerprint
 from jaxtune.tasks.functions import structs
-from jaxtune.tasks.problem import Problem
 
 _MAX_CASES = 64  # whose traces are compared
 
 
 def conditions(search: Search) -> dict[str, Any]:
     """What a search measures, and on which data: name -> a number or a text."""
-    problem, task, folds = search.problem, search.task, search.folds
+    problem, task, folds, functions = search.problem, search.task, search.folds, search.problem.first.functions
     validation: Any = task.validation if folds is None else (task.train, [np.asarray(f.validation) for f in folds])
     dealt = None if folds is None else array_digest([np.asarray(part) for fold in folds for part in fold])
     return {
         "metric": problem.metric,
         "mode": problem.mode,
-        "reports": _reports(problem),
+        "reports": sorted([*functions.metrics, *functions.means.values()]),
         "replicates": search.replicates,
         "folds": None if folds is None else f"{len(folds)} with the digest {dealt}",  # other seeds deal other folds
         "batch_size": task.batch_size,
@@ -63,11 +62,6 @@ def traces(cases: Iterable[Case]) -> dict[str, list[dict[str, str]]]:
     for case in cases:
         found.setdefault(_text(case), []).append(_digests(case))
     return found
-
-
-def _reports(problem: Problem) -> list[str]:
-    functions = problem.first.functions
-    return sorted([*functions.metrics, *functions.means.values()])
 
 
 def _text(case: Case) -> str:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from jaxtune.interface.signatures import given_back
+from jaxtune.interface.entry import given_back
 from jaxtune.results.text import short
 
 _DRAWS = 10_000

@@ -1,4 +1,4 @@
-"""The record of a search as arrays, and the ranking of its trials.
+"""The record of a search as arrays, the ranking of its trials, and errors of means.
 
 Everything here is host-side numpy; nothing trains, compiles or decides.
 
@@ -8,7 +8,8 @@ of training that ends at step count `step[e]`; a decision (prune, exploit) may f
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from functools import cached_property
 from typing import Any
@@ -150,6 +151,7 @@ def joined(before: History, after: History) -> History:
     }
     own = np.arange(num_before + num_after)
     source = diagonal(before.source, after.source + num_before, -1)
+    explored = before.schedule | after.schedule
     return History(
         hparams=(*before.hparams, *after.hparams),
         log_names=tuple(dict.fromkeys(before.log_names + after.log_names)),
@@ -158,10 +160,7 @@ def joined(before: History, after: History) -> History:
         active=diagonal(before.active, after.active, False),
         kept=np.concatenate([before.kept, after.kept + evaluations]),
         source=np.where(source < 0, own, source),
-        schedule={
-            name: diagonal(_course(before, name), _course(after, name), np.nan)
-            for name in {**before.schedule, **after.schedule}
-        },
+        schedule={name: diagonal(_course(before, name), _course(after, name), np.nan) for name in explored},
         lane_steps=np.concatenate([before.lane_steps, after.lane_steps + before.lane_steps[-1]]),
         **each,
     )
@@ -195,3 +194,31 @@ def rank_trials(history: History, metric: str, mode: str) -> list[int]:
     reach = np.where(bad, -1, history.reach)
     # lexsort goes by its last key first.
     return np.lexsort((ids, np.where(bad, 0.0, cost), -reach, bad)).tolist()
+
+
+def with_errors(values: Mapping[str, np.ndarray], num_folds: int | None = None) -> dict[str, float]:
+    """The mean of each metric's values [R] under its name and, of several, its standard error under `<name>_se`.
+
+    Where a metric has that name itself, the error is `error_<name>_se`.
+    """
+    means = {name: float(np.mean(v, dtype=np.float64)) for name, v in values.items()}
+    errors = {f"{name}_se": float(standard_error(v, num_folds)) for name, v in values.items() if len(v) > 1}
+    return means | {f"error_{name}" if name in means else name: error for name, error in errors.items()}
+
+
+def standard_error(values: np.ndarray, num_folds: int | None = None) -> np.ndarray:
+    """Standard error of the mean over the last axis; NaN for a single value.
+
+    Replicates of a fold share its data, so that they tell no more about the choice of examples than one of them: the
+    values of a cross-validation count as one for each fold, the mean over its replicates.
+
+    Args:
+        values: [..., R], replicate by replicate.
+        num_folds: F of a cross-validation.
+    """
+    if num_folds is not None:
+        values = values.reshape(*values.shape[:-1], -1, num_folds).mean(axis=-2)
+    num = values.shape[-1]
+    if num < 2:
+        return np.full(values.shape[:-1], np.nan)
+    return values.std(axis=-1, ddof=1) / math.sqrt(num)

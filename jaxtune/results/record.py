@@ -57,8 +57,6 @@ class Record:
         step = np.asarray(self.step, int)
         own_last = step[len(step) - 1 - np.argmax(np.stack(self.active)[::-1], axis=0)]
         end = step[-1] if standing.training.any() else steps
-        lost = standing.lost
-        first = np.where(lost, standing.diverged, np.iinfo(np.int32).max).min(axis=0)
         return History(
             hparams=rows,
             log_names=tuple(log_names),
@@ -73,7 +71,7 @@ class Record:
             reach=np.where(standing.pruned >= 0, standing.pruned, np.where(standing.competing, end, own_last)).astype(
                 int
             ),
-            diverged=np.where(lost.any(axis=0), first, -1).astype(int),
+            diverged=standing.first_diverged(np).astype(int),
             source=np.stack(self.source),
             schedule={name: np.stack([hp[name] for hp in self.schedule]) for name in self.schedule[0]},
             lane_steps=np.asarray(self.lane_steps),

@@ -2,34 +2,32 @@
 
 from __future__ import annotations
 
-import copy
 import html
 import math
-from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
 from jaxtune.engine.host import Host, deadline
-from jaxtune.interface.counts import check_seconds, check_whole, whole_or_none
-from jaxtune.interface.entry import entry
+from jaxtune.interface.counts import check_whole, whole_or_none
+from jaxtune.interface.entry import entry, given_back
 from jaxtune.interface.habits import Answering
-from jaxtune.interface.signatures import given_back
 from jaxtune.results import tables
 from jaxtune.results.gap import Gap
-from jaxtune.results.history import History, rank_trials
-from jaxtune.results.refit import Refit
+from jaxtune.results.history import with_errors
 from jaxtune.results.saving import save_result
-from jaxtune.results.status import statuses
 from jaxtune.results.text import short, with_error
 from jaxtune.results.trained import without_task
-from jaxtune.results.trial import Trial, with_errors
+from jaxtune.results.trial import Trial, statuses
 from jaxtune.results.undefined import undefined_runs
 from jaxtune.results.views import Views
+from jaxtune.results.weighted import Refit
 from jaxtune.storage.directory import Writer
 
 
 @given_back
+@dataclass(eq=False, repr=False, kw_only=True)
 class Result(Views, Answering):
     """What a search found. `result.best` is the winner; every other view is one method away.
 
@@ -61,34 +59,11 @@ class Result(Views, Answering):
         weights: trial -> its weights, of those that keep them (see `tune(keep_weights=)`).
     """
 
-    def __init__(
-        self,
-        history: History,
-        *,
-        metric: str,
-        mode: str,
-        seed: int,
-        interrupted: bool = False,
-        timing: Mapping[str, float] | None = None,
-        weights: Mapping[int, Any] | None = None,
-        num_folds: int | None = None,
-        ended: bool = False,
-        num_tests: int = 0,
-        conditions: Mapping[str, Any] | None = None,
-    ):
-        self.history = history
-        self.metric = metric
-        self.mode = mode
-        self.seed = seed
-        self.interrupted = interrupted
-        self.timing = dict(timing or {})
-        self.ended = ended
-        self.num_tests = num_tests
-        self.conditions = dict(conditions or {})
-        self.weights = dict(weights or {})
-        self.num_folds = num_folds
-        self._order = rank_trials(history, metric, mode)
-        self._tested: dict[str, np.ndarray] | None = None
+    seed: int
+    timing: dict[str, float] = field(default_factory=dict)
+    num_tests: int = 0
+    conditions: dict[str, Any] = field(default_factory=dict)
+    _tested: dict[str, np.ndarray] | None = None
 
     def __getstate__(self) -> dict[str, Any]:
         """What is pickled: trials are made again when asked for; the task is left behind, see `with_task`."""
@@ -184,19 +159,18 @@ class Result(Views, Answering):
         """
         winner = self._searched("refit()")
         replicates, steps = check_whole("replicates", replicates), whole_or_none("steps", steps)
-        check_seconds("time_limit", time_limit)
+        host = Host(deadline(time_limit))
         best, total = self.best, int(self.history.total_steps[self._order[0]])
         given = best.best_step if steps is None else steps
         course = best.course(given)
         told = total if steps is None else steps
-        states, reached = winner.retrain(course, told, replicates, Host(deadline(time_limit)))
+        states, reached = winner.retrain(course, told, replicates, host)
         trained = winner.retrained(states, replicates, reached, told)
 
         def test() -> dict[str, np.ndarray]:
-            if winner.task.test is None:
-                raise ValueError("test() needs test data: give the task test=.")
+            tested = self._testable("test()").metrics("test", trained)
             self.num_tests += 1
-            return winner.tested(trained)
+            return tested
 
         return Refit(best.hparams, reached, replicates, reached < given, trained.states, trained, test)
 
@@ -226,11 +200,7 @@ class Result(Views, Answering):
         """
         if self.winner is None:
             raise ValueError("with_task() is for results with weights, and this one has none.")
-        again = copy.copy(self)
-        for name in ("trials", "ranking"):
-            again.__dict__.pop(name, None)
-        again.weights = {trial: kept.bound(task, space, self) for trial, kept in self.weights.items()}
-        return again
+        return replace(self, weights={trial: kept.bound(task, space, self) for trial, kept in self.weights.items()})
 
     @entry
     def save(self, directory: Any, *, overwrite: bool = False) -> None:

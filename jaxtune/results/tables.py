@@ -1,4 +1,4 @@
-"""A search as tables: plain records, a CSV file, and the leading trials as text and HTML.
+"""A search as tables: plain records, a CSV file, and the leading trials as text and HTML; tables for papers.
 
 No column hides another one: where names collide, metrics get the prefix `metric_`, the standard error `error_` and
 hyperparameters `hp_`.
@@ -19,6 +19,12 @@ from jaxtune.results.plots.axes import MISSING
 from jaxtune.results.text import csv_cell, labels, short, told_apart, with_error
 from jaxtune.results.trial import Trial
 from jaxtune.spaces.values import is_number, typed
+
+_LATEX = str.maketrans(
+    {c: f"\\{c}" for c in "&%$#_{}"}
+    | {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "±": r"$\pm$"}
+    | {"<": r"\textless{}", ">": r"\textgreater{}"}
+)
 
 
 def records(trials: Sequence[Trial], history: History, metric: str) -> list[dict[str, Any]]:
@@ -117,6 +123,18 @@ def as_html(rows: Sequence[Mapping[str, str]]) -> str:
     return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
 
 
+def tabular(heading: Sequence[str], rows: Sequence[Sequence[str]], last: Sequence[str]) -> str:
+    r"""A LaTeX `tabular`, its first column to the left and all others to the right; needs `\usepackage{booktabs}`.
+
+    Args:
+        heading: One text per column.
+        rows: Texts.
+        last: A row below a line of its own.
+    """
+    body = [r"\toprule", _row(heading), r"\midrule", *map(_row, rows), r"\midrule", _row(last), r"\bottomrule"]
+    return "\n".join([rf"\begin{{tabular}}{{l{'r' * (len(heading) - 1)}}}", *body, r"\end{tabular}"])
+
+
 def hparam_names(hparams: Iterable[Mapping[str, Any]]) -> list[str]:
     """Every hyperparameter's name, in the order of the space (conditional ones may miss in some trials)."""
     return list(dict.fromkeys(name for hp in hparams for name in hp))
@@ -149,6 +167,10 @@ def _headings(names: Iterable[str], prefix: str, taken: set[str]) -> dict[str, s
         headings[name] = heading
         taken.add(heading)
     return headings
+
+
+def _row(cells: Sequence[str]) -> str:
+    return " & ".join(cell.translate(_LATEX) for cell in cells) + r" \\"
 
 
 def _text_column(trials: Sequence[Trial], history: History, name: str) -> list[str]:

@@ -126,10 +126,8 @@ class Trained:
         """Outputs of one run in the unit of the original targets, on the host."""
         count, size = checks.num_examples(inputs, "inputs"), self.task.batch_size or 1
         parts = [jax.tree.map(lambda x, i=i: x[i : i + size], inputs) for i in range(0, count, size)]
-        state, outputs = self.state(run), []
-        for part in parts:
-            args = self._key(run), state, part, dict(self.hp), self._extras(run)
-            outputs.append(jax.device_get(self._predict(*args)))
+        key, state, extras = self._key(run), self.state(run), self._extras(run)
+        outputs = [jax.device_get(self._predict(key, state, part, dict(self.hp), extras)) for part in parts]
         if not all(map(np.ndim, jax.tree.leaves(outputs))):
             raise TypeError(
                 "predict() got outputs without an axis of examples: squeeze(-1) takes the last axis away, squeeze() "
@@ -141,7 +139,7 @@ class Trained:
     def _predict(self) -> Jitted:
         def outputs(key: Any, state: Any, inputs: Any, hp: dict, extras: Extras) -> Any:
             count = jax.tree.leaves(inputs)[0].shape[0]
-            targets = jax.tree.map(partial(_zeros, count), self.task.train[1])
+            targets = jax.tree.map(lambda x: jnp.zeros_like(x, shape=(count, *x.shape[1:])), self.task.train[1])
             alone = partial(
                 self.task.evaluation.outputs_of,
                 key,
@@ -208,10 +206,6 @@ def _check_apart(outputs: Callable, inputs: Any, targets: Any) -> None:
     used = dce_jaxpr(closed.jaxpr, [True] * len(closed.jaxpr.outvars))[1]
     if any(used[len(jax.tree.leaves(inputs)) :]):
         raise ValueError("predict() has no targets, but preprocess.apply makes the inputs from them too.")
-
-
-def _zeros(count: int, x: Any) -> jax.Array:
-    return jnp.zeros((count, *x.shape[1:]), jax.dtypes.canonicalize_dtype(x.dtype))
 
 
 def _example(x: Any) -> str:

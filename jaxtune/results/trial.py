@@ -4,22 +4,20 @@ from __future__ import annotations
 
 import functools
 import itertools
-import math
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from typing import Any, overload
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxtune.interface.entry import given_back
 from jaxtune.interface.habits import Answering
-from jaxtune.interface.signatures import given_back
-from jaxtune.results.history import History
-from jaxtune.results.status import Status, statuses
+from jaxtune.results.history import History, standard_error
 from jaxtune.results.text import listing
 from jaxtune.results.weighted import Weighted
-from jaxtune.spaces.values import is_number, portable
+from jaxtune.spaces.values import is_number
 
 
 @dataclass(frozen=True)
@@ -49,6 +47,33 @@ class PiecewiseConstant:
     def at(self, step: int) -> float:
         """The value at a step, as a Python number."""
         return self.values[sum(boundary <= step for boundary in self.boundaries)]
+
+
+class Status(str):
+    """How a trial stands: a text that can be read, compared and stored as such.
+
+    Attributes:
+        kind: "finished", "pruned", "stopped early", "diverged", "interrupted" or "in training".
+        step: When that happened; None at the end of a search.
+
+    Example:
+        >>> from jaxtune.results.trial import Status
+        >>> Status("pruned", 200), Status("pruned", 200).kind
+        ('pruned at step 200', 'pruned')
+    """
+
+    __slots__ = ("kind", "step")
+    kind: str
+    step: int | None
+
+    def __new__(cls, kind: str, step: int | None = None) -> Status:
+        """The text of both."""
+        self = super().__new__(cls, kind if step is None else f"{kind} at step {step}")
+        self.kind, self.step = kind, step
+        return self
+
+    def __getnewargs__(self) -> tuple[str, int | None]:  # type: ignore[override]  # what a pickle gives to __new__
+        return self.kind, self.step
 
 
 @given_back
@@ -86,15 +111,6 @@ class Trial(Weighted, Answering):
     states: Any = field(default=None, repr=False)
     _explored: dict[str, PiecewiseConstant] = field(default_factory=dict, repr=False)
     _trained: Any = field(default=None, repr=False)  # a Trained, or what a pickle left of it
-
-    def __getstate__(self) -> dict[str, Any]:
-        """What is pickled: the fields, without the user's functions."""
-        state = {one.name: getattr(self, one.name) for one in fields(self) if one.name != "states"}
-        return state | {"hparams": portable([self.hparams])[0]}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        trained = state["_trained"]
-        self.__dict__.update(state, states=None if trained is None else trained.states)
 
     def _no_weights(self) -> ValueError:
         return ValueError(
@@ -168,9 +184,24 @@ class Trials(Sequence):
 # From arrays to trials
 
 
-def make_trials(
-    history: History, interrupted: bool, weights: Mapping[int, Any], num_folds: int | None = None
-) -> Trials:
+def statuses(history: History, interrupted: bool) -> list[Status]:
+    """The status of each trial; `interrupted` if the search has come to an end, before its last rung or there."""
+    unfinished = "interrupted" if interrupted else "in training"  # a callback sees searches that go on
+    at_end = np.where(history.reach == history.total_steps, "finished", unfinished)
+    columns = (history.diverged, history.pruned, history.stopped, at_end)
+    return list(map(_status, *(column.tolist() for column in columns)))
+
+
+@functools.lru_cache(maxsize=4096)  # a search of 100,000 trials has few different ones
+def _status(diverged: int, pruned: int, stopped: int, at_end: str) -> Status:
+    # A diverged trial is dropped at the next rung as well; that it diverged is the reason.
+    for kind, step in (("diverged", diverged), ("pruned", pruned), ("stopped early", stopped)):
+        if step >= 0:
+            return Status(kind, step)
+    return Status(at_end)
+
+
+def make_trials(history: History, interrupted: bool, weights: dict[int, Any], num_folds: int | None = None) -> Trials:
     """All trials of a search, by id.
 
     Args:
@@ -249,31 +280,3 @@ def _like(initial: Any, value: Any) -> Any:
     if np.float32(initial) == np.float32(value):
         return initial
     return int(value) if np.issubdtype(np.asarray(value).dtype, np.integer) else float(str(np.float32(value)))
-
-
-def with_errors(values: Mapping[str, np.ndarray], num_folds: int | None = None) -> dict[str, float]:
-    """The mean of each metric's values [R] under its name and, of several, its standard error under `<name>_se`.
-
-    Where a metric has that name itself, the error is `error_<name>_se`.
-    """
-    means = {name: float(np.mean(v, dtype=np.float64)) for name, v in values.items()}
-    errors = {f"{name}_se": float(standard_error(v, num_folds)) for name, v in values.items() if len(v) > 1}
-    return means | {f"error_{name}" if name in means else name: error for name, error in errors.items()}
-
-
-def standard_error(values: np.ndarray, num_folds: int | None = None) -> np.ndarray:
-    """Standard error of the mean over the last axis; NaN for a single value.
-
-    Replicates of a fold share its data, so that they tell no more about the choice of examples than one of them: the
-    values of a cross-validation count as one for each fold, the mean over its replicates.
-
-    Args:
-        values: [..., R], replicate by replicate.
-        num_folds: F of a cross-validation.
-    """
-    if num_folds is not None:
-        values = values.reshape(*values.shape[:-1], -1, num_folds).mean(axis=-2)
-    num = values.shape[-1]
-    if num < 2:
-        return np.full(values.shape[:-1], np.nan)
-    return values.std(axis=-1, ddof=1) / math.sqrt(num)

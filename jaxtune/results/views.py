@@ -4,30 +4,35 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from dataclasses import KW_ONLY, dataclass, field
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 
 from jaxtune.results import tables
-from jaxtune.results.history import History
+from jaxtune.results.history import History, rank_trials
 from jaxtune.results.plots.axes import MISSING
 from jaxtune.results.plots.search import plot_curves, plot_space
 from jaxtune.results.text import listing
 from jaxtune.results.trial import Trials, make_trials
 
 
+@dataclass(eq=False, repr=False)
 class Views:
-    """What can be looked at, of whatever has a history and trials."""
+    """What can be looked at, of whatever has a history and trials; see `Result` for what they are."""
 
     history: History
-    weights: dict[int, Any]
-    interrupted: bool
-    ended: bool
-    _order: list[int]  # ids, best first
+    _: KW_ONLY
     metric: str
     mode: str
-    num_folds: int | None
+    interrupted: bool = False
+    ended: bool = False
+    weights: dict[int, Any] = field(default_factory=dict)
+    num_folds: int | None = None
+
+    def __post_init__(self) -> None:
+        self._order = rank_trials(self.history, self.metric, self.mode)  # ids, best first
 
     @cached_property
     def trials(self) -> Trials:
@@ -147,7 +152,7 @@ class Views:
             name=name,
             best=self._best_id,
             mode=self._mode_of(name),
-            stops=np.array([trial.steps for trial in self.trials]),
+            stops=self.history.steps,
             rungs=self.history.step[self.history.decided],
             ax=ax,
         )
@@ -172,13 +177,11 @@ class Views:
         unknown = [n for n in names or () if n not in known]
         if unknown:
             raise ValueError(f"There is no hyperparameter {unknown[0]!r}; there are {listing(known)}.")
+        shown = names or tables.varying(self.trials, known)
         return plot_space(
-            {
-                n: [trial.hparams.get(n, MISSING) for trial in self.trials]
-                for n in names or tables.varying(self.trials, known)
-            },
+            {n: [trial.hparams.get(n, MISSING) for trial in self.trials] for n in shown},
             np.array([trial.metrics[name] for trial in self.trials]),
-            np.array([trial.steps for trial in self.trials]),
+            self.history.steps,
             name=name,
             best=self._best_id,
             mode=self._mode_of(name),

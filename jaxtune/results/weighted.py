@@ -1,14 +1,19 @@
-"""Trained weights as users see them, of a trial or of a training on all data."""
+"""Trained weights as users see them, of a trial or of a training on all data but the test split."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass, field, fields
 from functools import cached_property
 from typing import Any
 
 import jax
+import numpy as np
 
-from jaxtune.interface.entry import entry
+from jaxtune.interface.entry import entry, given_back
+from jaxtune.results.history import with_errors
+from jaxtune.results.trained import without_task
+from jaxtune.spaces.values import portable
 
 
 class Weighted:
@@ -17,6 +22,15 @@ class Weighted:
     hparams: dict[str, Any]
     states: Any
     _trained: Any  # a Trained, or what a pickle left of it
+
+    def __getstate__(self: Any) -> dict[str, Any]:
+        """What is pickled: the fields, without the user's functions."""
+        kept = {one.name: getattr(self, one.name) for one in fields(self) if one.name not in ("states", "_test")}
+        return kept | {"hparams": portable([self.hparams])[0]}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        trained = state["_trained"]
+        self.__dict__.update(state, states=None if trained is None else trained.states)
 
     @cached_property
     def state(self) -> Any:
@@ -74,3 +88,39 @@ class Weighted:
 
     def _no_weights(self) -> ValueError:
         return ValueError("There are no weights here.")
+
+
+@given_back
+@dataclass(frozen=True, eq=False)
+class Refit(Weighted):
+    """What `Result.refit` returns.
+
+    Attributes:
+        hparams: Hyperparameters by name.
+        steps: Steps trained.
+        replicates: Number of seeds, R.
+        interrupted: Whether time was up before the training was over.
+        states: Trained states, leaves [R, ...].
+    """
+
+    hparams: dict[str, Any]
+    steps: int
+    replicates: int
+    interrupted: bool
+    states: Any = field(repr=False)
+    _trained: Any = field(repr=False)
+    _test: Callable[[], dict[str, np.ndarray]] | None = field(default=None, repr=False)
+
+    @entry
+    def test(self) -> dict[str, float]:
+        """Evaluate on the test split; counts in `num_tests` of the result.
+
+        Returns:
+            The mean over replicates under each metric's name and, with several, its standard error under `<name>_se`.
+
+        Raises:
+            ValueError: The task has no test data.
+        """
+        if self._test is None:
+            raise without_task("test()")
+        return with_errors(self._test())

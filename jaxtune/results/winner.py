@@ -91,9 +91,7 @@ class Winner:
         return self._trained(self.states, runs, self.step, self.search.plan.steps, self._stats)
 
     @own_settings()
-    def _trained(
-        self, states: Any, runs: tuple[int, int], step: int, total_steps: int, stats_of: Callable[[int], Any]
-    ) -> Trained:
+    def _trained(self, states: Any, runs: tuple[int, int], step: int, total_steps: int, stats_of: Callable) -> Trained:
         pace = self.search.pace(self.case)
         return Trained(
             task=self.task,
@@ -109,11 +107,11 @@ class Winner:
         )
 
     def _stats(self, fold: int) -> Any:
-        return None if self.task.prepare is None else Jitted(self.task.prepare)(self._trained_on(fold))
+        return None if self.task.prepare is None else Jitted(self.task.prepare)(self._of_fold(fold).train)
 
-    def metrics(self, split: str) -> dict[str, np.ndarray]:
-        """Name -> [R] on the validation or test data."""
-        return {name: values[:, 0] for name, values in self._evaluate(split, blocks=0).items()}
+    def metrics(self, split: str, trained: Trained | None = None) -> dict[str, np.ndarray]:
+        """Name -> [R] on the validation or test data, of its weights or of others, trained anew."""
+        return {name: values[:, 0] for name, values in self._evaluate(trained or self.trained, split, 0).items()}
 
     def sampling_error(self, split: str) -> dict[str, float]:
         """Name -> standard error that comes from the choice of the split's examples, by the jackknife.
@@ -125,7 +123,7 @@ class Winner:
         blocks = min(_BLOCKS, size)
         if blocks < 2:
             return dict.fromkeys(self.case.functions.metrics, float("nan"))
-        values = {name: x.mean(axis=0) for name, x in self._evaluate(split, blocks).items()}
+        values = {name: x.mean(axis=0) for name, x in self._evaluate(self.trained, split, blocks).items()}
         block = size // blocks
         factor = (size - block) ** 2 / (size * block * (blocks - 1))  # some examples may be left out of no block
         return {name: float(np.sqrt(factor * np.sum((x - x.mean()) ** 2))) for name, x in values.items()}
@@ -183,18 +181,12 @@ class Winner:
         stats = None if prepare is None else Jitted(prepare)(pooled(self.task))
         return self._trained(states, (replicates, 1), step, total_steps, lambda fold: stats)
 
-    def tested(self, trained: Trained) -> dict[str, np.ndarray]:
-        """Name -> [R] on the test data, of weights trained anew."""
-        return {name: x[:, 0] for name, x in _of_runs(trained, lambda run: self.task.test, 0).items()}
-
-    def _evaluate(self, split: str, blocks: int) -> dict[str, np.ndarray]:
+    def _evaluate(self, trained: Trained, split: str, blocks: int) -> dict[str, np.ndarray]:
         """Name -> [R, max(blocks, 1)]: on the whole split, or with one block of its examples left out at a time."""
         folds = self.search.num_folds
         data = [self._data(split, fold) for fold in range(folds)]
-        return _of_runs(self.trained, lambda run: data[run % folds], blocks)
-
-    def _trained_on(self, fold: int) -> Any:
-        return self._of_fold(fold).train
+        values = [trained.metrics(run, data[run % folds], blocks) for run in range(trained.num_runs)]
+        return {name: np.stack([np.atleast_1d(one[name]) for one in values]) for name in values[0]}
 
     def _data(self, split: str, fold: int) -> Any:
         return self.task.test if split == "test" else self._of_fold(fold).validation
@@ -249,12 +241,6 @@ def _concatenated(parts: Sequence[Any]) -> Any:
     """Leaves [n, ...] in one; of random keys numpy knows nothing."""
     is_key = jnp.issubdtype(parts[0].dtype, jax.dtypes.prng_key)
     return jnp.concatenate(parts) if is_key else np.concatenate(parts)
-
-
-def _of_runs(trained: Trained, data_of: Callable[[int], Any], blocks: int) -> dict[str, np.ndarray]:
-    """Name -> [R, max(blocks, 1)]."""
-    values = [trained.metrics(run, data_of(run), blocks) for run in range(trained.num_runs)]
-    return {name: np.stack([np.atleast_1d(one[name]) for one in values]) for name in values[0]}
 
 
 def _with_keys(leaves: Sequence[Any], case: Case) -> list[Any]:

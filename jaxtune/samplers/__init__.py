@@ -7,7 +7,7 @@ A sampler is a frozen dataclass with
     __call__(key, space, history, num_points) -> [num_points, D] float32 in [0, 1]
 
 where `key` is a typed key (`jax.random.key`) that may be traced, `space` a `jaxtune.spaces.space.Space` of D
-domains, `history` a `jaxtune.samplers.observed.Observed` of trials trained before or None, and `num_points` a Python
+domains, `history` a `jaxtune.samplers.sampler.Observed` of trials trained before or None, and `num_points` a Python
 int.
 It has no state to save, and works under `jax.jit` and under `jax.vmap` over keys.
 

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from jaxtune.interface.counts import is_whole
 from jaxtune.interface.habits import did_you_mean, hinted
-from jaxtune.samplers.observed import Observed
+from jaxtune.samplers.sampler import Observed
+from jaxtune.spaces.configurations import Rows
 from jaxtune.spaces.domains import Choice
 from jaxtune.spaces.enumeration import combinations, num_combinations, num_values, searched
 from jaxtune.spaces.hyperparameters import Entry
@@ -58,8 +58,13 @@ class Grid:
             object.__setattr__(self, "levels", tuple(sorted(self.levels.items(), key=str)))
         if self.levels is not None:
             named = _named(self.levels)
-            for name, levels in {"": self.levels}.items() if named is None else named.items():
-                _check_levels(name, levels)
+            given: dict[str, Any] = {"": self.levels} if named is None else named
+            for name, levels in given.items():
+                where = f" for {name!r}" if name else ""
+                if not is_whole(levels):
+                    raise TypeError(f"Grid needs a whole number of levels{where}, got {levels!r}.")
+                if levels < 1:
+                    raise ValueError(f"Grid needs at least 1 level{where}, got {levels}.")
 
     def __call__(self, key: jax.Array, space: Space, history: Observed | None, num_points: int) -> jax.Array:
         """Returns the grid.
@@ -84,41 +89,51 @@ class Grid:
         def size_of(entry: Entry) -> int:
             return entry.value.grid_size(levels[entry.name])
 
+        def check_number(number: int, allowed: str = "") -> None:
+            if number != num_points:
+                axes = [f"{entry.name} {num_values(space, size_of, entry)}" for entry in searched(space, None)]
+                raise ValueError(
+                    f"Grid has {size} points ({' x '.join(axes) or 'no axes'}){allowed}, but the scheduler asks for "
+                    f"{num_points} trials: set trials={number} or change the levels."
+                )
+
         size = num_combinations(space, size_of)
-        if space.constraints and size > _MAX_CHECKED:
+        if not space.constraints:
+            check_number(size)  # before there are any: a grid may be huge
+        elif size > _MAX_CHECKED:
             raise ValueError(f"Grid has {size} points, too many to ask a constraint about each: take fewer levels.")
-        if not space.constraints and size != num_points:
-            raise _wrong_number(_axes(space, size_of, size), size, num_points)
         points = combinations(space, lambda entry: entry.value.grid_units(levels[entry.name]))
-        allowed = _allowed(space, points)
-        if len(allowed) != num_points:
-            axes = _axes(space, size_of, size)
-            raise _wrong_number(f"{axes}, of which the constraint allows {len(allowed)}", len(allowed), num_points)
-        return jnp.asarray(allowed)
+        if space.constraints:
+            with jax.ensure_compile_time_eval():  # the caller may be under jit
+                rows = Rows(space, space.decode(points))
+            points = points[[space.allows(row) for row in rows]]
+        check_number(len(points), f", of which the constraint allows {len(points)}")
+        return jnp.asarray(points)
 
     def _levels_of(self, space: Space) -> dict[str, int | None]:
         """Levels by name of each hyperparameter of the space, None for all its values."""
         named = _named(self.levels)
-        searched = [entry for entry in space.entries if entry.is_domain]
-        _check_names(named or {}, searched)
         default: Any = self.levels if named is None else None
-        levels: dict[str, int | None] = dict.fromkeys((entry.name for entry in searched), default) | (named or {})
-        for entry in searched:
-            if entry.value.num_options is None and levels[entry.name] is None:
+        levels: dict[str, int | None] = dict.fromkeys((space.hp_name(key) for key in space.names), default)
+        for name in named or ():
+            if name not in levels:
                 raise ValueError(
-                    f"Grid needs a number of levels for {entry.name!r}, which is continuous ({entry.value}): "
-                    f"write Grid(10) or Grid({{{entry.name!r}: 10}})."
+                    f"Grid has levels for {name!r}, which the space does not search"
+                    f"{did_you_mean(name, levels)}; it has {', '.join(levels)}."
+                )
+        levels |= named or {}
+        for key, domain in space.domains:
+            name = space.hp_name(key)
+            if domain.num_options is None and levels[name] is None:
+                raise ValueError(
+                    f"Grid needs a number of levels for {name!r}, which is continuous ({domain}): "
+                    f"write Grid(10) or Grid({{{name!r}: 10}})."
+                )
+            if named and isinstance(domain, Choice) and levels[name] not in (None, domain.num_options):
+                raise ValueError(
+                    f"Grid takes all {domain.num_options} options of {name!r}, got {levels[name]} levels: leave it out."
                 )
         return levels
-
-
-def _allowed(space: Space, points: np.ndarray) -> np.ndarray:
-    """The points whose configurations fulfil the constraints."""
-    if not space.constraints:
-        return points
-    with jax.ensure_compile_time_eval():  # the caller may be under jit
-        decoded = {key: np.asarray(values) for key, values in space.decode(points).items()}
-    return points[[space.allows(space.row(decoded, i)) for i in range(len(points))]]
 
 
 def _named(levels: Any) -> dict[str, Any] | None:
@@ -126,38 +141,3 @@ def _named(levels: Any) -> dict[str, Any] | None:
     if isinstance(levels, tuple) and all(isinstance(pair, tuple) and len(pair) == 2 for pair in levels):
         return dict(levels)
     return None
-
-
-def _check_levels(name: str, levels: Any) -> None:
-    where = f" for {name!r}" if name else ""
-    if not is_whole(levels):
-        raise TypeError(f"Grid needs a whole number of levels{where}, got {levels!r}.")
-    if levels < 1:
-        raise ValueError(f"Grid needs at least 1 level{where}, got {levels}.")
-
-
-def _check_names(levels: Mapping[str, int], searched: list[Entry]) -> None:
-    names = tuple(dict.fromkeys(entry.name for entry in searched))
-    for name, number in levels.items():
-        if name not in names:
-            raise ValueError(
-                f"Grid has levels for {name!r}, which the space does not search"
-                f"{did_you_mean(name, names)}; it has {', '.join(names)}."
-            )
-        for entry in searched:
-            if entry.name == name and isinstance(entry.value, Choice) and number != entry.value.num_options:
-                raise ValueError(
-                    f"Grid takes all {entry.value.num_options} options of {name!r}, got {number} levels: leave it out."
-                )
-
-
-def _axes(space: Space, size_of: Callable[[Entry], int], size: int) -> str:
-    """The size of a grid, and where it comes from."""
-    axes = [f"{entry.name} {num_values(space, size_of, entry)}" for entry in searched(space, None)]
-    return f"{size} points ({' x '.join(axes) or 'no axes'})"
-
-
-def _wrong_number(what: str, size: int, num_points: int) -> ValueError:
-    return ValueError(
-        f"Grid has {what}, but the scheduler asks for {num_points} trials: set trials={size} or change the levels."
-    )

@@ -12,7 +12,7 @@ import numpy as np
 
 from jaxtune.interface.counts import plain
 from jaxtune.interface.habits import hinted
-from jaxtune.samplers.observed import Observed
+from jaxtune.samplers.sampler import Observed
 from jaxtune.samplers.sobol import Sobol
 from jaxtune.spaces.space import Space
 from jaxtune.spaces.values import hashable_hint, is_hashable, typed
@@ -53,7 +53,14 @@ class Points:
         if isinstance(self.then, type) or not callable(self.then):
             raise TypeError(f"Points needs a sampler such as Sobol() for then, got {self.then!r}.")
         pairs = tuple(_as_pairs(index, hparams) for index, hparams in enumerate(self.hparams))
-        _check_different(pairs)
+        first: dict[Any, int] = {}
+        for index, point in enumerate(pairs):
+            same = first.setdefault(typed(point), index)
+            if same != index:  # it would be trained once, and ids would shift
+                raise ValueError(
+                    f"Points has the same configuration at {same} and {index}, {dict(point)}: each is trained once, so "
+                    "list it once."
+                )
         object.__setattr__(self, "hparams", pairs)
         object.__setattr__(self, "_typed", typed(pairs))
 
@@ -86,17 +93,6 @@ class Points:
         if num_more == 0:
             return first
         return jnp.concatenate([first, jnp.asarray(self.then(key, space, history, num_more), jnp.float32)])
-
-
-def _check_different(points: tuple) -> None:
-    """Raises ValueError if a configuration is there twice: it would be trained once, and ids would shift."""
-    first: dict[Any, int] = {}
-    for index, point in enumerate(points):
-        if first.setdefault(typed(point), index) != index:
-            raise ValueError(
-                f"Points has the same configuration at {first[typed(point)]} and {index}, {dict(point)}: each is "
-                "trained once, so list it once."
-            )
 
 
 def _as_pairs(index: int, hparams: Any) -> tuple[tuple[str, Any], ...]:

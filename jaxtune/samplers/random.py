@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import jax
 
 from jaxtune.interface.habits import hinted
-from jaxtune.samplers.observed import Observed, num_observed
+from jaxtune.samplers.sampler import Observed, num_observed
 from jaxtune.spaces.domains.numeric import draw_units
 from jaxtune.spaces.space import Space
 

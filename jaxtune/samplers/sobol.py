@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxtune.interface.habits import hinted
-from jaxtune.samplers.observed import Observed, num_observed
+from jaxtune.samplers.sampler import Observed, num_observed
 from jaxtune.spaces.space import Space
 
 _BITS = 30  # of a coordinate on the host

@@ -9,12 +9,4 @@ from jaxtune.schedulers.hyperband import Hyperband
 from jaxtune.schedulers.pbt import PopulationBasedTraining
 from jaxtune.schedulers.plan import Exploit, Plan, Row
 
-__all__ = [
-    "Exploit",
-    "FullBudget",
-    "Hyperband",
-    "Plan",
-    "PopulationBasedTraining",
-    "Row",
-    "SuccessiveHalving",
-]
+__all__ = ["Exploit", "FullBudget", "Hyperband", "Plan", "PopulationBasedTraining", "Row", "SuccessiveHalving"]

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from jaxtune.interface.counts import set_counts
 from jaxtune.interface.habits import hinted
-from jaxtune.schedulers.plan import Plan, Row, check_ladder, round_to, warn_of_rounding
+from jaxtune.schedulers.plan import Plan, Row, check_ladder, round_to
 
 
 @hinted
@@ -40,7 +40,6 @@ class SuccessiveHalving:
     def __post_init__(self) -> None:
         set_counts(self, "trials")
         check_ladder(self)
-        warn_of_rounding(self, "max_steps", "min_steps")
 
     def plan(self) -> Plan:
         """The table of evaluations and decisions."""

@@ -3,11 +3,12 @@
 Li et al., 2018, "Hyperband: a novel bandit-based approach to hyperparameter optimization", JMLR.
 """
 
+import itertools
 import math
 from dataclasses import dataclass
 
 from jaxtune.interface.habits import hinted
-from jaxtune.schedulers.plan import Plan, Row, check_ladder, round_to, warn_of_rounding
+from jaxtune.schedulers.plan import Plan, Row, check_ladder, round_to
 
 
 @hinted
@@ -45,7 +46,6 @@ class Hyperband:
 
     def __post_init__(self) -> None:
         check_ladder(self)
-        warn_of_rounding(self, "max_steps", "min_steps")
 
     def plan(self) -> Plan:
         """The table of evaluations and decisions of all brackets."""
@@ -53,16 +53,11 @@ class Hyperband:
         s_max = int(math.log(ratio, self.eta) + 1e-9)  # log(243, 3) is 4.999...
         sizes = [math.ceil((s_max + 1) / (s + 1) * self.eta**s) for s in range(s_max, -1, -1)]
         alive = list(sizes)
-        rows = []
-        for rung in range(s_max, 0, -1):  # the rung at max_steps / eta**rung
+        keep: dict[int, tuple[int, ...]] = {}
+        for rung in range(s_max, -1, -1):  # the rung at max_steps / eta**rung
             for index, s in enumerate(range(s_max, -1, -1)):
-                if s >= rung:  # this bracket has begun to decide
+                if s >= rung > 0:  # this bracket has begun to decide
                     alive[index] = max(1, int(sizes[index] * self.eta ** -(s - rung + 1) + 1e-9))
-            rows.append(Row(round_to(self.max_steps / self.eta**rung, self.min_steps), tuple(alive)))
-        last = Row(round_to(self.max_steps, self.min_steps), tuple(alive))
-        return Plan(brackets=tuple(sizes), rows=(*_merge(rows, last.stop), last), multiple=self.min_steps)
-
-
-def _merge(rows: list[Row], last: int) -> list[Row]:
-    """Drops all but the last of the rungs that rounding put on the same step."""
-    return list({row.stop: row for row in rows if row.stop < last}.values())
+            # Of the rungs that rounding puts on the same step the last one counts.
+            keep[round_to(self.max_steps / self.eta**rung, self.min_steps)] = tuple(alive)
+        return Plan(tuple(sizes), tuple(itertools.starmap(Row, keep.items())), multiple=self.min_steps)

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from jaxtune.interface.counts import set_counts
 from jaxtune.interface.habits import hinted
-from jaxtune.schedulers.plan import Exploit, Plan, Row, warn_of_rounding
+from jaxtune.schedulers.plan import Exploit, Plan, Row, round_to, warn_of_rounding
 
 
 @hinted
@@ -58,9 +58,6 @@ class PopulationBasedTraining:
 
     def plan(self) -> Plan:
         """The table of evaluations; every row but the last is followed by exploit and explore."""
-        rows = tuple(
-            Row(k * self.interval, keep=(self.trials,)) for k in range(1, round(self.steps / self.interval) + 1)
-        )
-        return Plan(
-            (self.trials,), rows, Exploit(self.quantile, self.resample_probability, self.perturbation), self.interval
-        )
+        stops = range(self.interval, round_to(self.steps, self.interval) + 1, self.interval)
+        exploit = Exploit(self.quantile, self.resample_probability, self.perturbation)
+        return Plan((self.trials,), tuple(Row(stop, (self.trials,)) for stop in stops), exploit, self.interval)

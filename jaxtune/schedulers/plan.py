@@ -135,6 +135,7 @@ def check_ladder(scheduler: Any) -> None:
     if isinstance(eta, bool) or not isinstance(eta, numbers.Real) or not 2 <= float(eta) < math.inf:
         raise ValueError(f"{owner} needs eta >= 2, got eta={eta!r}.")
     object.__setattr__(scheduler, "eta", plain(eta))
+    warn_of_rounding(scheduler, "max_steps", "min_steps")
 
 
 def warn_of_rounding(scheduler: Any, name: str, multiple: str) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import Any
 
 from jaxtune.spaces.domains import Choice, Domain
 from jaxtune.spaces.domains.entries import as_entries
@@ -68,8 +68,24 @@ def read_entries(space: Any) -> tuple[Entry, ...]:
 
 def check_distinct(entries: tuple[Entry, ...]) -> None:
     """Raises ValueError if two entries have the same key, or can exist at the same time under the same name."""
-    _check_keys(entries)
-    _check_names(entries)
+    conditions: dict[str, dict[str, int]] = {}
+    by_name: dict[str, list[str]] = {}
+    for entry in entries:
+        if entry.key in conditions:
+            raise ValueError(f"The space has two hyperparameters that read {entry.key!r}: rename one of them.")
+        own = entry.condition
+        conditions[entry.key] = {} if own is None else {**conditions[own.key], own.key: own.index}
+        for other in by_name.setdefault(entry.name, []):
+            if _can_coexist(conditions[entry.key], conditions[other]):
+                raise ValueError(
+                    f"{other!r} and {entry.key!r} can exist at the same time, and both would be hp[{entry.name!r}]: "
+                    "rename one of them."
+                )
+        by_name[entry.name].append(entry.key)
+
+
+def _can_coexist(a: Mapping[str, int], b: Mapping[str, int]) -> bool:
+    return all(a[key] == b[key] for key in a.keys() & b.keys())
 
 
 def active_entries(entries: Iterable[Entry], index_of: Callable[[Entry], int]) -> Iterator[Entry]:
@@ -113,7 +129,19 @@ def pinned(entry: Entry, static: bool) -> Entry:
     Raises:
         ValueError: if the domain can't be what is asked.
     """
-    return dataclasses.replace(entry, value=_pinned_domain(entry.key, entry.value, static))
+    name, domain = entry.key, entry.value
+    if domain.static is static:
+        return entry
+    if domain.num_options is None:
+        raise ValueError(f"{name!r} can't be static: {domain} is continuous, one program per value has no end.")
+    if entry.is_conditional:
+        raise ValueError(f"{name!r} can't be traced: its options have sub-spaces, so each needs a program of its own.")
+    if domain.static is False:
+        raise ValueError(f"{name!r} can't be static: {domain} holds traced numbers; write Choice((...), static=True).")
+    try:
+        return dataclasses.replace(entry, value=dataclasses.replace(domain, static=static))
+    except ValueError as error:
+        raise ValueError(f"{name!r} can't be traced: {error}") from None
 
 
 def _flat(entries: Iterable[tuple[str, Any]], prefix: str, condition: Condition | None) -> Iterator[Entry]:
@@ -123,51 +151,6 @@ def _flat(entries: Iterable[tuple[str, Any]], prefix: str, condition: Condition 
         yield Entry(key, name, value, condition)
         if isinstance(value, Choice) and value.branches:
             for index, branch in enumerate(value.branches):
-                yield from _flat(branch, f"{key}={_text(value.options[index])}.", Condition(key, index))
-
-
-def _text(option: Any) -> str:
-    return getattr(option, "__name__", None) or str(option)
-
-
-def _check_keys(entries: tuple[Entry, ...]) -> None:
-    seen: set[str] = set()
-    for entry in entries:
-        if entry.key in seen:
-            raise ValueError(f"The space has two hyperparameters that read {entry.key!r}: rename one of them.")
-        seen.add(entry.key)
-
-
-def _check_names(entries: tuple[Entry, ...]) -> None:
-    """Raises ValueError if two entries that can exist at the same time have the same name."""
-    conditions: dict[str, dict[str, int]] = {}
-    by_name: dict[str, list[str]] = {}
-    for entry in entries:
-        own = entry.condition
-        conditions[entry.key] = {} if own is None else {**conditions[own.key], own.key: own.index}
-        for other in by_name.setdefault(entry.name, []):
-            if _can_coexist(conditions[entry.key], conditions[other]):
-                raise ValueError(
-                    f"{other!r} and {entry.key!r} can exist at the same time, and both would be hp[{entry.name!r}]: "
-                    "rename one of them."
-                )
-        by_name[entry.name].append(entry.key)
-
-
-def _can_coexist(a: Mapping[str, int], b: Mapping[str, int]) -> bool:
-    return all(a[key] == b[key] for key in a.keys() & b.keys())
-
-
-def _pinned_domain(name: str, domain: Domain, static: bool) -> Domain:
-    if domain.static is static:
-        return domain
-    if domain.num_options is None:
-        raise ValueError(f"{name!r} can't be static: {domain} is continuous, one program per value has no end.")
-    if isinstance(domain, Choice) and domain.branches is not None:
-        raise ValueError(f"{name!r} can't be traced: its options have sub-spaces, so each needs a program of its own.")
-    if domain.static is False:
-        raise ValueError(f"{name!r} can't be static: {domain} holds traced numbers; write Choice((...), static=True).")
-    try:
-        return dataclasses.replace(cast(Any, domain), static=static)  # every domain is a dataclass
-    except ValueError as error:
-        raise ValueError(f"{name!r} can't be traced: {error}") from None
+                option = value.options[index]
+                text = getattr(option, "__name__", None) or str(option)
+                yield from _flat(branch, f"{key}={text}.", Condition(key, index))

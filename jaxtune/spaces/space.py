@@ -21,7 +21,6 @@ import numpy as np
 
 from jaxtune.interface.habits import hinted
 from jaxtune.spaces.assignment import assigned, check_known, encode_value
-from jaxtune.spaces.constraints import check_constraint, fulfils
 from jaxtune.spaces.domains import Domain
 from jaxtune.spaces.hyperparameters import (
     Entry,
@@ -31,6 +30,7 @@ from jaxtune.spaces.hyperparameters import (
     read_entries,
     static_combinations,
 )
+from jaxtune.spaces.values import is_hashable
 from jaxtune.spaces.variant import Variant
 
 
@@ -89,9 +89,7 @@ class Space:
             >>> jt.Space.of({"dropout": jt.Uniform(0.0, 0.7), "depth": 3}).constants
             (('depth', 3),)
         """
-        if isinstance(space, Space):
-            return space
-        return cls(read_entries(space))
+        return space if isinstance(space, Space) else cls(read_entries(space))
 
     @functools.cached_property
     def _by_key(self) -> dict[str, Entry]:
@@ -320,7 +318,21 @@ class Space:
             TypeError: if a constraint returns something else than a bool.
             ValueError: if a constraint raises an exception.
         """
-        return all(fulfils(constraint, hparams) for constraint in self.constraints)
+        return all(_fulfils(constraint, hparams) for constraint in self.constraints)
+
+
+def _fulfils(constraint: Callable, hparams: Mapping[str, Any]) -> bool:
+    name = getattr(constraint, "__name__", repr(constraint))
+    try:
+        answer = constraint(dict(hparams))
+    except Exception as error:
+        raise ValueError(
+            f"The constraint {name} raised {type(error).__name__}: {error}, for {dict(hparams)}. "
+            "Hyperparameters of branches exist in some configurations only: hp.get(name) is None elsewhere."
+        ) from error
+    if not isinstance(answer, bool | np.bool_):
+        raise TypeError(f"The constraint {name} must return True or False, got {answer!r} for {dict(hparams)}.")
+    return bool(answer)
 
 
 @hinted
@@ -349,5 +361,6 @@ def constrain(space: Space | Mapping[str, Any], predicate: Callable[[dict[str, A
         (False, True)
     """
     space = Space.of(space)
-    check_constraint(predicate)
+    if not callable(predicate) or not is_hashable(predicate):
+        raise TypeError(f"A constraint is a (hashable) function of hp that returns a bool, got {predicate!r}.")
     return dataclasses.replace(space, constraints=(*space.constraints, predicate))

@@ -59,11 +59,6 @@ def as_options(options: Any) -> tuple:
     options = tuple(map(plain, options))
     if not options:
         raise ValueError("Choice needs at least one option, got none.")
-    _check_options(options)
-    return options
-
-
-def _check_options(options: tuple) -> None:
     seen: set[Hashable] = set()
     for option in options:
         if not is_hashable(option):
@@ -75,6 +70,7 @@ def _check_options(options: tuple) -> None:
         if key in seen:
             raise ValueError(f"Choice options must differ, got {option!r} more than once in {options}.")
         seen.add(key)
+    return options
 
 
 def hashable_hint(value: Any) -> str:

@@ -25,11 +25,6 @@ class Variant:
         """Name -> key of the traced hyperparameters."""
         return {name: key for name, key in self.keys.items() if name not in self.static}
 
-    @property
-    def order(self) -> tuple[str, ...]:
-        """Names in the order in which `hp` has them."""
-        return tuple(self.keys)
-
     def hp(self, traced: Mapping[str, Any]) -> dict[str, Any]:
         """All hyperparameters, given the values of the traced ones by name; what else is given is left out.
 

@@ -11,13 +11,10 @@ import numpy as np
 
 from jaxtune.spaces.space import Space
 from jaxtune.spaces.variant import Variant
-from jaxtune.tasks import checks
 from jaxtune.tasks.decoding import decode
-from jaxtune.tasks.diagnosis import Suspect
+from jaxtune.tasks.diagnosis import Suspect, failure_of
 from jaxtune.tasks.functions import Functions, inputs_of, trace
 from jaxtune.tasks.task import Task
-
-BATCH_SIZE = "batch_size"  # the hyperparameter that takes the place of the task's batch size
 
 Traces = dict[Hashable, Functions]  # of one search, see `functions.trace`
 
@@ -37,23 +34,6 @@ class Case:
     space: Space
     variant: Variant
     traces: Traces
-
-    @classmethod
-    def of(cls, task: Task, space: Space, variant: Variant, traces: Traces) -> "Case":
-        """The case of a variant.
-
-        Raises:
-            ValueError: Its batch size is none.
-        """
-        if task.batch_size is not None and BATCH_SIZE in variant.static:
-            task = task.replace(batch_size=variant.static[BATCH_SIZE])
-            checks.check_batch_size(task.batch_size, task.num_examples or 0)
-        return cls(task, space, variant, traces)
-
-    @property
-    def batch_size(self) -> int | None:
-        """Examples in an update, or None."""
-        return self.task.batch_size
 
     @cached_property
     def structs(self) -> dict[str, jax.ShapeDtypeStruct]:
@@ -81,12 +61,11 @@ class Case:
             KeyError: The task reads a hyperparameter that the space lacks.
             Exception: Whatever the task's functions raise with plain Python values too.
         """
-        try:
+        error = self.failure()
+        if error is None:
             return self._trace()
-        except Exception as error:
-            failure = error
         options = {name: self.space.domain(key).num_options for name, key in self.variant.traced.items()}
-        raise self.suspect.explained(failure, options)
+        raise self.suspect.explained(error, options)
 
     @property
     def suspect(self) -> Suspect:
@@ -95,11 +74,7 @@ class Case:
 
     def failure(self) -> Exception | None:
         """What comes of tracing its functions; None if that works."""
-        try:
-            self._trace()
-        except Exception as error:
-            return error
-        return None
+        return failure_of(self._trace)
 
     def _trace(self) -> Functions:
         return trace(self.traces, self.task, self.variant, inputs_of(self.task, self.structs))

@@ -13,10 +13,7 @@ from jaxtune.tasks.arrays import check_dtype, fits_device
 
 _ARRAYS = (jax.Array, np.ndarray, np.generic, jax.ShapeDtypeStruct)
 _NUMBERS = (bool, int, float, complex)
-_EXAMPLES = {
-    "loss": "optax.softmax_cross_entropy_with_integer_labels",
-    "optimizer": "lambda hp: optax.adam(hp['lr'])",
-}
+_EXAMPLES = {"loss": "optax.softmax_cross_entropy_with_integer_labels", "optimizer": "lambda hp: optax.adam(hp['lr'])"}
 _ROLES = {
     "init": ("key", "hp"),
     "step": ("key", "state", "batch", "hp"),
@@ -26,11 +23,8 @@ _ROLES = {
     "healthy": ("state",),
 }
 _OPTIONAL = ("prepare", "observe", "healthy")
+_ARRAYS_ONLY = "the state must hold arrays only (Equinox: keep eqx.filter(model, eqx.is_array), combine inside step)."
 _DATA_ADVICE = "collect the examples of a loader or iterator with numpy.concatenate first"
-
-
-def _structure(tree: Any) -> Any:
-    return jax.tree.structure(tree)
 
 
 def _leaves(tree: Any) -> list[tuple[str, Any]]:
@@ -58,18 +52,19 @@ def _is_array(leaf: Any) -> bool:
 # What user functions return.
 
 
-def check_arrays(tree: Any, owner: str, name: str, advice: str) -> None:
-    """Raises TypeError if a leaf of `tree`, which `owner` returned as `name`, is no array."""
-    for path, leaf in _leaves(tree):
+def check_state(state: Any, owner: str) -> None:
+    """Raises TypeError if a leaf of a state, which `owner` returned, is no array."""
+    for path, leaf in _leaves(state):
         if not _is_array(leaf):
-            raise TypeError(f"{owner} returned {kind(leaf)} at {name}{path}; {advice}")
+            raise TypeError(f"{owner} returned {kind(leaf)} at state{path}; {_ARRAYS_ONLY}")
 
 
 def check_same_state(before: Any, after: Any, owner: str) -> None:
     """Raises TypeError if a step changed structure, shape or dtype of the state."""
-    if _structure(before) != _structure(after):
+    structures: list[Any] = [jax.tree.structure(state) for state in (before, after)]
+    if structures[0] != structures[1]:
         raise TypeError(
-            f"{owner} changed the structure of the state from {_structure(before)} to {_structure(after)}; "
+            f"{owner} changed the structure of the state from {structures[0]} to {structures[1]}; "
             "it must return the state it was given with new values."
         )
     for (path, old), (_, new) in zip(_leaves(before), _leaves(after), strict=True):
@@ -122,7 +117,10 @@ def num_examples(data: Any, name: str) -> int:
     """
     leaves = [(f"{name}{path}", leaf) for path, leaf in _leaves(data)]
     for path, leaf in leaves:
-        _check_data_leaf(path, leaf)
+        if not isinstance(leaf, _ARRAYS):
+            advice = "pass numpy.asarray(...)" if isinstance(leaf, (*_NUMBERS, str)) else _DATA_ADVICE
+            raise TypeError(f"{path} must be an array that fits the device, got {kind(leaf)}; {advice}.")
+        check_dtype(path, leaf)
     if not leaves:
         raise ValueError(f"{name} holds no array.")
     lists = jax.tree.leaves(data, is_leaf=lambda x: isinstance(x, list))
@@ -140,13 +138,6 @@ def num_examples(data: Any, name: str) -> int:
     if count == 0:
         raise ValueError(f"{name} is empty.")
     return count
-
-
-def _check_data_leaf(path: str, leaf: Any) -> None:
-    if isinstance(leaf, _ARRAYS):
-        return check_dtype(path, leaf)
-    advice = "pass numpy.asarray(...)" if isinstance(leaf, (*_NUMBERS, str)) else _DATA_ADVICE
-    raise TypeError(f"{path} must be an array that fits the device, got {kind(leaf)}; {advice}.")
 
 
 def check_pair(data: Any, name: str) -> None:
@@ -204,19 +195,6 @@ def _is_beyond(values: np.ndarray, dtype: Any) -> np.ndarray:
         return np.isfinite(values) & ~np.isfinite(values.astype(dtype))
 
 
-def _check_task_data(task: Any) -> None:
-    """Checks the data of any task: arrays, equal lengths, not empty, numbers and a batch size that fit."""
-    for name in ("train", "validation", "test"):
-        if getattr(task, name) is not None:
-            num_examples(getattr(task, name), name)
-            check_fits(getattr(task, name), name)
-    for name in ("batch_size", "prepare"):
-        if getattr(task, name) is not None and task.train is None:
-            raise ValueError(f"The task has {name} but no training data: pass train=.")
-    if task.batch_size is not None:
-        check_batch_size(task.batch_size, task.num_examples)
-
-
 # Functions and arguments.
 
 
@@ -234,21 +212,23 @@ def check_function(role: str, function: Any, arguments: Iterable[str]) -> None:
     check_takes(role, function, arguments)
 
 
-def check_takes(role: str, function: Callable, arguments: Iterable[str]) -> None:
-    """Raises TypeError unless a function takes so many positional arguments."""
+def check_takes(role: str, function: Callable, arguments: Iterable[str], no_more: bool = False) -> None:
+    """Raises TypeError unless a function takes so many positional arguments; with `no_more`, if it needs others too."""
     arguments = tuple(arguments)
     try:
         signature = inspect.signature(function)
     except ValueError:  # some functions written in C have none
         return
-    parameters = signature.parameters.values()
-    positional = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
-    if len(positional) < len(arguments) and not any(p.kind == p.VAR_POSITIONAL for p in parameters):
-        raise TypeError(f"{role} is called with ({', '.join(arguments)}), but takes {signature}.")
+    try:
+        (signature.bind if no_more else signature.bind_partial)(*arguments)
+    except TypeError:
+        raise TypeError(f"{role} is called with ({', '.join(arguments)}), but takes {signature}.") from None
 
 
 def check_task(task: Any) -> None:
-    """Checks a task by itself: that it is one, its functions and its data.
+    """Checks a task by itself: that it is one, its functions, and its data.
+
+    Data are arrays of equal lengths, not empty, with numbers and a batch size that fit.
 
     Raises:
         TypeError: Something has the wrong type.
@@ -262,4 +242,12 @@ def check_task(task: Any) -> None:
     for role, arguments in _ROLES.items():
         if role not in _OPTIONAL or getattr(task, role) is not None:
             check_function(role, getattr(task, role), arguments)
-    _check_task_data(task)
+    for name in ("train", "validation", "test"):
+        if getattr(task, name) is not None:
+            num_examples(getattr(task, name), name)
+            check_fits(getattr(task, name), name)
+    for name in ("batch_size", "prepare"):
+        if getattr(task, name) is not None and task.train is None:
+            raise ValueError(f"The task has {name} but no training data: pass train=.")
+    if task.batch_size is not None:
+        check_batch_size(task.batch_size, task.num_examples)

@@ -48,7 +48,7 @@ class Suspect(NamedTuple):
 
         Few ever are, so they are looked for by halves: one trace tells that a whole half is innocent.
         """
-        cause = _failure(self._trace, names) if names else None
+        cause = failure_of(self._trace, names) if names else None
         if cause is None or len(names) == 1:
             return {} if cause is None else {names[0]: cause}
         half = len(names) // 2
@@ -56,14 +56,14 @@ class Suspect(NamedTuple):
 
     def check_concrete(self) -> None:
         """Raises if the task fails with plain Python values too: a user's own exception passes through."""
-        error = _failure(self._trace, ())
+        error = failure_of(self._trace, ())
         if error is None:
             return
         if isinstance(error, KeyError):
             self._check_misspelt()
         self._check_ranges(error)
         for counters in ({"total_steps": 100}, {"step": 0}, {"total_steps": 100, "step": 0}):
-            if _failure(self._trace, (), counters) is None:
+            if failure_of(self._trace, (), counters) is None:
                 name = next(iter(counters))
                 raise explain(name, name, None, error) from error
         error.add_note(f"{OF_TASK}with the hyperparameters {dict(self.values)}.")
@@ -78,7 +78,7 @@ class Suspect(NamedTuple):
 
     def _check_misspelt(self) -> None:
         task = _with_values(self.task, {}, _Reads(self.values))
-        error = _failure(trace_anew, task, _fixed({}, {}), inputs_of(task, {}))
+        error = failure_of(trace_anew, task, _fixed({}, {}), inputs_of(task, {}))
         if isinstance(error, _Misspelt):
             raise KeyError(str(error)).with_traceback(error.__traceback__) from None
 
@@ -88,7 +88,7 @@ class Suspect(NamedTuple):
         for names in (*((name,) for name in tuples), tuple(tuples)):
             changed = {**self.values, **{name: tuples[name][0] for name in names}}
             inputs = inputs_of(self.task, {})
-            if names and _failure(trace_anew, self.task, _fixed(self.values, changed), inputs) is None:
+            if names and failure_of(trace_anew, self.task, _fixed(self.values, changed), inputs) is None:
                 raise TypeError(_range_meant(names[0], tuples[names[0]])) from error
 
 
@@ -97,7 +97,8 @@ def _fixed(names: Iterable[str], values: Mapping[str, Any]) -> Variant:
     return Variant({}, dict.fromkeys(names, ""), values)
 
 
-def _failure(function: Callable, *args: Any) -> Exception | None:
+def failure_of(function: Callable, *args: Any) -> Exception | None:
+    """What a call raises; None if it works."""
     try:
         function(*args)
     except Exception as error:

@@ -92,8 +92,12 @@ def _dealt(order: np.ndarray, folds: int) -> tuple[Fold, ...]:
 
 
 def _given(folds: Any, num_examples: int) -> tuple[Fold, ...]:
-    pairs = _pairs(folds)
-    made = [_checked(number, pair, num_examples) for number, pair in enumerate(pairs)]
+    rule = "folds must be a number or a list of pairs (train indices, validation indices)"
+    if isinstance(folds, (str, bool, float)) or not isinstance(folds, Sequence):
+        raise TypeError(f"{rule}, got {folds!r}: a splitter's generator becomes a list by list(...).")
+    if not folds or not all(isinstance(pair, (tuple, list)) and len(pair) == 2 for pair in folds):
+        raise TypeError(f"{rule}, got {folds!r}.")
+    made = [_checked(number, pair, num_examples) for number, pair in enumerate(folds)]
     sizes = [len(fold.validation) for fold in made]
     if max(sizes) - min(sizes) > 1:
         raise ValueError(
@@ -101,15 +105,6 @@ def _given(folds: Any, num_examples: int) -> tuple[Fold, ...]:
             f"got sizes from {min(sizes)} to {max(sizes)}."
         )
     return tuple(Fold(fold.train, fold.validation[: min(sizes)]) for fold in made)
-
-
-def _pairs(folds: Any) -> list[Any]:
-    rule = "folds must be a number or a list of pairs (train indices, validation indices)"
-    if isinstance(folds, (str, bool, float)) or not isinstance(folds, Sequence):
-        raise TypeError(f"{rule}, got {folds!r}: a splitter's generator becomes a list by list(...).")
-    if not folds or not all(isinstance(pair, (tuple, list)) and len(pair) == 2 for pair in folds):
-        raise TypeError(f"{rule}, got {folds!r}.")
-    return list(folds)
 
 
 def _checked(number: int, pair: Any, num_examples: int) -> Fold:

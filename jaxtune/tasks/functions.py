@@ -7,26 +7,25 @@ Traces take and give states and data as lists of arrays: programs are the same f
 
 import functools
 import inspect
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Container, Hashable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jax.extend.core import ClosedJaxpr, jaxpr_as_fun
+from jax.interpreters.partial_eval import dce_jaxpr
 
 from jaxtune.interface.settings import settings, users_promotion
 from jaxtune.spaces.values import typed
 from jaxtune.spaces.variant import Variant
 from jaxtune.tasks import checks, stored
-from jaxtune.tasks.cpu import bits, convolutions, pooling
+from jaxtune.tasks.cpu import bits, slices
 from jaxtune.tasks.cpu.rewriting import rewritten
 from jaxtune.tasks.fingerprints import fingerprint
 from jaxtune.tasks.hp import Hyperparameters
 from jaxtune.tasks.task import Task
 from jaxtune.tasks.weak import weaken
-
-_ARRAYS_ONLY = "the state must hold arrays only (Equinox: keep eqx.filter(model, eqx.is_array), combine inside step)."
 
 
 @functools.lru_cache(maxsize=1024)
@@ -50,11 +49,8 @@ def call(role: str, function: Callable, *args: Any, **extras: Any) -> Any:
     """
     positional = [p for p in parameters(function) if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
     rest = [p for p in parameters(function) if p not in positional[: len(args)]]
-    unknown = [
-        p.name
-        for p in rest
-        if p.name not in extras and p.default is p.empty and p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)
-    ]
+    required = [p for p in rest if p.default is p.empty and p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
+    unknown = [p.name for p in required if p.name not in extras]
     if unknown:
         known = ", ".join(sorted(extras)) or "nothing"
         raise TypeError(
@@ -93,6 +89,15 @@ class Traced:
     def __call__(self, consts: tuple[Any, ...], *args: Any) -> Any:
         """Runs it; `consts` is `self.consts`, as an argument of the program around."""
         return jax.tree.unflatten(self.out_tree, jaxpr_as_fun(ClosedJaxpr(self.jaxpr, consts))(*jax.tree.leaves(args)))
+
+    def used(self, outputs: Container[int]) -> list[bool]:
+        """Which inputs some of its outputs depend on, by their numbers."""
+        return list(dce_jaxpr(self.jaxpr, [number in outputs for number in range(len(self.jaxpr.outvars))])[1])
+
+    def reads(self, names: Iterable[str], outputs: Container[int] | None = None) -> set[str]:
+        """Hyperparameters that some of its outputs depend on, or any; `names` are those of all traced ones, sorted."""
+        used = self.used(range(len(self.jaxpr.outvars)) if outputs is None else outputs)
+        return {name for name, is_used in zip(names, used[self.hp], strict=True) if is_used}
 
     @functools.cached_property
     def fingerprint(self) -> Hashable:
@@ -171,26 +176,29 @@ class Functions:
         return tuple(sorted(self.evaluate.out))
 
 
-def _strong(tree: Any) -> Any:
-    # A state must look the same before and after a step: weak types would change on the way.
-    def convert(x: Any) -> Any:
+def _state(role: str, state: Any) -> Any:
+    """A state that a task function returned. It must look the same after a step: weak types would change on the way."""
+    checks.check_state(state, role)
+
+    def strong(x: Any) -> Any:
         x = jnp.asarray(x)
         return x if jnp.issubdtype(x.dtype, jax.dtypes.prng_key) else jax.lax.convert_element_type(x, x.dtype)
 
-    return jax.tree.map(convert, tree)
+    return jax.tree.map(strong, state)
 
 
-def _init_result(state: Any) -> Any:
-    checks.check_arrays(state, "init", "state", _ARRAYS_ONLY)
-    return _strong(state)
-
-
-def _step_result(result: Any) -> Any:
+def _result(role: str, result: Any) -> Any:
+    """What a task function returned, checked."""
+    if role == "evaluate":
+        checks.check_scalars(result, "What evaluate returns")
+        return dict(result)
+    if role != "step":
+        return _state(role, result)
     if not isinstance(result, tuple) or len(result) != 2:
         raise TypeError(f"step must return (state, info), got {type(result).__name__}.")
-    checks.check_arrays(result[0], "step", "state", _ARRAYS_ONLY)
-    checks.check_scalars(result[1], "What step returns as info")
-    return _strong(result[0]), dict(result[1])
+    state, info = _state(role, result[0]), result[1]
+    checks.check_scalars(info, "What step returns as info")
+    return state, dict(info)
 
 
 def _judged(task: Task, function: Callable) -> Callable:
@@ -211,19 +219,6 @@ def _judged(task: Task, function: Callable) -> Callable:
     return step
 
 
-def _metrics_result(metrics: Any) -> Any:
-    checks.check_scalars(metrics, "What evaluate returns")
-    return dict(metrics)
-
-
-def _observe_result(state: Any) -> Any:
-    checks.check_arrays(state, "observe", "state", _ARRAYS_ONLY)
-    return _strong(state)
-
-
-_RESULTS = {"init": _init_result, "step": _step_result, "evaluate": _metrics_result, "observe": _observe_result}
-
-
 def seamed(task: Task, role: str, variant: Variant) -> Callable:
     """A task function as the engine calls it: `(*fixed, hp, extras)`, where `hp` holds the traced values only.
 
@@ -233,18 +228,14 @@ def seamed(task: Task, role: str, variant: Variant) -> Callable:
 
     def function(*args: Any) -> Any:
         *fixed, hp, extras = args
-        named = {
-            "step": weaken(extras.step),
-            "total_steps": weaken(extras.total_steps),
-            "stats": extras.stats,
-        }
+        named = {"step": weaken(extras.step), "total_steps": weaken(extras.total_steps), "stats": extras.stats}
         hp = Hyperparameters(variant.hp({name: weaken(x) for name, x in hp.items()}))
-        return _RESULTS[role](call(role, getattr(task, role), *fixed, hp, **named))
+        return _result(role, call(role, getattr(task, role), *fixed, hp, **named))
 
     return function
 
 
-_FASTER = bits.RULES | convolutions.RULES | pooling.RULES  # what is slow in vmapped loops
+_FASTER = bits.RULES | slices.RULES  # what is slow in vmapped loops
 
 
 def _trace_one(function: Callable, *args: Any) -> Traced:
@@ -277,9 +268,8 @@ def inputs_of(task: Task, hp: Mapping[str, Any]) -> Inputs:
     """Shapes and dtypes that a task's functions are called with."""
     train, validation = structs(task.train), structs(task.validation)
     stats = jax.eval_shape(task.prepare, train) if task.prepare is not None else None
-    if task.batch_size is None:
-        batch = train
-    else:
+    batch = train
+    if task.batch_size is not None:
         batch = jax.tree.map(lambda x: jax.ShapeDtypeStruct((task.batch_size, *x.shape[1:]), x.dtype), train)
     return Inputs(batch, validation, stats, dict(hp))
 
@@ -300,7 +290,8 @@ def trace_anew(task: Task, variant: Variant, inputs: Inputs) -> Functions:
         score = jax.ShapeDtypeStruct((), jnp.result_type(float))
         observe = _trace_one(seamed(task, "observe", variant), state, score, inputs.hp, extras)
         checks.check_same_state(state, observe.out, "observe")
-        observe = None if _is_identity(observe) else observe
+        if observe.jaxpr.outvars == observe.jaxpr.invars[: len(observe.jaxpr.outvars)]:
+            observe = None  # it returns its state as it is
     flow = stored.find(traced_init, traced_step, traced_evaluate, observe, tuple(sorted(inputs.hp)))
     leaves = jax.tree.leaves(state)
     return Functions(
@@ -329,11 +320,6 @@ def _giving(traced: Traced, out: Any) -> Traced:
     return replace(traced, out_tree=jax.tree.structure(out))
 
 
-def _is_identity(observe: Traced | None) -> bool:
-    """Whether a traced `observe` returns its state as it is."""
-    return observe is not None and observe.jaxpr.outvars == observe.jaxpr.invars[: len(observe.jaxpr.outvars)]
-
-
 def trace(known: dict[Hashable, Functions], task: Task, variant: Variant, inputs: Inputs) -> Functions:
     """Like `trace_anew`, but traces nothing twice in one search; `known` holds what it has traced.
 
@@ -342,7 +328,7 @@ def trace(known: dict[Hashable, Functions], task: Task, variant: Variant, inputs
     leaves, tree = jax.tree.flatten(inputs)
     shapes = tuple((leaf.shape, leaf.dtype) for leaf in leaves)
     values = tuple((name, typed(value)) for name, value in sorted(variant.static.items()))
-    key = (task.functions, values, variant.order, tree, shapes, settings())
+    key = (task.functions, values, tuple(variant.keys), tree, shapes, settings())
     if key not in known:
         known[key] = trace_anew(task, variant, inputs)
     return known[key]

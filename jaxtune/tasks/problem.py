@@ -7,17 +7,24 @@ to say which of them is at fault and what to do about it.
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from itertools import islice
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
 
 from jaxtune.interface.habits import did_you_mean
 from jaxtune.interface.warning import warn
 from jaxtune.spaces.space import Space
 from jaxtune.spaces.variant import Variant
-from jaxtune.tasks.case import BATCH_SIZE, Case, Traces
+from jaxtune.tasks import checks
+from jaxtune.tasks.case import Case, Traces
 from jaxtune.tasks.functions import Functions
 from jaxtune.tasks.task import Task
-from jaxtune.tasks.unread import check_all_read
 
+BATCH_SIZE = "batch_size"  # the hyperparameter that takes the place of the task's batch size
 _MAX_VARIANTS = 1024  # that are looked through for those with one change
+_MAX_CASES = 64  # that are looked at for one that reads a hyperparameter
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,8 +45,16 @@ class Problem:
     _traces: Traces = field(default_factory=dict, repr=False)
 
     def case(self, variant: Variant) -> Case:
-        """What trials with these static hyperparameters train."""
-        return Case.of(self.task, self.space, variant, self._traces)
+        """What trials with these static hyperparameters train.
+
+        Raises:
+            ValueError: Their batch size is none.
+        """
+        task = self.task
+        if task.batch_size is not None and BATCH_SIZE in variant.static:
+            task = task.replace(batch_size=variant.static[BATCH_SIZE])
+            checks.check_batch_size(task.batch_size, task.num_examples or 0)
+        return Case(task, self.space, variant, self._traces)
 
     def cases(self) -> Iterator[Case]:
         """Those of all variants, the first options first."""
@@ -72,7 +87,7 @@ def resolve(task: Task, space: Space, metric: str | None, mode: str | None, whol
     problem = _pinned(Problem(task, space, metric or "", ""))
     _check_names(problem.first.functions, metric)
     problem = replace(problem, mode=_known_mode(task, metric, mode))
-    check_all_read(problem.space, problem.cases())
+    _check_all_read(problem)
     task.evaluation.check_data(whole or task, problem.first.values)
     if BATCH_SIZE in space.hp_names:
         for _ in islice(problem.cases(), _MAX_VARIANTS):
@@ -146,3 +161,57 @@ def _untraceable(problem: Problem, undecided: set[str]) -> set[str]:
         if found:
             return found
     return set()
+
+
+# Hyperparameters that nothing reads: a search over them would only add noise to its report.
+
+
+def _check_all_read(problem: Problem) -> None:
+    """Raises ValueError if no function reads a hyperparameter.
+
+    A traced one is read if some program depends on it, a static one if it makes a difference between two
+    programs; be it for some options of the others only, as beta of Adam where the first option is SGD.
+    """
+    space = problem.space
+    unread = {key for key in space.names if key in space.traced or space.domain(key).num_options != 1}
+    seen: list[Case] = []
+    for case in islice(problem.cases(), _MAX_CASES):
+        unread -= _traced_read(case)
+        unread -= {key for other in seen for key in _static_read(case, other)}
+        if not unread:
+            return
+        seen.append(case)
+    if len(seen) == _MAX_CASES:
+        return  # the benefit of the doubt
+    name = space.hp_name(next(key for key in space.names if key in unread))
+    raise ValueError(f"The space has {name!r}, which no function of the task reads.")
+
+
+def _traced_read(case: Case) -> set[str]:
+    """Keys of the traced hyperparameters that the results of some function depend on."""
+    keys = case.variant.traced
+    return {keys[name] for part in case.functions.parts for name in part.reads(sorted(keys))}
+
+
+def _static_read(a: Case, b: Case) -> set[str]:
+    """The static hyperparameter in which two cases differ, if it is one only and the programs differ.
+
+    What exists in one branch of a choice only differs together with that choice.
+    """
+    mine, theirs = a.variant.indices, b.variant.indices
+    changed = {key for key, index in mine.items() if key in theirs and index != theirs[key]}
+    return changed if len(changed) == 1 and not _are_same(a, b) else set()
+
+
+def _are_same(a: Case, b: Case) -> bool:
+    if [part.fingerprint for part in a.functions.parts] != [part.fingerprint for part in b.functions.parts]:
+        return False
+    return all(map(_same_array, *(jax.tree.leaves(case.functions.consts) for case in (a, b))))
+
+
+def _same_array(a: Any, b: Any) -> bool:
+    if a is b or isinstance(a, jax.core.Tracer) or isinstance(b, jax.core.Tracer):
+        return a is b
+    if jnp.issubdtype(a.dtype, jax.dtypes.prng_key):
+        a, b = jax.random.key_data(a), jax.random.key_data(b)
+    return np.array_equal(np.asarray(a), np.asarray(b))

@@ -43,23 +43,20 @@ def find(init: Any, step: Any, evaluate: Any, observe: Any, names: Sequence[str]
         names: Of the traced hyperparameters, in the order of a dict's leaves.
     """
     size = len(init.jaxpr.outvars)
-    if not _read(init, range(size), names):
+    if not init.reads(names):
         return Flow((), None, (), frozenset())
     handed_on = _handed_on(step, 1, size)
     if observe is not None:
         handed_on &= _handed_on(observe, 0, size)
     held, only_init, in_held = [], set[str](), set[str]()
     for number in range(size):
-        used = _used(init.jaxpr, [number])
-        read = _names(used, init.hp, names)
-        if read and number in handed_on and not used[0]:
+        read = init.reads(names, [number])
+        if read and number in handed_on and not init.used([number])[0]:
             held.append(number)
             in_held |= read
         else:
             only_init |= read
-    later = _read(step, range(size), names) | _read(evaluate, range(len(evaluate.jaxpr.outvars)), names)
-    if observe is not None:
-        later |= _read(observe, range(size), names)
+    later = step.reads(names, range(size)) | evaluate.reads(names) | (observe.reads(names) if observe else set())
     dead = frozenset(only_init - in_held - later)
     if not held:
         return Flow((), None, (), dead)
@@ -68,19 +65,6 @@ def find(init: Any, step: Any, evaluate: Any, observe: Any, names: Sequence[str]
     consts = tuple(number for number, var in enumerate(jaxpr.constvars) if var in needed)
     jaxpr = jaxpr.replace(constvars=[jaxpr.constvars[number] for number in consts])
     return Flow(tuple(held), jaxpr, consts, dead)
-
-
-def _used(jaxpr: Any, outputs: Sequence[int]) -> list[bool]:
-    """Which inputs some outputs depend on."""
-    return list(dce_jaxpr(jaxpr, [number in outputs for number in range(len(jaxpr.outvars))])[1])
-
-
-def _names(used: Sequence[bool], hp: slice, names: Sequence[str]) -> set[str]:
-    return {name for name, is_used in zip(names, used[hp], strict=True) if is_used}
-
-
-def _read(traced: Any, outputs: Sequence[int], names: Sequence[str]) -> set[str]:
-    return _names(_used(traced.jaxpr, outputs), traced.hp, names)
 
 
 def _handed_on(traced: Any, first: int, size: int) -> set[int]:

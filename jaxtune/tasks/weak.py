@@ -10,8 +10,6 @@ import jax.numpy as jnp
 from jax.extend.core import primitives
 from jax.typing import ArrayLike
 
-__all__ = ["weaken"]
-
 
 def weaken(x: ArrayLike) -> jax.Array:
     """A scalar that promotes like a Python number: int with ints, float with floats, never the other operand.

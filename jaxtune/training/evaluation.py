@@ -17,7 +17,6 @@ from jaxtune.tasks.executables import Jitted
 from jaxtune.tasks.functions import asks_for
 from jaxtune.tasks.task import Task
 from jaxtune.training.broadcasts import check_not_broadcast
-from jaxtune.training.labels import check_range
 from jaxtune.training.metrics import is_share, mode_of
 from jaxtune.training.mismatch import called
 from jaxtune.training.recipe import Recipe, Shapes, compiled, mean
@@ -40,33 +39,28 @@ class Evaluate(Evaluation):
         return asks_for(self.recipe.loss, "hp")
 
     def __call__(
-        self,
-        key: jax.Array,
-        state: dict,
-        data: Any,
-        hp: dict,
-        *,
-        step: Any = 0,
-        total_steps: Any = 1,
-        stats: Any = None,
+        self, key: Any, state: dict, data: Any, hp: dict, *, step: Any = 0, total_steps: Any = 1, stats: Any = None
     ) -> dict[str, jax.Array]:
         """See `Task.evaluate`."""
-        extras = {"step": step, "total_steps": total_steps}
+        recipe, extras = self.recipe, {"step": step, "total_steps": total_steps}
+        values = partial(self._values, hp, extras)
 
         def look(pair: Any) -> _View:
-            return self._look(key, state, pair, hp, stats, extras)
+            inputs, targets = recipe.seen(stats, pair)
+            outputs = recipe.predict(key, hp, state, inputs, **extras)
+            original = recipe.original(stats, outputs) if recipe.metrics else None
+            return _View(outputs, targets, original, pair[1])
 
-        names = self._names
-        whole = self._whole_split(look, data, hp, extras)
+        whole = self._whole_split(look, values, data)
 
         def batch_sums(batch: Any) -> tuple[dict[str, jax.Array], Any]:
             view, size = look(batch), _count(batch)
-            means = {name: mean(self._values(name, view, hp, extras)) for name in names if name not in whole}
+            means = {name: mean(values(name, view)) for name in self._names if name not in whole}
             return {name: value * size for name, value in means.items()}, view.needed(whole)
 
-        total, view = _over_batches(batch_sums, data, self.recipe.batch_size)
+        total, view = _over_batches(batch_sums, data, recipe.batch_size)
         results = {name: value / _count(data) for name, value in total.items()}
-        return results | {name: mean(self._values(name, view, hp, extras)) for name in whole}
+        return results | {name: mean(values(name, view)) for name in whole}
 
     def mode_of(self, name: str) -> str | None:
         """Which way the loss or a metric is better, where that is known."""
@@ -80,13 +74,7 @@ class Evaluate(Evaluation):
     def _names(self) -> tuple[str, ...]:
         return "loss", *(name for name, _ in self.recipe.metrics)
 
-    def _look(self, key: jax.Array, state: dict, pair: Any, hp: dict, stats: Any, extras: dict) -> "_View":
-        inputs, targets = self.recipe.seen(stats, pair)
-        outputs = self.recipe.predict(key, hp, state, inputs, **extras)
-        original = self.recipe.original(stats, outputs) if self.recipe.metrics else None
-        return _View(outputs, targets, original, pair[1])
-
-    def _values(self, name: str, view: "_View", hp: dict, extras: dict) -> Any:
+    def _values(self, hp: dict, extras: dict, name: str, view: "_View") -> Any:
         """What the loss or a metric returns."""
         if name == "loss":
             return self.recipe.losses(view.outputs, view.seen, hp, **extras)
@@ -95,7 +83,7 @@ class Evaluate(Evaluation):
         checks.check_real(value, role)
         return value
 
-    def _whole_split(self, look: Callable, data: Any, hp: dict, extras: dict) -> tuple[str, ...]:
+    def _whole_split(self, look: Callable, values: Callable, data: Any) -> tuple[str, ...]:
         """Names of what has to see the whole split at once, because it returns no value per example.
 
         Two numbers of examples tell `[N, ...]` from a fixed shape. Wrong shapes, and broadcasts of outputs with
@@ -105,21 +93,17 @@ class Evaluate(Evaluation):
         views = [jax.eval_shape(look, _resized(data, size)) for size in sizes]
         if 1 in (self.recipe.batch_size, _count(data) % self.recipe.batch_size):
             _check_one(jax.eval_shape(look, _resized(data, 1)), views[0], sizes[0])
+
+        def alone(name: str, outputs: Any, targets: Any) -> Any:
+            return values(name, _View(outputs, targets, outputs, targets))
+
         for name in self._names:
-            sides = ("outputs", "seen") if name == "loss" else ("original", "targets")
-
-            def alone(outputs: Any, targets: Any, name: str = name) -> Any:
-                view = _View(outputs, targets, outputs, targets)
-                return self._values(name, view, hp, extras)
-
-            role = name if name == "loss" else f"metric {name!r}"
-            check_not_broadcast(role, alone, *(getattr(views[0], side) for side in sides))
+            role, pair = (name, views[0][:2]) if name == "loss" else (f"metric {name!r}", views[0][2:])
+            check_not_broadcast(role, partial(alone, name), *pair)
 
         def takes_all(name: str) -> bool:
             try:
-                shapes = [
-                    jax.eval_shape(lambda v, n=name: self._values(n, v, hp, extras), view).shape for view in views
-                ]
+                shapes = [jax.eval_shape(partial(values, name), view).shape for view in views]
             except Exception:
                 if name == "loss":
                     return False
@@ -128,9 +112,7 @@ class Evaluate(Evaluation):
 
         return tuple(name for name in self._names if takes_all(name))
 
-    def outputs_of(
-        self, key: jax.Array, state: dict, pair: Any, *, hp: dict, step: Any, total_steps: Any, stats: Any
-    ) -> Any:
+    def outputs_of(self, key: Any, state: dict, pair: Any, *, hp: dict, step: Any, total_steps: Any, stats: Any) -> Any:
         """Outputs for some examples in evaluation mode, in the unit of the original targets."""
         inputs, _ = self.recipe.seen(stats, pair)
         outputs = self.recipe.predict(key, hp, state, inputs, step=step, total_steps=total_steps)
@@ -187,14 +169,13 @@ class Evaluate(Evaluation):
     def _check_labels(self, name: str, train: Any, data: Any, hp: dict) -> None:
         """Integer targets with one axis less than the outputs are classes 0 ... C - 1."""
         inputs, targets = self._as_seen(train, data)
-        if not isinstance(targets, (np.ndarray, jax.Array)) or isinstance(targets, jax.core.Tracer):
-            return
-        if not jnp.issubdtype(targets.dtype, jnp.integer):
+        is_known = isinstance(targets, (np.ndarray, jax.Array)) and not isinstance(targets, jax.core.Tracer)
+        if not is_known or not jnp.issubdtype(targets.dtype, jnp.integer):
             return
         values = tuple((name, type(value), value) for name, value in hp.items())
         shape = _output_shape(self.recipe, values, inputs)
         loss = partial(self.recipe.mean_loss, hp=hp, step=0, total_steps=1)
-        check_range(name, targets, shape or (), loss)
+        _check_range(name, targets, shape or (), loss)
 
     def _as_seen(self, train: Any, data: Any) -> tuple[Shapes, Any]:
         """Shapes of the inputs as the model sees them, and the targets, or None where preprocessing changes them."""
@@ -224,6 +205,47 @@ def _output_shape(recipe: Recipe, hparams: tuple, inputs: Shapes) -> tuple[int, 
 
     made = jax.eval_shape(outputs, *jax.eval_shape(lambda: (jax.random.key(0), jnp.int32(0))))
     return made.shape[1:] if isinstance(made, jax.ShapeDtypeStruct) else None
+
+
+_EXAMPLES = 32  # that a loss is tried on, half of them with such labels
+
+
+def _check_range(name: str, targets: Any, shape: tuple[int, ...], loss: Callable[[Any, Any], Any]) -> None:
+    """Raises ValueError if labels lie outside 0 ... C - 1 and the loss doesn't leave them out.
+
+    A loss that masks some labels, -100 as a rule, is finite where they occur, and no gradient comes from there.
+
+    Args:
+        name: Of the split.
+        targets: Whole numbers, [N, ...].
+        shape: Of the outputs for one example, [..., C]; targets of another shape are no labels.
+        loss: From outputs and targets to a scalar.
+    """
+    *examples, classes = shape or (1,)
+    low, high = int(targets.min()), int(targets.max())
+    if tuple(examples) != targets.shape[1:] or classes < 2 or (low >= 0 and high < classes):
+        return
+    counted_from_one = low == 1 and high == classes
+    if counted_from_one or not _are_left_out(np.asarray(targets), shape, loss):
+        raise ValueError(
+            f"The targets of {name} lie in {low} ... {high}, but the model has {classes} outputs: "
+            f"labels must lie in 0 ... {classes - 1}; make them float if they are quantities, or give them no weight "
+            "in the loss if they mark what it should ignore."
+        )
+
+
+def _are_left_out(targets: np.ndarray, shape: tuple[int, ...], loss: Callable[[Any, Any], Any]) -> bool:
+    """Whether random outputs matter nowhere where a label is out of range."""
+    outside = (targets < 0) | (targets >= shape[-1])
+    per_example = outside.reshape(len(targets), -1).any(axis=1)
+    rows = np.concatenate([np.flatnonzero(per_example == kind)[: _EXAMPLES // 2] for kind in (True, False)])
+    outputs = np.random.default_rng(0).normal(size=(len(rows), *shape)).astype(np.float32)
+    try:
+        with jax.ensure_compile_time_eval():  # `search` is called under jit
+            value, slopes = jax.jit(jax.value_and_grad(loss))(jnp.asarray(outputs), jnp.asarray(targets[rows]))
+            return bool(jnp.isfinite(value) & jnp.isfinite(slopes).all() & (slopes[outside[rows]] == 0).all())
+    except Exception:  # of a loss that takes batches of its own size only
+        return False
 
 
 _BATCHES = 13, 17  # numbers of batches, of examples that nothing else has so many of
@@ -291,28 +313,21 @@ def _is_per_example(name: str, sizes: Sequence[int], shapes: Sequence[tuple[int,
 
 def _over_batches(function: Callable, data: Any, batch_size: int) -> tuple[Any, Any]:
     """Sums of a function's first result, and the concatenation of its second, over batches of true size."""
-    count = jax.tree.leaves(data)[0].shape[0]
+    count = _count(data)
     full = count - count % batch_size
-    totals, outputs = [], []
+    parts = []
     if full:
         batches = jax.tree.map(lambda x: x[:full].reshape(-1, batch_size, *x.shape[1:]), data)
-        zero = jax.tree.map(
-            lambda s: jnp.zeros(s.shape, s.dtype),
-            jax.eval_shape(function, jax.tree.map(lambda x: x[0], batches))[0],
-        )
+        sums, _ = jax.eval_shape(function, jax.tree.map(lambda x: x[0], batches))
+        zero = jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), sums)
 
         def add(total: Any, batch: Any) -> tuple[Any, Any]:
             sums, out = function(batch)
             return jax.tree.map(jnp.add, total, sums), out
 
         total, out = jax.lax.scan(add, zero, batches)
-        totals.append(total)
-        outputs.append(jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), out))
+        parts.append((total, jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), out)))
     if full < count:
-        total, out = function(jax.tree.map(lambda x: x[full:], data))
-        totals.append(total)
-        outputs.append(out)
-    return (
-        jax.tree.map(lambda *parts: sum(parts), *totals),
-        jax.tree.map(lambda *parts: jnp.concatenate(parts), *outputs),
-    )
+        parts.append(function(jax.tree.map(lambda x: x[full:], data)))
+    totals, outputs = zip(*parts, strict=True)
+    return jax.tree.map(lambda *xs: sum(xs), *totals), jax.tree.map(lambda *xs: jnp.concatenate(xs), *outputs)

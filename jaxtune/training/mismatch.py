@@ -62,8 +62,7 @@ def _wanted(function: Callable[[Any, Any], Any], outputs: Any, targets: Any) -> 
 
 def _outputs(outputs: Any) -> Iterator[_Cure]:
     """The outputs, the arrays that they consist of, and these without an axis of length one."""
-    for text, leaf in _parts("outputs", outputs):
-        yield text, leaf
+    yield from _parts("outputs", outputs)
     for text, leaf in _parts("outputs", outputs):
         if leaf.shape[1:] == (1,):
             yield f"{text}[..., 0]", leaf[..., 0]

@@ -3,7 +3,7 @@
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import jax
 import jax.numpy as jnp
@@ -13,38 +13,33 @@ from jax.typing import ArrayLike
 
 from jaxtune.interface.habits import did_you_mean, hinted
 from jaxtune.spaces.domains import Choice, LogUniform, Uniform
+from jaxtune.spaces.domains.numeric import set_fields
 from jaxtune.tasks.functions import call
-from jaxtune.training.schedules.phases import known
+from jaxtune.training.schedules.phases import check
 
 __all__ = ["OptimizerChoice", "accumulate", "kernels_only"]
 
-_DECAY = LogUniform(1e-5, 1.0)
+
+def _rate(low: float, high: float) -> dict[str, Any]:
+    return {"learning_rate": LogUniform(low, high)}
+
+
+_DECAY = {"weight_decay": LogUniform(1e-5, 1.0)}
 _ADAM = {"b1": Uniform(0.8, 0.99), "b2": Uniform(0.9, 0.9999)}
-_SGD = {"learning_rate": LogUniform(1e-3, 1.0), "momentum": Uniform(0.0, 0.99)}
+_SGD = _rate(1e-3, 1.0) | {"momentum": Uniform(0.0, 0.99)}
 
 # name -> Optax's factory and the arguments that are searched
 KNOWN: dict[str, tuple[Callable[..., Any], dict[str, Any]]] = {
     "sgd": (optax.sgd, _SGD | {"nesterov": False}),
     "nesterov": (optax.sgd, _SGD | {"nesterov": True}),
-    "adagrad": (optax.adagrad, {"learning_rate": LogUniform(1e-4, 1.0)}),
-    "rmsprop": (optax.rmsprop, {"learning_rate": LogUniform(1e-5, 1e-1), "decay": Uniform(0.8, 0.999)}),
-    "adam": (optax.adam, {"learning_rate": LogUniform(1e-5, 1e-1), **_ADAM}),
-    "nadam": (optax.nadam, {"learning_rate": LogUniform(1e-5, 1e-1), **_ADAM}),
-    "adamw": (optax.adamw, {"learning_rate": LogUniform(1e-5, 1e-1), **_ADAM, "weight_decay": _DECAY}),
-    "lion": (
-        optax.lion,
-        {
-            "learning_rate": LogUniform(1e-6, 1e-2),
-            "b1": Uniform(0.8, 0.99),
-            "b2": Uniform(0.9, 0.999),
-            "weight_decay": _DECAY,
-        },
-    ),
-    "lamb": (optax.lamb, {"learning_rate": LogUniform(1e-4, 1e-1), **_ADAM, "weight_decay": _DECAY}),
-    "muon": (
-        optax.contrib.muon,
-        {"learning_rate": LogUniform(1e-4, 1e-1), "beta": Uniform(0.8, 0.99), "weight_decay": _DECAY},
-    ),
+    "adagrad": (optax.adagrad, _rate(1e-4, 1.0)),
+    "rmsprop": (optax.rmsprop, _rate(1e-5, 1e-1) | {"decay": Uniform(0.8, 0.999)}),
+    "adam": (optax.adam, _rate(1e-5, 1e-1) | _ADAM),
+    "nadam": (optax.nadam, _rate(1e-5, 1e-1) | _ADAM),
+    "adamw": (optax.adamw, _rate(1e-5, 1e-1) | _ADAM | _DECAY),
+    "lion": (optax.lion, _rate(1e-6, 1e-2) | {"b1": Uniform(0.8, 0.99), "b2": Uniform(0.9, 0.999)} | _DECAY),
+    "lamb": (optax.lamb, _rate(1e-4, 1e-1) | _ADAM | _DECAY),
+    "muon": (optax.contrib.muon, _rate(1e-4, 1e-1) | {"beta": Uniform(0.8, 0.99)} | _DECAY),
 }
 
 
@@ -101,12 +96,7 @@ class OptimizerChoice:
         name: str = "optimizer",
     ):
         listed = tuple(part for option in options for part in _listed(option))
-        object.__setattr__(self, "options", listed)
-        object.__setattr__(self, "schedule", schedule)
-        object.__setattr__(self, "name", name)
-        self.__post_init__()
-
-    def __post_init__(self) -> None:
+        set_fields(self, options=listed, schedule=schedule, name=name)
         names = [option.name for option in self.options]
         if not names:
             raise ValueError("OptimizerChoice needs at least one option, got none.")
@@ -122,8 +112,7 @@ class OptimizerChoice:
     @property
     def domain(self) -> Choice:
         """The conditional choice to put into the space."""
-        sub_spaces: Any = {option.name: dict(option.arguments) for option in self.options}
-        return Choice(sub_spaces)
+        return Choice(cast(Any, {option.name: dict(option.arguments) for option in self.options}))
 
     def __call__(self, hp: Mapping[str, Any], total_steps: Any) -> optax.GradientTransformation:
         """The optimizer of one trial.
@@ -162,14 +151,11 @@ def _listed(option: Any) -> list[_Option]:
         raise TypeError(
             f"OptimizerChoice needs names or dicts {{name: (factory, {{argument: domain}})}}, got {option!r}."
         )
-    return [_as_option(name, entry) for name, entry in option.items()]
-
-
-def _as_option(name: str, entry: Any) -> _Option:
-    pair = isinstance(entry, tuple) and len(entry) == 2
-    if not (pair and callable(entry[0]) and isinstance(entry[1], Mapping)):
-        raise TypeError(f"OptimizerChoice needs (factory, {{argument: domain}}) for {name!r}, got {entry!r}.")
-    return _Option(name, entry[0], tuple(entry[1].items()))
+    for name, entry in option.items():
+        pair = isinstance(entry, tuple) and len(entry) == 2
+        if not (pair and callable(entry[0]) and isinstance(entry[1], Mapping)):
+            raise TypeError(f"OptimizerChoice needs (factory, {{argument: domain}}) for {name!r}, got {entry!r}.")
+    return [_Option(name, factory, tuple(arguments.items())) for name, (factory, arguments) in option.items()]
 
 
 def _check_arguments(option: _Option) -> None:
@@ -218,15 +204,10 @@ def accumulate(optimizer: optax.GradientTransformation, every: ArrayLike) -> opt
         >>> [float(after_six_steps(every)) for every in (1, 2, 3, 4)]
         [-6.0, -3.0, -2.0, -1.0]
     """
-    number = known(every)
-    if number is not None and not (number >= 1 and number.is_integer()):
-        raise ValueError(f"accumulate needs a whole number of micro-batches >= 1, got every={number:g}.")
-
-    def num_micro_batches(update: jax.Array) -> jax.Array:
-        del update
-        return jnp.maximum(jnp.asarray(every).astype(jnp.int32), 1)
-
-    return optax.MultiSteps(optimizer, num_micro_batches).gradient_transformation()
+    wanted = "a whole number of micro-batches >= 1 as every"
+    check("accumulate", every, wanted, lambda number: number >= 1 and number.is_integer())
+    steps = optax.MultiSteps(optimizer, lambda update: jnp.maximum(jnp.asarray(every).astype(jnp.int32), 1))
+    return steps.gradient_transformation()
 
 
 def kernels_only(params: Any) -> Any:

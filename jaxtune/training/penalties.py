@@ -68,18 +68,7 @@ def l2(params: Any, mask: Callable[[Any], Any] | None = None) -> jax.Array:
 
 
 def _total(size: Callable[[jax.Array], jax.Array], params: Any, mask: Callable[[Any], Any] | None) -> jax.Array:
-    total = jnp.float32(0.0)
-    for counted, x in zip(_counted(params, mask), jax.tree.leaves(params), strict=True):
-        if counted:
-            values = size(x)
-            total = total + jnp.sum(values.astype(jnp.promote_types(values.dtype, jnp.float32)))
-    return total
-
-
-def _counted(params: Any, mask: Callable[[Any], Any] | None) -> list[bool]:
-    if mask is None:
-        return [True] * len(jax.tree.leaves(params))
-    chosen = mask(params)
+    total, chosen = jnp.float32(0.0), True if mask is None else mask(params)
     try:
         counted = jax.tree.leaves(jax.tree.broadcast(chosen, params))
     except ValueError as error:
@@ -87,4 +76,8 @@ def _counted(params: Any, mask: Callable[[Any], Any] | None) -> list[bool]:
             f"mask must return bools in the structure of the parameters, {jax.tree.structure(params)}, "
             f"got {jax.tree.structure(chosen)}."
         ) from error
-    return [bool(x) for x in counted]
+    for is_counted, x in zip(counted, jax.tree.leaves(params), strict=True):
+        if is_counted:
+            values = size(x)
+            total = total + jnp.sum(values.astype(jnp.promote_types(values.dtype, jnp.float32)))
+    return total

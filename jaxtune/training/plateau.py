@@ -1,5 +1,6 @@
 """Smaller steps once the validation score has stopped improving."""
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -8,7 +9,7 @@ import optax
 from jax.typing import ArrayLike
 
 from jaxtune.interface.habits import hinted
-from jaxtune.training.schedules.phases import known
+from jaxtune.training.schedules.phases import check
 
 __all__ = ["ReduceOnPlateauState", "observe", "reduce_on_plateau"]
 
@@ -75,25 +76,12 @@ def reduce_on_plateau(
         >>> float(update)
         -0.5
     """
-    _check(factor=factor, patience=patience, rtol=rtol, atol=atol, cooldown=cooldown, min_scale=min_scale)
-    settings = {
-        "factor": _strong(factor, float),
-        "patience": _strong(patience, int),
-        "rtol": _strong(rtol, float),
-        "atol": _strong(atol, float),
-        "cooldown": _strong(cooldown, int),
-        "min_scale": _strong(min_scale, float),
-    }
+    settings = _settings(factor=factor, patience=patience, rtol=rtol, atol=atol, cooldown=cooldown, min_scale=min_scale)
 
     def init(params: Any) -> ReduceOnPlateauState:
         del params
-        return ReduceOnPlateauState(
-            scale=_strong(1.0, float),
-            best=_strong(jnp.inf, float),
-            plateau_count=_strong(0, int),
-            cooldown_count=_strong(0, int),
-            **settings,
-        )
+        scale, best, count = _strong(1.0, float), _strong(jnp.inf, float), _strong(0, int)
+        return ReduceOnPlateauState(scale, best, plateau_count=count, cooldown_count=count, **settings)
 
     def update(updates: Any, state: ReduceOnPlateauState, params: Any = None) -> tuple[Any, ReduceOnPlateauState]:
         del params
@@ -149,19 +137,18 @@ def _strong(x: ArrayLike, kind: type) -> jax.Array:
     return jnp.asarray(x).astype(jnp.int32 if kind is int else jnp.result_type(float))
 
 
-_RANGES = {
-    "factor": ("0 < factor < 1", lambda x: 0 < x < 1),
-    "patience": ("a whole patience >= 1", lambda x: x >= 1 and x.is_integer()),
-    "rtol": ("0 <= rtol <= 1", lambda x: 0 <= x <= 1),
-    "atol": ("atol >= 0", lambda x: x >= 0),
-    "cooldown": ("a whole cooldown >= 0", lambda x: x >= 0 and x.is_integer()),
-    "min_scale": ("0 <= min_scale <= 1", lambda x: 0 <= x <= 1),
+_SETTINGS: dict[str, tuple[type, str, Callable[[float], bool]]] = {  # name -> kind, and what must hold
+    "factor": (float, "0 < factor < 1", lambda x: 0 < x < 1),
+    "patience": (int, "a whole patience >= 1", lambda x: x >= 1 and x.is_integer()),
+    "rtol": (float, "0 <= rtol <= 1", lambda x: 0 <= x <= 1),
+    "atol": (float, "atol >= 0", lambda x: x >= 0),
+    "cooldown": (int, "a whole cooldown >= 0", lambda x: x >= 0 and x.is_integer()),
+    "min_scale": (float, "0 <= min_scale <= 1", lambda x: 0 <= x <= 1),
 }
 
 
-def _check(**settings: ArrayLike) -> None:
-    """Refuses known settings out of their ranges; says nothing about traced ones."""
-    for name, number in ((name, known(value)) for name, value in settings.items()):
-        wanted, holds = _RANGES[name]
-        if number is not None and not holds(number):
-            raise ValueError(f"reduce_on_plateau needs {wanted}, got {number:g}.")
+def _settings(**given: ArrayLike) -> dict[str, jax.Array]:
+    """Settings as a state has them; known ones out of their ranges are refused."""
+    for name, value in given.items():
+        check("reduce_on_plateau", value, *_SETTINGS[name][1:])
+    return {name: _strong(value, _SETTINGS[name][0]) for name, value in given.items()}

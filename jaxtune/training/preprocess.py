@@ -117,11 +117,8 @@ class _Fit:
 
     @relaxed()
     def __call__(self, train: Any) -> dict[str, Any]:
-        inputs, targets = train
-        return {
-            "inputs": _fitted("inputs", inputs) if self.inputs else None,
-            "targets": _fitted("targets", targets) if self.targets else None,
-        }
+        parts = zip(("inputs", "targets"), train, (self.inputs, self.targets), strict=True)
+        return {name: _fitted(name, part) if wanted else None for name, part, wanted in parts}
 
 
 def _fitted(name: str, part: Any) -> Any:

@@ -117,18 +117,12 @@ class _Rate:
     def __le__(self, other: Any) -> Any:
         return True if _known(other) and other >= 1 else self.value <= other
 
-    __add__ = _arithmetic("__add__")
-    __radd__ = _arithmetic("__radd__")
-    __sub__ = _arithmetic("__sub__")
-    __rsub__ = _arithmetic("__rsub__")
-    __mul__ = _arithmetic("__mul__")
-    __rmul__ = _arithmetic("__rmul__")
-    __truediv__ = _arithmetic("__truediv__")
-    __rtruediv__ = _arithmetic("__rtruediv__")
-    __pow__ = _arithmetic("__pow__")
-    __rpow__ = _arithmetic("__rpow__")
-    __neg__ = _arithmetic("__neg__")
-    __abs__ = _arithmetic("__abs__")
+
+for _name in ("add", "sub", "mul", "truediv", "pow"):
+    setattr(_Rate, f"__{_name}__", _arithmetic(f"__{_name}__"))
+    setattr(_Rate, f"__r{_name}__", _arithmetic(f"__r{_name}__"))
+for _name in ("__neg__", "__abs__"):
+    setattr(_Rate, _name, _arithmetic(_name))
 
 
 def _known(x: Any) -> bool:

@@ -113,8 +113,7 @@ class Recipe:
 
         def look(key: jax.Array, step: jax.Array) -> None:
             extras = {"step": step, "total_steps": step}
-            state = self.variables(key, hp, **extras)
-            variables = self.weights.merge(state["params"], state["other"])
+            variables = self.weights.merge(**self.variables(key, hp, **extras))
             asleep.extend(self.model.asleep(key, hp, *variables, self.inputs.batch(self.batch_size), **extras))
 
         if self.model.flags is None:
@@ -127,10 +126,7 @@ class Recipe:
         Raises:
             TypeError: It takes outputs or targets of another form.
         """
-
-        def loss(outputs: Any, targets: Any) -> Any:
-            return compiled("loss", call, "loss", self.loss, outputs, targets, hp=hp, **extras)
-
+        loss = functools.partial(compiled, "loss", call, "loss", self.loss, hp=hp, **extras)
         value = called("loss", loss, outputs, targets)
         checks.check_real(value, "loss")
         return value

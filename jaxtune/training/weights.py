@@ -51,15 +51,13 @@ class Weights:
             raise TypeError(f"variables has parameters of type {type(params).__name__}; they must be a nested dict.")
         if trainable is not None and not flatten_dict(params):
             raise ValueError("trainable needs variables: frozen parameters have the values that are given there.")
-        kept_params, kept_other = (
-            {path: _kept(path, x) for path, x in flatten_dict(t).items()} for t in (params, other)
-        )
+        given = [{path: _kept(path, x) for path, x in flatten_dict(t).items()} for t in (params, other)]
         contents = tuple(
             (section, path, x.shape, str(x.dtype), _digest(x))
-            for section, flat in (("params", kept_params), ("other", kept_other))
+            for section, flat in zip(("params", "other"), given, strict=True)
             for path, x in sorted(flat.items(), key=lambda item: _name(item[0]))
         )
-        return cls(contents, trainable, moving, kept_params, kept_other)
+        return cls(contents, trainable, moving, *given)
 
     @functools.cached_property
     def _arrays(self) -> tuple[Flat, Flat]:
@@ -76,10 +74,9 @@ class Weights:
         if not self.contents:
             return params, other
         fresh = flatten_dict(params), flatten_dict(other)
-        _check_names(self.params, self.other, *fresh)
         for flat, given in zip(fresh, self._arrays, strict=True):
             for path, value in given.items():
-                _check_alike(path, value, flat[path])
+                _check_fits(path, value, flat, fresh[0])
         first, second = (unflatten_dict({**flat, **given}) for flat, given in zip(fresh, self._arrays, strict=True))
         return first, second
 
@@ -190,17 +187,12 @@ def _digest(x: Any) -> Any:
     return hashlib.blake2b(np.asarray(x).tobytes(), digest_size=16).digest()
 
 
-def _check_names(params: Flat, other: Flat, fresh_params: Flat, fresh_other: Flat) -> None:
-    for given, known in ((params, fresh_params), (other, fresh_other)):
-        for path in given:
-            if path not in known:
-                hint = did_you_mean(_name(path), map(_name, known))
-                advice = "; parameters go under 'params', as in {'params': {...}}" if path in fresh_params else ""
-                raise ValueError(f"variables has {_name(path)!r}, which the model lacks{advice or hint}.")
-
-
-def _check_alike(path: tuple[Any, ...], value: Any, fresh: Any) -> None:
+def _check_fits(path: tuple[Any, ...], value: Any, known: Flat, params: Flat) -> None:
+    if path not in known:
+        hint = did_you_mean(_name(path), map(_name, known))
+        advice = "; parameters go under 'params', as in {'params': {...}}" if path in params else ""
+        raise ValueError(f"variables has {_name(path)!r}, which the model lacks{advice or hint}.")
     for what in ("shape", "dtype"):
-        given, needed = getattr(value, what), getattr(fresh, what)
+        given, needed = getattr(value, what), getattr(known[path], what)
         if given != needed:
             raise ValueError(f"variables[{_name(path)!r}] has {what} {given}, the model's {needed}.")

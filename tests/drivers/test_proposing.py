@@ -13,7 +13,7 @@ from spaces import configurations, spaces
 from jaxtune.drivers import proposing as own
 from jaxtune.drivers.proposing import propose, sample
 from jaxtune.samplers import Grid, Points, Random, Sobol
-from jaxtune.samplers.observed import Observed
+from jaxtune.samplers.sampler import Observed
 from jaxtune.spaces.domains import Choice, Integer, LogUniform, Uniform
 from jaxtune.spaces.space import Space, constrain
 from jaxtune.tasks.decoding import decoded

@@ -12,8 +12,8 @@ import pytest
 
 from jaxtune import Choice, Integer, LogUniform, Uniform
 from jaxtune.engine.lanes import HEALTHY
-from jaxtune.engine.rung import decide, safe_scores, survivors
-from jaxtune.engine.standing import at_start
+from jaxtune.engine.rung import decide, survivors
+from jaxtune.engine.standing import at_start, scores
 from jaxtune.schedulers import Exploit
 from jaxtune.spaces.space import Space
 
@@ -81,7 +81,7 @@ def test_scores_are_never_nan_and_what_is_not_finite_is_worst(mode):
     values = jnp.asarray([[0.3, NAN, INF, -INF, -2.0, 5.0]])
     diverged = jnp.asarray([[False, False, False, False, False, True]])
     expected = [0.3, INF, INF, INF, -2.0, INF] if mode == "min" else [-0.3, INF, INF, INF, 2.0, INF]
-    np.testing.assert_allclose(safe_scores(values, diverged, mode), expected, rtol=1e-6)
+    np.testing.assert_allclose(scores(jnp, values, diverged, mode), expected, rtol=1e-6)
 
 
 @pytest.mark.parametrize("mode", ["min", "max"])

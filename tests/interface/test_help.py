@@ -7,7 +7,8 @@ import re
 import pytest
 
 import jaxtune as jt
-from jaxtune.interface.signatures import given_back, make_readable
+from jaxtune.interface.entry import given_back
+from jaxtune.interface.signatures import make_readable
 from jaxtune.practice.overfit import OverfitCheck
 from jaxtune.practice.range_test import RangeTest
 from jaxtune.practice.sensitivity import Sensitivity

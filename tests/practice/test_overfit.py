@@ -112,10 +112,10 @@ def test_batch_size_is_at_most_the_examples():
 
 
 def test_batch_size_of_the_space_is_replaced():
-    task = overfit._few(supervised(MLP()), 16, seed=0)
-    space = overfit._with_batch_size(jt.Space.of({"batch_size": jt.Choice((64, 128)), **LR}), task)
-    assert dict(space.constants) == {"batch_size": 16}
-    assert space.names == ("lr",)
+    space = {"batch_size": jt.Choice((64, 128)), **LR}
+    found = check(supervised(MLP()), space, examples=16, steps=5, trials=2)
+    assert [trial.hparams["batch_size"] for trial in found.result.trials] == [16, 16]
+    assert len({trial.hparams["lr"] for trial in found.result.trials}) == 2
 
 
 def test_one_trial_for_plain_hyperparameters():

@@ -10,7 +10,7 @@ from scipy import stats
 from toys import ONE
 
 import jaxtune as jt
-from jaxtune.practice.intervals import paired, possible
+from jaxtune.practice.sensitivity import paired, possible
 
 SHIFT = {"relu": 0.0, "tanh": 0.3, "gelu": 0.6}
 
@@ -127,9 +127,9 @@ def test_intervals_of_an_accuracy_are_possible_ones():
     assert 0 < found["p"].size < found["p"].high == 1.0
     assert all(-1.0 <= point.low <= point.high <= 1.0 for point in found["p"].points)
     assert "intervals end at 1, which accuracy can't exceed: more replicates shorten them" in repr(found)
-    panel = found._panel(found["p"])
-    assert min(panel["low"]) >= 0.0
-    assert max(panel["high"]) <= 1.0
+    low, high = found._ends(found["p"])
+    assert min(low) >= 0.0
+    assert max(high) <= 1.0
 
 
 def test_ranges_of_metrics():

@@ -6,7 +6,7 @@ import pickle
 
 import pytest
 
-from jaxtune.results.status import Status
+from jaxtune.results.trial import Status
 
 EACH = {
     Status("finished"): ("finished", None, "finished"),

@@ -68,7 +68,7 @@ def test_standard_errors_of_folds_cover_the_truth(replicates):
     rng = np.random.default_rng(0)
     folds = rng.normal(size=(4000, 1, 5))
     values = (folds + 0.1 * rng.normal(size=(4000, replicates, 5))).reshape(4000, -1)
-    error = jaxtune.results.trial.standard_error(values, num_folds=5)
+    error = jaxtune.results.history.standard_error(values, num_folds=5)
     covered = np.abs(values.mean(axis=1)) < stats.t.ppf(0.975, 4) * error
     assert covered.mean() == pytest.approx(0.95, abs=0.015)
 

@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 from jaxtune.samplers import Grid, Points, Random, Sobol
-from jaxtune.samplers.observed import Observed
+from jaxtune.samplers.sampler import Observed
 from jaxtune.spaces.domains import Choice, Integer, LogUniform, Uniform
 from jaxtune.spaces.space import Space, constrain
 

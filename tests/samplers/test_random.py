@@ -3,7 +3,7 @@ import numpy as np
 from scipy import stats
 
 from jaxtune.samplers import Random
-from jaxtune.samplers.observed import Observed
+from jaxtune.samplers.sampler import Observed
 from jaxtune.spaces.domains import Integer, Uniform
 from jaxtune.spaces.space import Space
 

@@ -7,7 +7,7 @@ from scipy import stats
 from scipy.stats import qmc
 
 from jaxtune.samplers import Random, Sobol
-from jaxtune.samplers.observed import Observed
+from jaxtune.samplers.sampler import Observed
 from jaxtune.samplers.sobol import _MAX_DIMS
 from jaxtune.spaces.domains import Uniform
 from jaxtune.spaces.space import Space

@@ -112,7 +112,7 @@ def test_pin_takes_keys():
 def test_what_exists(indices, active):
     variant = FLAT.variant(indices)
     assert list(variant.keys.items()) == list(active.items())
-    assert variant.order == tuple(active)
+    assert tuple(variant.keys) == tuple(active)
     traced = {name: key for name, key in active.items() if key in FLAT.traced}
     assert list(variant.traced.items()) == list(traced.items())
     assert set(variant.static) == set(active) - set(traced)

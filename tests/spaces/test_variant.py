@@ -8,7 +8,7 @@ SPACE = jt.Space.of({"optimizer": OPTIMIZER, "act": jt.Choice(("relu", "tanh"), 
 
 def test_what_exists_and_what_is_known_of_it():
     sgd = SPACE.variant({"optimizer": 0, "act": 1})
-    assert sgd.order == ("optimizer", "lr", "momentum", "act", "rate")
+    assert tuple(sgd.keys) == ("optimizer", "lr", "momentum", "act", "rate")
     assert sgd.static == {"optimizer": "sgd", "momentum": 0.9, "act": "tanh"}
     assert sgd.traced == {"lr": "optimizer=sgd.lr", "rate": "rate"}
     assert SPACE.variant({"optimizer": 1, "act": 0}).traced == {"rate": "rate"}

@@ -13,8 +13,8 @@ from jax.extend.core import jaxpr_as_fun
 
 import jaxtune as jt
 from jaxtune.tasks import functions
-from jaxtune.tasks.cpu.convolutions import RULES
 from jaxtune.tasks.cpu.rewriting import rewritten as _rewritten
+from jaxtune.tasks.cpu.slices import RULES
 
 NHWC = ("NHWC", "HWIO", "NHWC")
 

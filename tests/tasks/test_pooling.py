@@ -10,8 +10,8 @@ from jax import lax
 from jax.extend.core import jaxpr_as_fun
 
 from jaxtune.tasks import functions
-from jaxtune.tasks.cpu.pooling import RULES
 from jaxtune.tasks.cpu.rewriting import rewritten
+from jaxtune.tasks.cpu.slices import RULES
 
 
 def gradient(pool, x):

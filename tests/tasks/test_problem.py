@@ -8,7 +8,6 @@ import pytest
 
 import jaxtune as jt
 from jaxtune.spaces.space import Space
-from jaxtune.tasks import unread
 from jaxtune.tasks.problem import resolve
 
 TABLES = {"a": jnp.arange(3.0), "b": jnp.arange(3.0), "c": jnp.ones(3)}
@@ -166,7 +165,7 @@ def test_one_option_is_no_search_and_no_mistake():
 
 
 def test_after_many_combinations_a_hyperparameter_has_the_benefit_of_the_doubt(monkeypatch):
-    monkeypatch.setattr(unread, "_MAX_CASES", 4)
+    monkeypatch.setattr("jaxtune.tasks.problem._MAX_CASES", 4)
     many = {name: jt.Choice(("x", "y")) for name in "abc"}
     pinned(lambda hp: 0.0, **many)
     with pytest.raises(ValueError, match="has 'a'"):

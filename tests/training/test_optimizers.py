@@ -266,7 +266,7 @@ def test_accumulated_updates_may_be_scaled_on_a_plateau():
 
 @pytest.mark.parametrize("every", [0, -1, 1.5, np.inf, np.nan])
 def test_no_part_of_a_micro_batch(every):
-    with pytest.raises(ValueError, match="accumulate needs a whole number of micro-batches >= 1, got every="):
+    with pytest.raises(ValueError, match="accumulate needs a whole number of micro-batches >= 1 as every, got "):
         accumulate(optax.sgd(0.1), every)
 
 

@@ -13,11 +13,7 @@ from sklearn.model_selection import train_test_split
 import jaxtune as jt
 from jaxtune.schedulers import Plan, Row
 
-SPACE = {
-    "lr": jt.LogUniform(1e-5, 1e-1),
-    "weight_decay": jt.LogUniform(1e-4, 1.0),
-    "dropout": jt.Uniform(0.0, 0.7),
-}
+SPACE = {"lr": jt.LogUniform(1e-5, 1e-1), "weight_decay": jt.LogUniform(1e-4, 1.0), "dropout": jt.Uniform(0.0, 0.7)}
 
 _SPLIT_SEED = 0  # of its own: another seed of the search must not change what it is tested on
 _EARLY = 10  # steps between evaluations before the first decision

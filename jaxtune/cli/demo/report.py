@@ -29,7 +29,7 @@ def announce(console: Console, task: jt.Task, scheduler: Any, model: str) -> Non
 
 def show(console: Console, result: jt.Result) -> None:
     """Prints the ten best trials, and what the test split says about the winner."""
-    rows = result.table(10)
+    rows = [{name: cell for name, cell in row.items() if name not in _NOT_SHOWN} for row in result.table(10)]
     so_far = " so far" if result.interrupted else ""
     table = Table(
         title=f"The best {len(rows)} of {len(result.trials):,} configurations{so_far}",
@@ -38,11 +38,9 @@ def show(console: Console, result: jt.Result) -> None:
         pad_edge=False,
     )
     for name in rows[0]:
-        if name not in _NOT_SHOWN:
-            table.add_column(name, justify="left" if name == "status" else "right", no_wrap=True)
+        table.add_column(name, justify="left" if name == "status" else "right", no_wrap=True)
     for place, row in enumerate(rows):
-        cells = [cell for name, cell in row.items() if name not in _NOT_SHOWN]
-        table.add_row(*cells, style="bold green" if place == 0 else None)
+        table.add_row(*row.values(), style="bold green" if place == 0 else None)
     console.print(table)
     test = result.test()
     console.print(

@@ -1,1 +1,1 @@
-"""Pictures of results, drawn from plain arrays: of a search, and of what the functions of `practice` found."""
+"""Pictures of a search, drawn from plain arrays, and what all pictures have in common."""

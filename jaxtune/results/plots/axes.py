@@ -122,14 +122,18 @@ def _scale_categories(ax: Any, values: Sequence[Any]) -> dict[Any, int]:
     place = {key: i for i, key in enumerate(numbers + others)}
     # Options are all named; of the many values of a domain some are enough.
     told = (numbers if len(numbers) <= 12 else numbers[:: math.ceil(len(numbers) / 6)]) + others
-    texts = [names[key] for key in told]
+    label_places(ax, [place[key] for key in told], [names[key] for key in told], len(place))
+    return place
+
+
+def label_places(ax: Any, places: Sequence[int], texts: Sequence[str], num: int) -> None:
+    """Scale the x axis for so many values that are no numbers, of which some are named."""
     crowded = max(map(len, texts)) * len(texts) > 24
     style = {"rotation": 30, "ha": "right", "rotation_mode": "anchor"} if crowded else {}
-    style |= {"parse_math": False}  # an option is no formula, whatever dollars it has
-    ax.set_xticks([place[key] for key in told], labels=texts, **style)
-    ax.set_xlim(-0.6, len(place) - 0.4)
+    # An option is no formula, whatever dollars it has.
+    ax.set_xticks(places, labels=texts, parse_math=False, **style)
+    ax.set_xlim(-0.6, num - 0.4)
     ax.grid(False, axis="x")
-    return place
 
 
 def _ticker() -> Any:

@@ -64,7 +64,8 @@ def plot_curves(
                 _draw_lines(ax, steps, curves[of_kind == kind], kind, zorder)
         broken = of_kind == "diverged"
         if broken.any():
-            _draw_crosses(ax, steps, curves[broken], None if stops is None else stops[broken], limits, mode)
+            stopped, worst = None if stops is None else stops[broken], _worse_edge(limits, mode)
+            _draw_crosses(ax, steps, curves[broken], stopped, limits, worst)
         if best is not None:
             _draw_best(ax, steps, curves[best], best)
         ax.set(xlabel="steps", ylabel=name)
@@ -109,10 +110,11 @@ def plot_space(
     scores = np.where(np.isfinite(scores), scores, np.nan)
     with panels(len(values), 3.1, 3.2, name, "plot_space") as (figure, shown):
         limits = axes.scale_values(shown[0].yaxis, scores, mode, always=None if best is None else scores[best])
+        inside = np.clip(scores, *limits)  # outliers sit on the edge instead of vanishing
         colours = _step_colours(steps[np.isfinite(scores)])
         for ax, (label, column) in zip(shown, values.items(), strict=True):
             x = axes.scale_hparam(ax, column, log=label in log_names)
-            _draw_points(ax, x, scores, steps, colours, limits, mode, best)
+            _draw_points(ax, x, inside, steps, colours, _worse_edge(limits, mode), best)
             ax.set_xlabel(label)
         ring = {"mfc": "none", "mec": BEST, "mew": 2.0, "ms": 9}
         key(figure, int(np.isnan(scores).sum()), "" if best is None else "best", **ring)
@@ -153,22 +155,16 @@ def _draw_lines(ax: Any, steps: np.ndarray, curves: np.ndarray, kind: str, zorde
 
 
 def _draw_crosses(
-    ax: Any,
-    steps: np.ndarray,
-    curves: np.ndarray,
-    stops: np.ndarray | None,
-    limits: tuple[float, float],
-    mode: str | None,
+    ax: Any, steps: np.ndarray, curves: np.ndarray, stops: np.ndarray | None, limits: tuple[float, float], worst: float
 ) -> None:
     """A cross where each diverged curve ends; at the worse edge for a trial that was never evaluated."""
     ends = _ends(curves)
     known = ends >= 0
     x = np.where(known, np.append(steps, 0)[ends], 0 if stops is None else stops).astype(float)
-    y = np.where(known, np.column_stack((curves, np.zeros(len(curves))))[np.arange(len(curves)), ends], np.nan)
-    y = np.clip(np.where(known, y, _worse_edge(limits, mode)), *limits)
+    y = np.where(known, np.column_stack((curves, np.zeros(len(curves))))[np.arange(len(curves)), ends], worst)
     if len(steps):
         x = np.maximum(x, steps.min())  # a log axis has no room for step 0
-    crosses(ax, x, y, f"diverged ({len(curves):,})", zorder=7)
+    crosses(ax, x, np.clip(y, *limits), f"diverged ({len(curves):,})", zorder=7)
 
 
 def _draw_best(ax: Any, steps: np.ndarray, curve: np.ndarray, best: int) -> None:
@@ -202,24 +198,16 @@ def _step_colours(steps: np.ndarray) -> Any:
 
 
 def _draw_points(
-    ax: Any,
-    x: np.ndarray,
-    scores: np.ndarray,
-    steps: np.ndarray,
-    colours: Any,
-    limits: tuple[float, float],
-    mode: str | None,
-    best: int | None,
+    ax: Any, x: np.ndarray, scores: np.ndarray, steps: np.ndarray, colours: Any, worst: float, best: int | None
 ) -> None:
     """One panel: dots (the longest trained on top), crosses for failures, a ring around the best."""
     order = np.argsort(steps, kind="stable")
     order = order[np.isfinite(scores[order])]
     colour = COLOURS["finished"] if colours is None else colours.to_rgba(steps[order])
-    inside = np.clip(scores[order], *limits)  # outliers sit on the edge instead of vanishing
-    ax.scatter(x[order], inside, s=17, c=colour, alpha=0.8, linewidths=0, zorder=3)
+    ax.scatter(x[order], scores[order], s=17, c=colour, alpha=0.8, linewidths=0, zorder=3)
     failed = np.isnan(scores)
     if failed.any():
-        crosses(ax, x[failed], np.full(failed.sum(), _worse_edge(limits, mode)))
+        crosses(ax, x[failed], np.full(failed.sum(), worst))
     if best is not None:
         ring = {"facecolors": "none", "edgecolors": BEST, "linewidths": 2.0}
         ax.scatter(x[[best]], scores[[best]], s=95, zorder=6, clip_on=False, **ring)

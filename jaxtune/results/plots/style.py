@@ -20,26 +20,13 @@ COLOURS = {
     "finished": "#2B6CB0",
     "diverged": "#C53030",
 }
-BEST = "#DD6B20"
-STYLE = {
-    "font.size": 10,
-    "axes.labelsize": 10.5,
-    "axes.titlesize": 11,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.edgecolor": "#4A5568",
-    "axes.linewidth": 0.8,
-    "axes.grid": True,
-    "axes.axisbelow": True,
-    "grid.color": "#E2E8F0",
-    "grid.linewidth": 0.6,
-    "legend.frameon": False,
-    "legend.fontsize": 9,
-    "xtick.color": "#4A5568",
-    "ytick.color": "#4A5568",
-    "figure.dpi": 110,
-    "savefig.dpi": 160,
-}
+STYLE = (
+    {"font.size": 10, "axes.labelsize": 10.5, "axes.titlesize": 11, "legend.fontsize": 9}
+    | {"axes.spines.top": False, "axes.spines.right": False, "legend.frameon": False}
+    | {"axes.edgecolor": "#4A5568", "axes.linewidth": 0.8, "xtick.color": "#4A5568", "ytick.color": "#4A5568"}
+    | {"axes.grid": True, "axes.axisbelow": True, "grid.color": "#E2E8F0", "grid.linewidth": 0.6}
+    | {"figure.dpi": 110, "savefig.dpi": 160}
+)
 GREY, BLUE, RED, BEST = COLOURS["pruned"], COLOURS["finished"], COLOURS["diverged"], "#DD6B20"
 DOTTED: dict[str, Any] = {"linewidth": 1.0, "linestyle": (0, (2, 3)), "zorder": 1}
 

@@ -16,7 +16,7 @@ from jaxtune.interface.counts import plain
 from jaxtune.interface.habits import did_you_mean, hinted
 from jaxtune.spaces.domains.domain import Domain
 from jaxtune.spaces.domains.entries import as_entries
-from jaxtune.spaces.domains.numeric import as_float, cell, check_flags, number, same_float32, set_fields
+from jaxtune.spaces.domains.numeric import check_flags, number, same_float32, set_fields
 from jaxtune.spaces.values import as_options, fits_array, is_number, typed
 
 _SMALLEST_SHARE = 1e-6  # of [0, 1] that float32 still divides well
@@ -106,7 +106,7 @@ class Choice(Domain):
     def decode_index(self, unit: jax.Array) -> jax.Array:
         """Maps [0, 1] to int32 option indices, any shape."""
         if self.weights is None:
-            return cell(as_float(unit) * self.num_options, self.num_options)
+            return super().decode_index(unit)
         inner = jnp.asarray(self._edges()[1:-1], jnp.float32)
         return jnp.searchsorted(inner, jnp.asarray(unit, jnp.float32), side="right").astype(jnp.int32)
 

@@ -9,7 +9,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from jaxtune.spaces.domains.numeric import even
+from jaxtune.spaces.domains.numeric import as_float, cell, even
 
 
 class Domain(abc.ABC):
@@ -18,11 +18,20 @@ class Domain(abc.ABC):
     Domains are frozen dataclasses, equal and hashable by value, so a space can be a static argument of
     `jax.jit`.
 
+    Attributes:
+        log: Whether the domain is even on a logarithmic scale; plots take their axis from it.
+        static: True: an option index, one program per value; False: a traced value; None: not yet decided.
+        ordered: Whether neighbours in [0, 1] are alike, so that a small move is a small change.
+
     Example:
         >>> from jaxtune.spaces.domains import Choice, Domain, Uniform
         >>> isinstance(Uniform(0.0, 1.0), Domain), isinstance(Choice((1, 2)), Domain)
         (True, True)
     """
+
+    log: bool = False
+    static: bool | None = False
+    ordered: bool = True
 
     def __repr__(self) -> str:
         # What differs from a default: errors show domains.
@@ -30,23 +39,8 @@ class Domain(abc.ABC):
         return f"{type(self).__name__}({', '.join(f'{f.name}={getattr(self, f.name)!r}' for f in shown)})"
 
     @property
-    def log(self) -> bool:
-        """Whether the domain is even on a logarithmic scale; plots take their axis from it."""
-        return False
-
-    @property
-    def static(self) -> bool | None:
-        """True: an option index, one program per value; False: a traced value; None: not yet decided."""
-        return False
-
-    @property
     def traceable(self) -> bool:
         """Whether the values are numbers that fit an array, hence whether `static=False` is possible."""
-        return True
-
-    @property
-    def ordered(self) -> bool:
-        """Whether neighbours in [0, 1] are alike, so that a small move is a small change."""
         return True
 
     @property
@@ -73,19 +67,31 @@ class Domain(abc.ABC):
 
     def decode_index(self, unit: jax.Array) -> jax.Array:
         """Maps points of [0, 1], any shape, to int32 option indices; only domains with `num_options`."""
-        raise TypeError(f"{self} is continuous: it has no option indices.")
+        if self.num_options is None:
+            raise TypeError(f"{self} is continuous: it has no option indices.")
+        return cell(as_float(unit) * self.num_options, self.num_options)
 
     def option(self, index: int) -> Any:
         """Returns the Python value of an option index; only domains with `num_options`."""
         raise TypeError(f"{self} is continuous: it has no option indices.")
 
-    @abc.abstractmethod
     def grid_size(self, levels: int | None) -> int:
-        """Number of grid points when `levels` (at least 1; None: all values) are asked for."""
+        """Number of grid points when `levels` (at least 1; None: all values) are asked for: no more than values."""
+        if levels is None and self.num_options is None:
+            raise ValueError(f"{self} is continuous: a grid needs a number of levels for it.")
+        return min(number for number in (levels, self.num_options) if number is not None)
 
-    @abc.abstractmethod
     def grid_units(self, levels: int | None) -> np.ndarray:
-        """The grid points in [0, 1], increasing, float32 `[grid_size(levels)]`."""
+        """The grid points in [0, 1], increasing, float32 `[grid_size(levels)]`.
+
+        They are even on the domain's scale, both bounds included; the middle for one level.
+        """
+        fractions = even(self.grid_size(levels))
+        if self.num_options is None:
+            return fractions.astype(np.float32)
+        # Half goes up, not to even: numbers exactly 1 apart must stay distinct.
+        index = np.floor(fractions * (self.num_options - 1) + 0.5)
+        return ((index + 0.5) / self.num_options).astype(np.float32)
 
 
 class Continuous(Domain):
@@ -97,13 +103,3 @@ class Continuous(Domain):
     def to_python(self, value: Any) -> float:
         """Returns the shortest decimal that reads back as the same number, so 0.1 and not 0.10000000149."""
         return min(max(float(str(np.asarray(value)[()])), self.low), self.high)
-
-    def grid_size(self, levels: int | None) -> int:
-        """Number of grid points, which is `levels`."""
-        if levels is None:
-            raise ValueError(f"{self} is continuous: a grid needs a number of levels for it.")
-        return levels
-
-    def grid_units(self, levels: int | None) -> np.ndarray:
-        """Points even on the domain's scale, both bounds included; the middle for one level."""
-        return even(self.grid_size(levels)).astype(np.float32)

@@ -39,7 +39,7 @@ def _check_entry(owner: str, name: Any, value: Any) -> None:
         return
     if isinstance(value, type) and issubclass(value, Domain):
         raise TypeError(f"{name!r} is the class {value.__name__} itself: write {value.__name__}(...).")
-    if (library := _library(value)) in _TUNERS:
+    if (library := type(value).__module__.partition(".")[0]) in _TUNERS:
         raise TypeError(
             f"{name!r} is a {type(value).__name__} of {library}: write a domain of jaxtune, as Uniform(low, high), "
             "LogUniform(low, high), Integer(low, high) or Choice([...])."
@@ -65,10 +65,6 @@ def _check_entry(owner: str, name: Any, value: Any) -> None:
             f"The constant {name!r} must be hashable: {hashable_hint(value)}; to search over "
             "several values write Choice((...))."
         )
-
-
-def _library(value: Any) -> str:
-    return type(value).__module__.partition(".")[0]
 
 
 def _searched(value: Mapping) -> str:

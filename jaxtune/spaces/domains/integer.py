@@ -77,13 +77,17 @@ class Integer(Domain):
             raise ValueError(f"Integer with log=True needs 1 <= low < high, {given}.")
         if low < INT32.min or high > INT32.max:
             raise ValueError(f"Integer needs bounds that fit 32 bits, {given}.")
-        step = _checked_step(self, int(low), int(high))
+        low, high, step = int(low), int(high), number("Integer", "step", self.step)
+        if not (step.is_integer() and 1 <= step <= high - low):
+            raise ValueError(f"Integer needs a whole step from 1 to high - low = {high - low}, got step={self.step}.")
+        if self.log and step >= 2 * low:
+            raise ValueError(f"Integer with log=True needs step < 2 * low, got low={low}, step={self.step}.")
         if (high - low) // step + 1 > MAX_CELLS:
             raise ValueError(
                 f"Integer holds at most 2**24 values, because float32 can't tell more apart, {given}: "
                 "use Uniform or LogUniform and round the value in your own code."
             )
-        set_fields(self, low=int(low), high=int(high) - int(high - low) % step, step=step)
+        set_fields(self, low=low, high=high - (high - low) % int(step), step=int(step))
 
     @property
     def num_options(self) -> int:
@@ -96,11 +100,10 @@ class Integer(Domain):
 
     def decode_index(self, unit: jax.Array) -> jax.Array:
         """Maps [0, 1] to the int32 number of steps from `low`, any shape."""
-        unit = as_float(unit)
         if not self.log:
-            return cell(unit * self.num_options, self.num_options)
+            return super().decode_index(unit)
         # expm1, not exp: the distance from low keeps its precision even where low itself is large.
-        return cell(self._log_begin / self.step * jnp.expm1(unit * self._log_ratio), self.num_options)
+        return cell(self._log_begin / self.step * jnp.expm1(as_float(unit) * self._log_ratio), self.num_options)
 
     def encode(self, value: Any) -> float:
         """Maps a whole number to the middle of its cell; with `log=True` to where its logarithm lies."""
@@ -119,21 +122,14 @@ class Integer(Domain):
         """Returns `low + step * index`."""
         return self.low + self.step * int(index)
 
-    def grid_size(self, levels: int | None) -> int:
-        """Number of grid points: all values, or `levels` if there are more values than that."""
-        return self.num_options if levels is None else min(levels, self.num_options)
-
     def grid_units(self, levels: int | None) -> np.ndarray:
         """All values, or `levels` distinct ones, even on the domain's scale, both bounds included."""
-        size = self.grid_size(levels)
-        fractions = even(size)
         if not self.log:
-            steps = fractions * (self.num_options - 1)
-        else:
-            steps = self.low / self.step * np.expm1(fractions * (math.log(self.high) - math.log(self.low)))
-            # Small values of a log domain lie closer than 1 step apart: each takes the next free one.
-            steps = np.maximum(steps, np.arange(size)) if size > 1 else steps
-        # Half goes up, not to even: numbers exactly 1 apart must stay distinct.
+            return super().grid_units(levels)
+        size = self.grid_size(levels)
+        steps = self.low / self.step * np.expm1(even(size) * (math.log(self.high) - math.log(self.low)))
+        # Small values of a log domain lie closer than 1 step apart: each takes the next free one.
+        steps = np.maximum(steps, np.arange(size)) if size > 1 else steps
         index = np.clip(np.floor(steps + 0.5), 0, self.num_options - 1)
         return self._encode_all(self.low + self.step * index).astype(np.float32)
 
@@ -149,12 +145,3 @@ class Integer(Domain):
     @property
     def _log_ratio(self) -> float:
         return math.log(self.high + self.step / 2) - math.log(self._log_begin)
-
-
-def _checked_step(domain: Integer, low: int, high: int) -> int:
-    step = number("Integer", "step", domain.step)
-    if not (step.is_integer() and 1 <= step <= high - low):
-        raise ValueError(f"Integer needs a whole step from 1 to high - low = {high - low}, got step={domain.step}.")
-    if domain.log and step >= 2 * low:
-        raise ValueError(f"Integer with log=True needs step < 2 * low, got low={low}, step={domain.step}.")
-    return int(step)

@@ -27,9 +27,53 @@ _WIDTH = 2 * _CUT / _PARTS
 _SLOPE = (_WIDTH / np.diff(_PROBABILITY.astype(np.float64))).astype(np.float32)
 
 
+@dataclass(frozen=True, repr=False)
+class _Bell(Continuous):
+    """What is normally distributed, itself or, with `log`, in its logarithm."""
+
+    mean: float
+    std: float
+    low: float = field(init=False, repr=False, compare=False)
+    high: float = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        """Checks and sets mean and std, as floats, and where the distribution is cut."""
+        owner = type(self).__name__
+        mean, std = number(owner, "mean", self.mean), number(owner, "std", self.std)
+        if not (math.isfinite(mean) and math.isfinite(std) and std > 0):
+            raise ValueError(f"{owner} needs a finite mean and a finite std above 0, got mean={mean}, std={std}.")
+        set_fields(self, mean=mean, std=std, low=mean - _CUT * std, high=mean + _CUT * std)
+
+    def decode(self, unit: jax.Array) -> jax.Array:
+        """Maps [0, 1] to quantiles, any shape."""
+        unit = as_float(unit)
+        # As in Uniform: the minimum changes no value; it keeps compilers from fusing the product with what follows.
+        distance = jnp.minimum(self.std * _quantile(unit), 2 * _CUT * self.std)
+        return between(self, unit, math.exp(self.mean) * jnp.exp(distance) if self.log else self.mean + distance)
+
+    def encode(self, value: Any) -> float:
+        """Maps a number of the domain to the probability of those below it."""
+        given = member(self, value)
+        deviations = ((math.log(given) if self.log else given) - self.mean) / self.std
+        return float(np.interp(deviations, _DEVIATION, _PROBABILITY))
+
+    def grid_units(self, levels: int | None) -> np.ndarray:
+        """The middles of equally wide cells of [0, 1]."""
+        size = self.grid_size(levels)
+        return ((np.arange(size) + 0.5) / size).astype(np.float32)
+
+
+def _quantile(unit: jax.Array) -> jax.Array:
+    """Standard deviations from the mean, from -4 to 4."""
+    unit = jnp.clip(unit, _PROBABILITY[0], _PROBABILITY[-1])
+    part = jnp.searchsorted(jnp.asarray(_PROBABILITY[1:-1]), unit, side="right")
+    begin, slope = jnp.asarray(_PROBABILITY)[part], jnp.asarray(_SLOPE)[part]
+    return jnp.asarray(_DEVIATION)[part] + jnp.minimum((unit - begin) * slope, _WIDTH)
+
+
 @hinted
 @dataclass(frozen=True, repr=False)
-class Normal(Continuous):
+class Normal(_Bell):
     """Normally distributed numbers, for a guess with an uncertainty.
 
     Always traced. Cut at 4 standard deviations, beyond which lie 6 of 100,000 draws: `low` and `high` are the
@@ -54,36 +98,17 @@ class Normal(Continuous):
         (10.0, 0.841, 18.0)
     """
 
-    mean: float
-    std: float
-    low: float = field(init=False, repr=False, compare=False)
-    high: float = field(init=False, repr=False, compare=False)
-
     def __post_init__(self) -> None:
-        low, high = _set_mean_and_std(self)
-        set_fields(self, low=low, high=high)
+        super().__post_init__()
         if not max(abs(self.low), abs(self.high)) <= FLOAT32_MAX:
             raise ValueError(
                 f"Normal needs values that fit float32 (up to {FLOAT32_MAX:.3g}), got mean={self.mean}, std={self.std}."
             )
 
-    def decode(self, unit: jax.Array) -> jax.Array:
-        """Maps [0, 1] to quantiles, any shape."""
-        unit = as_float(unit)
-        return between(self, unit, self.mean + _product(self.std, _quantile(unit)))
-
-    def encode(self, value: Any) -> float:
-        """Maps a number of the domain to the probability of those below it."""
-        return _probability((member(self, value) - self.mean) / self.std)
-
-    def grid_units(self, levels: int | None) -> np.ndarray:
-        """The middles of equally wide cells of [0, 1]."""
-        return _middles(self.grid_size(levels))
-
 
 @hinted
 @dataclass(frozen=True, repr=False)
-class LogNormal(Continuous):
+class LogNormal(_Bell):
     """Positive numbers whose natural logarithm is normally distributed, for a guess with an uncertain factor.
 
     `mean` and `std` are those *of the logarithm*: `LogNormal(math.log(0.01), math.log(3))` has the median 0.01, and
@@ -109,67 +134,14 @@ class LogNormal(Continuous):
         (0.01, 0.841)
     """
 
-    mean: float
-    std: float
-    low: float = field(init=False, repr=False, compare=False)
-    high: float = field(init=False, repr=False, compare=False)
+    log = True
 
     def __post_init__(self) -> None:
-        low, high = _set_mean_and_std(self)
-        if not math.log(FLOAT32_TINY) <= low < high <= math.log(FLOAT32_MAX):
+        super().__post_init__()
+        if not math.log(FLOAT32_TINY) <= self.low < self.high <= math.log(FLOAT32_MAX):
             raise ValueError(
                 f"LogNormal needs values that fit float32 ({FLOAT32_TINY:.3g} to {FLOAT32_MAX:.3g}), got "
                 f"mean={self.mean}, std={self.std}: both are of the natural logarithm, as in "
                 "LogNormal(math.log(0.01), math.log(3))."
             )
-        set_fields(self, low=math.exp(low), high=math.exp(high))
-
-    @property
-    def log(self) -> bool:
-        """True."""
-        return True
-
-    def decode(self, unit: jax.Array) -> jax.Array:
-        """Maps [0, 1] to quantiles, any shape."""
-        unit = as_float(unit)
-        return between(self, unit, math.exp(self.mean) * jnp.exp(_product(self.std, _quantile(unit))))
-
-    def encode(self, value: Any) -> float:
-        """Maps a number of the domain to the probability of those below it."""
-        return _probability((math.log(member(self, value)) - self.mean) / self.std)
-
-    def grid_units(self, levels: int | None) -> np.ndarray:
-        """The middles of equally wide cells of [0, 1]."""
-        return _middles(self.grid_size(levels))
-
-
-def _set_mean_and_std(domain: Any) -> tuple[float, float]:
-    """Checks and sets both, as floats; returns where the distribution is cut."""
-    owner = type(domain).__name__
-    mean, std = number(owner, "mean", domain.mean), number(owner, "std", domain.std)
-    if not (math.isfinite(mean) and math.isfinite(std) and std > 0):
-        raise ValueError(f"{owner} needs a finite mean and a finite std above 0, got mean={mean}, std={std}.")
-    set_fields(domain, mean=mean, std=std)
-    return mean - _CUT * std, mean + _CUT * std
-
-
-def _quantile(unit: jax.Array) -> jax.Array:
-    """Standard deviations from the mean, from -4 to 4."""
-    unit = jnp.clip(unit, _PROBABILITY[0], _PROBABILITY[-1])
-    part = jnp.searchsorted(jnp.asarray(_PROBABILITY[1:-1]), unit, side="right")
-    begin, slope = jnp.asarray(_PROBABILITY)[part], jnp.asarray(_SLOPE)[part]
-    return jnp.asarray(_DEVIATION)[part] + jnp.minimum((unit - begin) * slope, _WIDTH)
-
-
-def _product(std: float, deviations: jax.Array) -> jax.Array:
-    # As in Uniform: the minimum changes no value; it keeps compilers from fusing the product with what follows.
-    return jnp.minimum(std * deviations, 2 * _CUT * std)
-
-
-def _probability(deviations: float) -> float:
-    """The inverse of `_quantile`."""
-    return float(np.interp(deviations, _DEVIATION, _PROBABILITY))
-
-
-def _middles(levels: int) -> np.ndarray:
-    return ((np.arange(levels) + 0.5) / levels).astype(np.float32)
+        set_fields(self, low=math.exp(self.low), high=math.exp(self.high))

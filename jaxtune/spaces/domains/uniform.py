@@ -18,8 +18,6 @@ from jaxtune.spaces.domains.numeric import (
     as_float,
     between,
     bounds,
-    cell,
-    even,
     member,
     number,
     same_float32,
@@ -67,7 +65,14 @@ class Uniform(Continuous):
             raise ValueError(f"Uniform needs low < high, got low={self.low}, high={self.high}.")
         set_fields(self, low=low, high=high)
         if self.step is not None:
-            set_fields(self, step=_checked_step(self))
+            step, given = number("Uniform", "step", self.step), f"got low={low}, high={high}, step={self.step}"
+            if not 0 < step <= high - low:
+                raise ValueError(f"Uniform needs 0 < step <= high - low, {given}.")
+            # Values have to stay apart, and so have the cells of [0, 1], when they are rounded.
+            coarsest = float(np.spacing(np.float32(max(abs(low), abs(high)))))
+            if step < 4 * coarsest or (high - low) / step >= MAX_CELLS / 4:
+                raise ValueError(f"Uniform needs a larger step, because float32 can't tell the values apart, {given}.")
+            set_fields(self, step=step)
             set_fields(self, high=self.option((self.num_options or 1) - 1))
 
     @property
@@ -89,12 +94,6 @@ class Uniform(Continuous):
         value = self.low + jnp.minimum(as_float(index) * self.step, width)
         return jnp.where(index == self.num_options - 1, self.high, jnp.clip(value, self.low, self.high))
 
-    def decode_index(self, unit: jax.Array) -> jax.Array:
-        """Maps [0, 1] to the int32 number of steps from `low`, any shape; only with a step."""
-        if self.num_options is None:
-            return super().decode_index(unit)
-        return cell(as_float(unit) * self.num_options, self.num_options)
-
     def encode(self, value: Any) -> float:
         """Maps a number of the domain to [0, 1], with a step to the middle of its cell."""
         given = member(self, value)
@@ -114,19 +113,6 @@ class Uniform(Continuous):
     def to_python(self, value: Any) -> float:
         """Returns the shortest decimal that reads back as the same number, with a step the nearest value."""
         return super().to_python(value) if self.step is None else self.option(self._nearest(float(value)))
-
-    def grid_size(self, levels: int | None) -> int:
-        """Number of grid points, which is `levels`; with a step all values if there are fewer."""
-        if self.num_options is None:
-            return super().grid_size(levels)
-        return self.num_options if levels is None else min(levels, self.num_options)
-
-    def grid_units(self, levels: int | None) -> np.ndarray:
-        """Points even on the domain's scale, both bounds included; the middle for one level."""
-        if self.num_options is None:
-            return super().grid_units(levels)
-        index = np.floor(even(self.grid_size(levels)) * (self.num_options - 1) + 0.5)
-        return ((index + 0.5) / self.num_options).astype(np.float32)
 
     def _nearest(self, value: float) -> int:
         return round((value - self.low) / (self.high - self.low) * ((self.num_options or 1) - 1))
@@ -157,6 +143,7 @@ class LogUniform(Continuous):
 
     low: float
     high: float
+    log = True
 
     def __post_init__(self) -> None:
         low, high = bounds(self)
@@ -168,11 +155,6 @@ class LogUniform(Continuous):
             )
         set_fields(self, low=low, high=high)
 
-    @property
-    def log(self) -> bool:
-        """True."""
-        return True
-
     def decode(self, unit: jax.Array) -> jax.Array:
         """Maps [0, 1] to [low, high], any shape."""
         unit = as_float(unit)
@@ -182,24 +164,11 @@ class LogUniform(Continuous):
 
     def encode(self, value: Any) -> float:
         """Maps a number of the domain to [0, 1]."""
-        value = member(self, value)
-        return (math.log(value) - math.log(self.low)) / self._log_ratio
+        return (math.log(member(self, value)) - math.log(self.low)) / self._log_ratio
 
     @property
     def _log_ratio(self) -> float:
         return math.log(self.high) - math.log(self.low)
-
-
-def _checked_step(domain: Uniform) -> float:
-    step = number("Uniform", "step", domain.step)
-    given = f"got low={domain.low}, high={domain.high}, step={domain.step}"
-    if not 0 < step <= domain.high - domain.low:
-        raise ValueError(f"Uniform needs 0 < step <= high - low, {given}.")
-    # Values have to stay apart, and so have the cells of [0, 1], when they are rounded.
-    coarsest = float(np.spacing(np.float32(max(abs(domain.low), abs(domain.high)))))
-    if step < 4 * coarsest or (domain.high - domain.low) / step >= MAX_CELLS / 4:
-        raise ValueError(f"Uniform needs a larger step, because float32 can't tell the values apart, {given}.")
-    return step
 
 
 def _decimal(value: float) -> Decimal:

@@ -46,19 +46,14 @@ def _random_bits(key: jax.Array, bit_width: int, shape: tuple[int, ...]) -> jax.
     """Bits of JAX's Threefry; `key` is uint32[2]."""
     if not jax.config.jax_threefry_partitionable:  # type: ignore[attr-defined]  # made at run time
         return random.threefry_prng_impl.random_bits(key, bit_width, shape)
-    high, low = _threefry(key, *_counters(shape))
-    if bit_width == 64:
-        return high.astype(jnp.uint64) << 32 | low.astype(jnp.uint64)
-    return (high ^ low).astype(f"uint{bit_width}")
-
-
-def _counters(shape: tuple[int, ...]) -> tuple[jax.Array, jax.Array]:
-    """High and low word of each element's position, in C order."""
     count = math.prod(shape)
     if count > 2**32:
         raise ValueError(f"One draw can have up to 2**32 numbers, got shape {shape}: draw it in parts.")
-    low = lax.iota(jnp.uint32, count).reshape(shape)
-    return jnp.zeros_like(low), low
+    low = lax.iota(jnp.uint32, count).reshape(shape)  # each element's position, in C order; the high word is 0
+    high, low = _threefry(key, jnp.zeros_like(low), low)
+    if bit_width == 64:
+        return high.astype(jnp.uint64) << 32 | low.astype(jnp.uint64)
+    return (high ^ low).astype(f"uint{bit_width}")
 
 
 def _threefry(key: Any, high: jax.Array, low: jax.Array) -> tuple[jax.Array, jax.Array]:
@@ -73,14 +68,7 @@ def _threefry(key: Any, high: jax.Array, low: jax.Array) -> tuple[jax.Array, jax
     return x, y
 
 
-_UNROLLED = random.define_prng_impl(
-    key_shape=random.threefry_prng_impl.key_shape,
-    seed=random.threefry_prng_impl.seed,
-    split=random.threefry_prng_impl.split,
-    fold_in=random.threefry_prng_impl.fold_in,
-    random_bits=_random_bits,
-    name="threefry2x32_unrolled",
-    tag="fryu",
-)
+_AS_BEFORE = {part: getattr(random.threefry_prng_impl, part) for part in ("key_shape", "seed", "split", "fold_in")}
+_UNROLLED = random.define_prng_impl(random_bits=_random_bits, name="threefry2x32_unrolled", tag="fryu", **_AS_BEFORE)
 
 RULES = {random_bits_p: _drawn}

@@ -36,9 +36,8 @@ def flax_model(model: Any, flags: Any = None) -> Model:
         raise TypeError(f"model must be a Flax module or a function that makes one, got {type(model).__name__}.")
     if asks_for(model, "rngs"):
         _check_takes_hp(model)
-        from jaxtune.training.models.nnx import (
-            NnxModel,  # nnx takes a while to import; who passes such a model has done so
-        )
+        # nnx takes a while to import; who passes such a model has done so.
+        from jaxtune.training.models.nnx import NnxModel
 
         return NnxModel(model, given)
     checks.check_function("model", model, ("hp",))

@@ -23,7 +23,7 @@ def checked_flags(flags: Any) -> Flags:
     made = []
     for name, values in flags.items():
         values = (values, not values) if isinstance(values, bool) else values
-        if not isinstance(name, str) or not isinstance(values, tuple) or len(values) != 2:
+        if not (isinstance(name, str) and isinstance(values, tuple) and len(values) == 2):
             raise TypeError(
                 "flags must map names to True, False, or a pair of values in training and in evaluation, "
                 f"got {name!r}: {values!r}."
@@ -58,12 +58,13 @@ def check_awake(asleep: list[str]) -> None:
         )
 
 
+def never_drops(layer: Any, default: float | None) -> bool:
+    """Whether a layer has a dropout rate of 0; one without a rate has the default."""
+    rate = getattr(layer, "rate", getattr(layer, "dropout_rate", default))
+    return isinstance(rate, (int, float)) and rate == 0
+
+
 def is_nnx(value: Any) -> bool:
     """Whether a value is an nnx module, found out without importing nnx: who has one has imported it."""
     nnx = sys.modules.get("flax.nnx")
     return nnx is not None and isinstance(value, nnx.Module)
-
-
-def named(value: Any) -> str:
-    """A value in an error message: the class, or what it is an instance of."""
-    return f"the class {value.__name__}" if isinstance(value, type) else f"a value of type {type(value).__name__}"

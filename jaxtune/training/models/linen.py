@@ -10,8 +10,9 @@ import jax
 from flax import linen as nn
 from flax.traverse_util import flatten_dict, unflatten_dict
 
+from jaxtune.tasks.checks import kind
 from jaxtune.tasks.functions import call
-from jaxtune.training.models.common import Flags, is_nnx, named, train_flags
+from jaxtune.training.models.common import Flags, is_nnx, never_drops, train_flags
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,7 +44,7 @@ class LinenModel:
         if is_nnx(module):
             raise TypeError("model returned an nnx module; a function that makes one has to ask for rngs: (hp, rngs).")
         if not isinstance(module, nn.Module):
-            raise TypeError(f"model must return a Flax module, got {named(module)}.")
+            raise TypeError(f"model must return a Flax module, got {kind(module)}.")
         return module
 
     def init(self, key: jax.Array, hp: dict, inputs: Any, **extras: Any) -> tuple[Any, Any]:
@@ -55,33 +56,25 @@ class LinenModel:
         variables.pop("intermediates", None)
         if variables.keys() <= {"batch_stats"}:
             return params, variables
-        after = jax.eval_shape(partial(self._applied, **extras), key, hp, params, variables, inputs)[1]
+        after = jax.eval_shape(partial(self._applied, True, **extras), key, hp, params, variables, inputs)[1]
         before, after = flatten_dict(variables), flatten_dict(after)
         kept = {path: x for path, x in before.items() if not _has_grown(x, after[path])}  # what is sown is no state
         return params, unflatten_dict(kept)
 
     def train(self, key: jax.Array, hp: dict, params: Any, other: Any, inputs: Any, **extras: Any) -> tuple[Any, Any]:
         """Outputs in training mode, and the other variables after it."""
-        outputs, after = self._applied(key, hp, params, other, inputs, **extras)
+        outputs, after = self._applied(True, key, hp, params, other, inputs, **extras)
         changed = flatten_dict(after)
         return outputs, unflatten_dict({path: changed[path] for path in flatten_dict(other)})
 
-    def _applied(self, key: jax.Array, hp: dict, params: Any, other: Any, inputs: Any, **extras: Any) -> Any:
-        module = self.build(hp, **extras)
-        return module.apply(
-            {"params": params, **other},
-            inputs,
-            rngs={"params": key},
-            mutable=list(other),
-            **train_flags(module, True, self.flags),
-        )
+    def _applied(self, train: bool, key: Any, hp: dict, params: Any, other: Any, inputs: Any, **extras: Any) -> Any:
+        module, variables = self.build(hp, **extras), self.variables(params, other)
+        mutable, flags = list(other) if train else False, train_flags(module, train, self.flags)
+        return module.apply(variables, inputs, rngs={"params": key}, mutable=mutable, **flags)
 
     def predict(self, key: jax.Array, hp: dict, params: Any, other: Any, inputs: Any, **extras: Any) -> Any:
         """Outputs in evaluation mode."""
-        module = self.build(hp, **extras)
-        return module.apply(
-            {"params": params, **other}, inputs, rngs={"params": key}, **train_flags(module, False, self.flags)
-        )
+        return self._applied(False, key, hp, params, other, inputs, **extras)
 
     def asleep(self, key: jax.Array, hp: dict, params: Any, other: Any, inputs: Any, **extras: Any) -> list[str]:
         """Names of the layers that act in training only, if all of them are switched off in it."""
@@ -110,7 +103,7 @@ class LinenModel:
         """Parameters and other variables, of variables as `module.init` returns them."""
         if not isinstance(variables, Mapping):
             raise TypeError(
-                f"variables must be a nested dict as module.init returns it, {{'params': ...}}, got {named(variables)}."
+                f"variables must be a nested dict as module.init returns it, {{'params': ...}}, got {kind(variables)}."
             )
         other = {name: x for name, x in variables.items() if name != "intermediates"}
         return other.pop("params", {}), other
@@ -124,10 +117,7 @@ def _has_grown(before: Any, after: Any) -> bool:
 def _is_off(module: nn.Module, args: Any, kwargs: Any) -> bool | None:
     """Whether a layer of Flax is called as in evaluation; None for one that does the same in training."""
     names = {"deterministic", "use_running_average"}.intersection(inspect.signature(type(module)).parameters)
-    if not names or not type(module).__module__.startswith("flax.linen."):
-        return None
-    rate = getattr(module, "rate", getattr(module, "dropout_rate", None))
-    if isinstance(rate, (int, float)) and rate == 0:
+    if not names or not type(module).__module__.startswith("flax.linen.") or never_drops(module, None):
         return None
     given = inspect.signature(type(module).__call__).bind_partial(module, *args, **kwargs).arguments
     values = (given.get(name) if given.get(name) is not None else getattr(module, name) for name in names)

@@ -9,8 +9,9 @@ import jax.numpy as jnp
 from flax import linen as nn, nnx
 from flax.traverse_util import flatten_dict, unflatten_dict
 
+from jaxtune.tasks.checks import kind
 from jaxtune.tasks.functions import call
-from jaxtune.training.models.common import Flags, named, train_flags
+from jaxtune.training.models.common import Flags, never_drops, train_flags
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,7 @@ class NnxModel:
         if isinstance(module, nn.Module):
             raise TypeError("model returned a linen module; a function that makes one takes hp alone.")
         if not isinstance(module, nnx.Module):
-            raise TypeError(f"model must return an nnx module, got {named(module)}.")
+            raise TypeError(f"model must return an nnx module, got {kind(module)}.")
         parts: Any = nnx.split(module, nnx.RngState, nnx.Param, ...)
         graph, streams, params, other = parts
         return graph, params, other, streams
@@ -42,16 +43,17 @@ class NnxModel:
         _, params, other, _ = self.build(key, hp, **extras)
         return nnx.to_pure_dict(params), nnx.to_pure_dict(other)
 
-    def _merge(self, key: jax.Array, hp: dict, params: Any, other: Any, **extras: Any) -> nnx.Module:
+    def _merge(self, train: bool, key: Any, hp: dict, params: Any, other: Any, **extras: Any) -> nnx.Module:
         graph, fresh_params, fresh_other, streams = self.build(key, hp, **extras)
         nnx.replace_by_pure_dict(fresh_params, params)
         nnx.replace_by_pure_dict(fresh_other, other)
-        return nnx.merge(graph, fresh_params, fresh_other, streams)
+        module = nnx.merge(graph, fresh_params, fresh_other, streams)
+        (module.train if train else module.eval)()
+        return module
 
     def train(self, key: jax.Array, hp: dict, params: Any, other: Any, inputs: Any, **extras: Any) -> tuple[Any, Any]:
         """Outputs in training mode, and the other variables after it."""
-        module = self._merge(key, hp, params, other, **extras)
-        module.train()
+        module = self._merge(True, key, hp, params, other, **extras)
         outputs = module(inputs, **train_flags(module, True, self.flags))
         changed = nnx.to_pure_dict(nnx.state(module, nnx.Not(nnx.Any(nnx.RngState, nnx.Param))))
         sown = flatten_dict(changed).keys() - flatten_dict(other).keys()
@@ -59,14 +61,12 @@ class NnxModel:
 
     def predict(self, key: jax.Array, hp: dict, params: Any, other: Any, inputs: Any, **extras: Any) -> Any:
         """Outputs in evaluation mode."""
-        module = self._merge(key, hp, params, other, **extras)
-        module.eval()
+        module = self._merge(False, key, hp, params, other, **extras)
         return module(inputs, **train_flags(module, False, self.flags))
 
     def asleep(self, key: jax.Array, hp: dict, params: Any, other: Any, inputs: Any, **extras: Any) -> list[str]:
         """Names of the layers that act in training only, if none of them does anything in it."""
-        module = self._merge(key, hp, params, other, **extras)
-        module.train()
+        module = self._merge(True, key, hp, params, other, **extras)
         layers = [type(layer).__name__ for _, layer in nnx.iter_modules(module) if _acts_in_training(layer)]
         before = _moving(module)
         module(inputs, **train_flags(module, True, self.flags))
@@ -79,9 +79,7 @@ class NnxModel:
     def model(self, hp: dict, params: Any, other: Any, **extras: Any) -> nnx.Module:
         """What a user gets to keep: the trained module in evaluation mode."""
         params, other = jax.tree.map(jnp.asarray, (params, other))  # a layer may write into its variables
-        module = self._merge(jax.random.key(0), hp, params, other, **extras)
-        module.eval()
-        return module
+        return self._merge(False, jax.random.key(0), hp, params, other, **extras)
 
     def split(self, variables: Any) -> tuple[Any, Any]:
         """Parameters and other variables, of what `self.variables` returns, of a State, or of a dict of parameters."""
@@ -90,7 +88,7 @@ class NnxModel:
             return nnx.to_pure_dict(params), nnx.to_pure_dict(other)
         if not isinstance(variables, Mapping):
             advice = "; pass nnx.state(module)" if isinstance(variables, nnx.Module) else ""
-            raise TypeError(f"variables must be an nnx.State or a nested dict, got {named(variables)}{advice}.")
+            raise TypeError(f"variables must be an nnx.State or a nested dict, got {kind(variables)}{advice}.")
         if variables.keys() <= {"params", "other"}:
             return variables.get("params", {}), variables.get("other", {})
         return variables, {}
@@ -99,8 +97,7 @@ class NnxModel:
 def _acts_in_training(layer: nnx.Module) -> bool:
     if isinstance(layer, nnx.BatchNorm):
         return True
-    rate = getattr(layer, "rate", getattr(layer, "dropout_rate", 0.0))
-    return hasattr(layer, "deterministic") and not (isinstance(rate, (int, float)) and rate == 0)
+    return hasattr(layer, "deterministic") and not never_drops(layer, 0.0)
 
 
 def _moving(module: nnx.Module) -> list[Any]:

@@ -1,5 +1,6 @@
 """A model that computes in another floating-point type than that of its parameters."""
 
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -35,10 +36,7 @@ class InPrecision:
         return self._wide(self.inner.predict(key, hp, self._narrow(params), other, self._narrow(inputs), **extras))
 
     def _narrow(self, tree: Any) -> Any:
-        def convert(x: jax.Array) -> jax.Array:
-            return x.astype(self.dtype) if jnp.issubdtype(x.dtype, jnp.floating) else x
-
-        return jax.tree.map(convert, tree)
+        return jax.tree.map(lambda x: x.astype(self.dtype) if jnp.issubdtype(x.dtype, jnp.floating) else x, tree)
 
     def _wide(self, tree: Any) -> Any:
         return jax.tree.map(lambda x: x.astype(jnp.float32) if x.dtype == self.dtype else x, tree)
@@ -50,10 +48,7 @@ def checked_dtype(dtype: Any) -> np.dtype:
     Raises:
         TypeError: This is no floating-point type.
     """
-    try:
-        found = jnp.dtype(dtype)
-    except TypeError:
-        found = None
-    if found is None or not jnp.issubdtype(found, jnp.floating):
-        raise TypeError(f"compute_dtype must be a floating-point type such as jax.numpy.bfloat16, got {dtype!r}.")
-    return found
+    with suppress(TypeError):
+        if jnp.issubdtype(found := jnp.dtype(dtype), jnp.floating):
+            return found
+    raise TypeError(f"compute_dtype must be a floating-point type such as jax.numpy.bfloat16, got {dtype!r}.")

@@ -7,18 +7,25 @@ values raise; traced ones can't, and what they give is said at each argument. Be
 `cyclic_schedule` and `cosine_restarts_schedule`; what follows the validation score is `jt.reduce_on_plateau`.
 """
 
-from jaxtune.training.schedules.cosine import cosine_decay_schedule
-from jaxtune.training.schedules.cyclic import cyclic_schedule
-from jaxtune.training.schedules.exponential import exponential_decay
-from jaxtune.training.schedules.joined import join_schedules
-from jaxtune.training.schedules.onecycle import cosine_onecycle_schedule, linear_onecycle_schedule
-from jaxtune.training.schedules.piecewise import piecewise_constant_schedule, piecewise_interpolate_schedule
-from jaxtune.training.schedules.polynomial import constant_schedule, linear_schedule, polynomial_schedule
-from jaxtune.training.schedules.restarts import cosine_restarts_schedule, sgdr_schedule
-from jaxtune.training.schedules.warmup import (
+from jaxtune.training.schedules.cycles import cosine_restarts_schedule, cyclic_schedule, sgdr_schedule
+from jaxtune.training.schedules.joined import (
+    join_schedules,
     warmup_constant_schedule,
     warmup_cosine_decay_schedule,
     warmup_exponential_decay_schedule,
+)
+from jaxtune.training.schedules.piecewise import (
+    cosine_onecycle_schedule,
+    linear_onecycle_schedule,
+    piecewise_constant_schedule,
+    piecewise_interpolate_schedule,
+)
+from jaxtune.training.schedules.simple import (
+    constant_schedule,
+    cosine_decay_schedule,
+    exponential_decay,
+    linear_schedule,
+    polynomial_schedule,
 )
 
 __all__ = [

@@ -6,6 +6,7 @@ from `1.0 * count`, so that schedules of Python or weakly typed arguments have w
 ones would turn the bfloat16 state of an optimizer into float32.
 """
 
+from collections.abc import Callable
 from typing import TypeAlias
 
 import jax
@@ -49,8 +50,13 @@ def known(value: ArrayLike) -> float | None:
         return None
 
 
+def check(function: str, value: ArrayLike, wanted: str, holds: Callable[[float], bool]) -> None:
+    """Refuses a known value of which something does not hold; says nothing about a traced one."""
+    number = known(value)
+    if number is not None and not holds(number):
+        raise ValueError(f"{function} needs {wanted}, got {number:g}.")
+
+
 def check_positive(function: str, name: str, value: Scalar) -> None:
     """Refuses a known value that is not positive; says nothing about a traced one."""
-    number = known(value)
-    if number is not None and not number > 0:
-        raise ValueError(f"{function} needs {name} > 0, got {number:g}.")
+    check(function, value, f"{name} > 0", lambda number: number > 0)
