@@ -73,20 +73,7 @@ def watch_run(directory: Path) -> None:
 
 def _summary(record: Mapping[str, Any]) -> Table:
     table = Table(box=None, show_header=False, pad_edge=False)
-    names = [
-        "state",
-        "metric",
-        "best",
-        "step",
-        "steps",
-        "lane_steps",
-        "budget",
-        "trials",
-        "splits",
-        "hardware",
-        "commit",
-        "started",
-    ]
+    names = "state metric best step steps lane_steps budget trials splits hardware commit started".split()  # noqa: SIM905
     for name in names:
         if record.get(name) is not None:
             table.add_row(Text(name.replace("_", "-"), style="dim"), _cell(record[name]))

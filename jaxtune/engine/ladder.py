@@ -3,7 +3,7 @@
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from jax.sharding import Mesh
 
@@ -46,8 +46,8 @@ def ladder(lanes: int, widest: int, lower: Sequence[Size]) -> tuple[Size, ...]:
     return Size(width * _power_of_two(-(-lanes // width)), width), *steps
 
 
-def fit(steps: Sequence[Any], lanes: int) -> Any:
-    """The narrowest of some sizes, or layouts, that holds so many lanes per device."""
+def fit(steps: Sequence[Size], lanes: int) -> Size:
+    """The narrowest size that holds so many lanes per device."""
     return [step for step in steps if step.rows >= lanes][-1]
 
 

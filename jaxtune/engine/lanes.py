@@ -33,6 +33,7 @@ class Layout(NamedTuple):
     batch_size: int | None
     fewest: int | None  # examples in the smallest fold's training part, if they come in batches
     keeps_best: bool  # whether the population holds a checkpoint of each lane
+    most: int | None = None  # trials that it is for, where these are fewer than it has slots
 
     @property
     def devices(self) -> int:
@@ -43,6 +44,11 @@ class Layout(NamedTuple):
     def slots(self) -> int:
         """Trials that the arrays can hold."""
         return self.rows * self.devices
+
+    @property
+    def capacity(self) -> int:
+        """Trials that it is for."""
+        return self.slots if self.most is None else self.most
 
     @property
     def lanes(self) -> NamedSharding:

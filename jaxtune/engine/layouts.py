@@ -3,11 +3,12 @@
 import math
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
+from typing import Any
 
 import jax
 
 from jaxtune.engine.costs import flops, live_bytes
-from jaxtune.engine.ladder import choose_ladder, fit
+from jaxtune.engine.ladder import Size, choose_ladder
 from jaxtune.engine.lanes import Layout
 from jaxtune.engine.memory import check_memory
 from jaxtune.engine.search import Search
@@ -25,25 +26,36 @@ def layouts(
     measured: Mapping[int, float] = MappingProxyType({}),
     recorded: Sequence[tuple[int, int]] | None = None,
 ) -> tuple[Layout, ...]:
-    """The sizes for so many trials of a case: as recorded, or `measured` as for `choose_ladder`."""
+    """The sizes for so many trials of a case.
+
+    Args:
+        search: The search.
+        case: What they train.
+        num_trials: How many.
+        measured: As for `choose_ladder`.
+        recorded: Slots and widths of an earlier run of the search, on however many devices: equally many trials are
+            trained in chunks of equal width.
+    """
     step = case.functions.step.jaxpr
     lanes = -(-num_trials // search.mesh.devices.size)
     if recorded is None:
         size, scratch = lane_bytes(search, case), live_bytes(step)
         ladder = choose_ladder(search.placement, search.mesh, lanes, size, scratch, measured)
     else:
-        ladder = tuple(Size(*size) for size in recorded)
+        devices = search.mesh.devices.size
+        ladder = tuple(Size(width * -(-slots // (devices * width)), width) for slots, width in recorded)
     work = flops(step) * ladder[0].rows * search.runs
     limit = _FLOPS_PER_CALL.get(search.mesh.devices.flat[0].platform, _FLOPS_OF_OTHERS)
     burst = shortened(search.pace(case).burst(search.plan), limit / max(work, 1.0))
     fewest = case.task.num_examples if case.task.batch_size else None
-    more = search.runs, burst, case.task.batch_size, fewest, search.keeps_best
-    return tuple(Layout(search.mesh, rows, width, *more) for rows, width in ladder)
+    more: Any = search.runs, burst, case.task.batch_size, fewest, search.keeps_best
+    most = [None] * len(ladder) if recorded is None else [slots for slots, _ in recorded]
+    return tuple(Layout(search.mesh, *size, *more, n) for size, n in zip(ladder, most, strict=True))
 
 
 def fitting(layouts: Sequence[Layout], num_trials: int) -> Layout:
     """The smallest layout that holds so many trials."""
-    return fit(layouts, -(-num_trials // layouts[0].devices))
+    return [layout for layout in layouts if layout.capacity >= num_trials][-1]
 
 
 def narrowed(layout: Layout, widest: int) -> Layout:

@@ -116,7 +116,7 @@ class Programs:
 
     def shapes(self, layout: Layout) -> Population:
         """Shapes of a population."""
-        return _lanes(self.functions, layout, *self._structs(layout))
+        return _lanes(self.functions, layout, *_arguments(layout, self.hp, self.shared))
 
     def cancel(self) -> None:
         """Compiles no more of what this group asked for."""
@@ -163,11 +163,10 @@ def _lower(name: str, functions: Functions, layouts: Sequence[Layout], dtypes: M
     def of_slots(dtype: Any) -> jax.ShapeDtypeStruct:
         return jax.ShapeDtypeStruct((after.slots,), dtype, sharding=after.everywhere)
 
-    spawn, shared = partial(engine.spawn, functions, layout), _placed(shared, layout.everywhere)
-    hp = {key: jax.ShapeDtypeStruct((layout.slots,), x, sharding=layout.everywhere) for key, x in dtypes.items()}
-    lanes = None if name == "spawn" else _placed(jax.eval_shape(spawn, hp, shared), layout.lanes)
+    hp, shared = _arguments(layout, dtypes, shared)
+    lanes = None if name == "spawn" else _lanes(functions, layout, hp, shared)
     programs: dict[str, tuple[Callable[..., Any], tuple[Any, ...]]] = {
-        "spawn": (spawn, (hp, shared)),
+        "spawn": (partial(engine.spawn, functions, layout), (hp, shared)),
         "advance": (partial(engine.advance, functions, layout), (lanes, hp, shared, *[_COUNT] * 3)),
         "evaluate": (partial(engine.evaluate, functions, layout), (lanes, hp, shared, *[_COUNT] * 3, _SIGN)),
         "keep": (partial(engine.keep, layout), (lanes, of_slots(jnp.bool_))),
@@ -177,6 +176,17 @@ def _lower(name: str, functions: Functions, layouts: Sequence[Layout], dtypes: M
     donated = () if name == "spawn" or after.rows != layout.rows else (0,)  # smaller arrays can't reuse the memory
     out = (after.lanes, after.everywhere) if name == "evaluate" else after.lanes
     return jax.jit(function, donate_argnums=donated, out_shardings=out).lower(*args)
+
+
+def _arguments(layout: Layout, dtypes: Mapping, shared: Shared) -> tuple[Any, Shared]:
+    """Shapes of hyperparameters and of what is shared."""
+    hp = {key: jax.ShapeDtypeStruct((layout.slots,), x, sharding=layout.everywhere) for key, x in dtypes.items()}
+    return hp, _placed(shared, layout.everywhere)
+
+
+def _lanes(functions: Functions, layout: Layout, hp: Any, shared: Any) -> Population:
+    """Shapes of a population."""
+    return _placed(jax.eval_shape(partial(engine.spawn, functions, layout), hp, shared), layout.lanes)
 
 
 def _placed(tree: Any, sharding: Any) -> Any:

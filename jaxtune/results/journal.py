@@ -36,7 +36,7 @@ def proposed(standing: Standing, rows: Iterable[Mapping[str, Any]], layouts: Seq
     Args:
         standing: At the start.
         rows: Configurations.
-        layouts: Of each group, the sizes that its population may take: (rows, width) pairs.
+        layouts: Of each group, the sizes that its population may take: (slots, width) pairs.
     """
     names = Names()
     return {
@@ -46,7 +46,7 @@ def proposed(standing: Standing, rows: Iterable[Mapping[str, Any]], layouts: Seq
         "brackets": standing.bracket.tolist(),
         "points": standing.points.tolist(),
         "configurations": [{key: value_written(value, names) for key, value in row.items()} for row in rows],
-        "layouts": [[[size.rows, size.width] for size in sizes] for sizes in layouts],
+        "layouts": [[[size.slots, size.width] for size in sizes] for sizes in layouts],
     }
 
 
@@ -132,7 +132,7 @@ class Journal:
     Attributes:
         points: [T, D], at the start.
         rows: Configurations there.
-        layouts: Of each group, (rows, width) pairs.
+        layouts: Of each group, (slots, width) pairs.
         record: What happened.
         standing: Where trials stand.
         num_decisions: How many there were.
@@ -143,7 +143,7 @@ class Journal:
         first = events[0]
         self._rules = rules
         self.rows = [{key: value_read(value) for key, value in row.items()} for row in first["configurations"]]
-        self.layouts = [[(rows, width) for rows, width in sizes] for sizes in first["layouts"]]
+        self.layouts = [[(slots, width) for slots, width in sizes] for sizes in first["layouts"]]
         self.record = Record()
         self.num_decisions = 0
         self.past: list[tuple[int, np.ndarray]] = []

@@ -22,8 +22,8 @@ def list_runs(directory: Any = "runs") -> Any:
 
     Columns: `run` (its path below the folder), `state` ("finished", "running", "stopped" or "damaged"), `best` (the
     metric of the best trial so far), `metric`, `trials`, `step` and `steps` (of the last evaluation, and of a full
-    training), `lane_steps` (spent) and `budget`, `replicates`, `splits` (how trials were validated), `hardware`, `commit`
-    (the user's, in git) and `started`.
+    training), `lane_steps` (spent) and `budget`, `replicates`, `splits` (how trials were validated), `hardware`,
+    `commit` (the user's, in git) and `started`.
 
     Args:
         directory: The folder.
