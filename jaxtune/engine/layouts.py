@@ -3,7 +3,6 @@
 import math
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
-from typing import Any
 
 import jax
 
@@ -48,9 +47,10 @@ def layouts(
     limit = _FLOPS_PER_CALL.get(search.mesh.devices.flat[0].platform, _FLOPS_OF_OTHERS)
     burst = shortened(search.pace(case).burst(search.plan), limit / max(work, 1.0))
     fewest = case.task.num_examples if case.task.batch_size else None
-    more: Any = search.runs, burst, case.task.batch_size, fewest, search.keeps_best
+    more = search.runs, burst, case.task.batch_size, fewest, search.keeps_best
     most = [None] * len(ladder) if recorded is None else [slots for slots, _ in recorded]
-    return tuple(Layout(search.mesh, *size, *more, n) for size, n in zip(ladder, most, strict=True))
+    made = (Layout(search.mesh, rows, width, *more) for rows, width in ladder)
+    return tuple(layout._replace(most=n) for layout, n in zip(made, most, strict=True))
 
 
 def fitting(layouts: Sequence[Layout], num_trials: int) -> Layout:
