@@ -1,4 +1,4 @@
-"""The command line: `jaxtune demo`.
+"""The command line: `jaxtune demo`, and `list`, `show`, `watch` for runs in folders.
 
 This file imports the standard library only, and of jaxtune what imports nothing else: arguments are read before
 anything that takes seconds is imported, so that help and mistakes don't wait for it.
@@ -40,6 +40,13 @@ which are about a quarter of it at most. --seed changes the search, not the spli
 of the data."""
 
 
+_RUNS = {
+    "list": "list the runs in a folder",
+    "show": "show what a run has found, and where it stands",
+    "watch": "follow a running search from another terminal",
+}
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command line.
 
@@ -47,7 +54,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv: Arguments without the program's name; those of the process if None.
 
     Returns:
-        The exit status: 0, or 1 where something is missing or fails, 2 for a bad option, 130 after Ctrl-C.
+        The exit status: 0, or 1 where something is missing or fails, 2 for a bad option, 130 after Ctrl-C (of `watch`
+        0).
 
     Raises:
         SystemExit: Status 0 after `--help` and `--version`, 2 for arguments that can't be parsed.
@@ -59,9 +67,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     options = _parser().parse_args(argv)
     try:
-        return _demo(options)
+        return _demo(options) if options.command == "demo" else _runs(options)
     except KeyboardInterrupt:
-        return _fail("jaxtune demo: interrupted.", _INTERRUPTED)
+        return 0 if options.command == "watch" else _fail(f"jaxtune {options.command}: interrupted.", _INTERRUPTED)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -82,8 +90,15 @@ def _parser() -> argparse.ArgumentParser:
     add("--max-steps", type=int, default=3200, metavar="N", help="steps of a full training (default: 3200)")
     add("--seed", type=_seed, default=0, metavar="N", help="of the search (default: 0)")
     add("--model", choices=("mlp", "cnn"), default="mlp", help="the network to tune (default: mlp)")
-    files = "folder for the files, which are overwritten (default: ./jaxtune-demo)"
-    add("--output", type=Path, default=Path("jaxtune-demo"), metavar="DIR", help=files)
+    kept = "keep the search in a folder, with the files: the same command again goes on from there"
+    add("--directory", "--output", type=Path, metavar="DIR", help=f"{kept} (default: files only, in ./jaxtune-demo)")
+    add("--overwrite", action="store_true", help="delete the run that is in the folder")
+    for name, what in _RUNS.items():
+        command = commands.add_parser(name, help=what, description=f"{what[0].upper()}{what[1:]}.")
+        command.add_argument("directory", type=Path, metavar="DIR", help="its folder, see tune(directory=)")
+        if name == "show":
+            repair = "cut off what is damaged at the end of the log"
+            command.add_argument("--repair", action="store_true", help=repair)
     return parser
 
 
@@ -111,16 +126,32 @@ def _demo(options: argparse.Namespace) -> int:
         scheduler = digits.scheduler(options.scheduler, options.trials, options.max_steps)
     except ValueError as error:
         return _fail(f"jaxtune demo: {error}", 2)
+    output = options.directory or Path("jaxtune-demo")
     try:
-        options.output.mkdir(parents=True, exist_ok=True)  # fails before the search rather than after it
-        if not os.access(options.output, os.W_OK):
+        output.mkdir(parents=True, exist_ok=True)  # fails before the search rather than after it
+        if not os.access(output, os.W_OK):
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
     except OSError as error:
-        return _fail(f"jaxtune demo: can't write to {options.output}: {error.strerror}.", 1)
+        return _fail(f"jaxtune demo: can't write to {output}: {error.strerror}.", 1)
     try:
-        return _search(options, scheduler)
-    except MemoryError as error:
-        return _fail(f"jaxtune demo: {error}", 1)
+        return _search(options, scheduler, output)
+    except (MemoryError, RuntimeError, ValueError) as error:
+        return _fail(f"jaxtune demo: {str(error).replace('overwrite=True', '--overwrite')}", 1)
+
+
+def _runs(options: argparse.Namespace) -> int:
+    from jaxtune.cli import runs  # from here on it takes seconds
+
+    try:
+        if options.command == "list":
+            runs.show_list(options.directory)
+        elif options.command == "show":
+            runs.show_run(options.directory, options.repair)
+        else:
+            runs.watch_run(options.directory)
+    except (OSError, RuntimeError, ValueError) as error:
+        return _fail(f"jaxtune {options.command}: {error}", 1)
+    return 0
 
 
 def _keep_programs() -> None:
@@ -137,7 +168,7 @@ def _keep_programs() -> None:
                 jax.config.update(f"jax_persistent_cache_{name}", every)
 
 
-def _search(options: argparse.Namespace, scheduler: Any) -> int:
+def _search(options: argparse.Namespace, scheduler: Any, output: Path) -> int:
     from rich.console import Console
 
     from jaxtune.cli.demo import digits, report
@@ -146,11 +177,12 @@ def _search(options: argparse.Namespace, scheduler: Any) -> int:
     task = digits.task(options.model)
     report.announce(console, task, scheduler, options.model)
     imported = report.process_age()
-    result = digits.search(task, scheduler, digits.interval(options.max_steps), options.seed)
+    kept: Any = {"directory": options.directory, "overwrite": options.overwrite}
+    result = digits.search(task, scheduler, digits.interval(options.max_steps), options.seed, **kept)
     report.show(console, result)
-    files = report.write(result, options.output)
+    files = report.write(result, output)
     report.show_time(console, result, imported)
-    console.print(f"Wrote {', '.join(files)} to {options.output}", soft_wrap=True, markup=False)
+    console.print(f"Wrote {', '.join(files)} to {output}", soft_wrap=True, markup=False)
     return _INTERRUPTED if result.interrupted else 0
 
 

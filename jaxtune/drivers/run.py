@@ -10,6 +10,7 @@ from jaxtune.results.journal import Journal
 from jaxtune.results.loading import load_results
 from jaxtune.results.manifest import check_same, rules, traced
 from jaxtune.results.result import Result
+from jaxtune.spaces.written import Names
 from jaxtune.storage import log
 from jaxtune.storage.directory import Writer
 
@@ -60,12 +61,12 @@ class Run:
         """Writes down what is searched, unless this is known."""
         if self.saved is None:
             self._folder.begin(self._what | {"traces": study.conditions["traces"]})
+            space = self._search.problem.space
             layouts = [group.layouts for group in study.groups.groups]
-            self.keeper.proposed(journal.proposed(study.standing, study.rows, layouts))
+            self.keeper.proposed(journal.proposed(study.standing, study.rows, Names(space), layouts))
 
     def result(self) -> Result:
         """What the search found."""
-        result = load_results(self._folder)
-        if result.winner is None:
-            return result
-        return result.with_task(self._search.task, self._search.problem.space)
+        space = self._search.problem.space
+        result = load_results(self._folder, space)
+        return result if result.winner is None else result.with_task(self._search.task, space)

@@ -1,5 +1,6 @@
 """Given splits and nested cross-validation: one search per outer split, all with the same programs."""
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -20,6 +21,7 @@ from jaxtune.results.trial import Trial
 from jaxtune.results.weighted import Refit
 from jaxtune.spaces.space import Space
 from jaxtune.spaces.values import is_number
+from jaxtune.storage.directory import part_folder
 from jaxtune.tasks import checks
 from jaxtune.tasks.folds import Fold, checked_indices, make_folds
 from jaxtune.tasks.task import Task
@@ -95,6 +97,7 @@ def nested(
     validation: float | None = None,
     refit: int | None = None,
     time_limit: float | None = None,
+    directory: str | os.PathLike[str] | None = None,
     seed: int = 0,
     **search: Any,
 ) -> Nested:
@@ -113,6 +116,8 @@ def nested(
         refit: Train the winner again on the whole training part with so many seeds, and test these; None tests the
             weights that the search ended with.
         time_limit: Seconds for all, after which the searches stop as by Ctrl-C.
+        directory: A folder in which each split's search is kept, as by `tune(directory=)`: the same call again goes on
+            with the split that was not whole.
         seed: Of the division into splits and of all searches.
         search: Further arguments of `tune`: scheduler, metric, mode, folds, keep and so on.
 
@@ -157,7 +162,8 @@ def nested(
                 break
             part, limit = _task_of(task, fold, validation, seed + number), seconds_left(end)
             with part_of(f"split {number + 1} of {len(outer)}"):
-                cut = tune(part, space, seed=seed, time_limit=limit, **search)
+                folder = part_folder(directory, "split", number)
+                cut = tune(part, space, seed=seed, time_limit=limit, directory=folder, **search)
             tested = None if cut.interrupted else _tested(cut, refit, end)
             if tested is None:
                 break

@@ -1,5 +1,6 @@
 """Staged tuning: a few hyperparameters at a time, in the order in which practitioners take them."""
 
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -19,6 +20,7 @@ from jaxtune.samplers import Points, Sobol
 from jaxtune.samplers.sampler import Sampler
 from jaxtune.schedulers.plan import Scheduler
 from jaxtune.spaces.space import Space
+from jaxtune.storage.directory import part_folder
 from jaxtune.tasks import checks
 from jaxtune.tasks.task import Task
 
@@ -110,6 +112,7 @@ def staged(
     replicates: int = 1,
     start: Mapping[str, Any] | None = None,
     time_limit: float | None = None,
+    directory: str | os.PathLike[str] | None = None,
     seed: int = 0,
     placement: Placement = Placement(),  # noqa: B008 - a frozen value
     progress: bool = True,
@@ -148,6 +151,8 @@ def staged(
         replicates: Seeds per trial.
         start: name -> value of hyperparameters before their stage.
         time_limit: Seconds for all stages, after which they stop as by Ctrl-C.
+        directory: A folder in which each stage is kept, as by `tune(directory=)`: the same call again goes on with the
+            stage that was not over.
         seed: Of everything random, the same in every stage.
         placement: Devices, and lanes trained at once.
         progress: Whether to show a progress bar per stage.
@@ -194,6 +199,7 @@ def staged(
         try:
             with part_of(f"stage {number} of {len(names)} ({listing(stage)})"):
                 points, limit = Points((hparams,), then=sampler), seconds_left(end)
+                rest["directory"] = part_folder(directory, "stage", number - 1)
                 result = tune(task, searched, scheduler=one, sampler=points, time_limit=limit, **rest)
         except KeyboardInterrupt:  # before its first evaluation
             if not results:

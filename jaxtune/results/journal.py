@@ -30,15 +30,17 @@ class Rules(NamedTuple):
     patience: int | None
 
 
-def proposed(standing: Standing, rows: Iterable[Mapping[str, Any]], layouts: Sequence[Sequence[Any]]) -> Event:
+def proposed(
+    standing: Standing, rows: Iterable[Mapping[str, Any]], names: Names, layouts: Sequence[Sequence[Any]]
+) -> Event:
     """All trials are chosen, and how many lanes of each group are trained at once.
 
     Args:
         standing: At the start.
         rows: Configurations.
+        names: Of what is neither number nor text in them.
         layouts: Of each group, the sizes that its population may take: (slots, width) pairs.
     """
-    names = Names()
     return {
         "event": "proposed",
         "runs": len(standing.values),

@@ -19,7 +19,7 @@ from jaxtune.results.winner import ShelvedWinner
 from jaxtune.schedulers.plan import Exploit, Plan, Row
 from jaxtune.spaces.space import Space
 from jaxtune.spaces.values import Named
-from jaxtune.spaces.written import space_read, value_read
+from jaxtune.spaces.written import Names, space_read, value_read
 from jaxtune.storage import arrays, files, log
 from jaxtune.storage.directory import Directory
 from jaxtune.storage.files import DamagedFile
@@ -67,15 +67,15 @@ def load(directory: Any, task: Task | None = None, space: Space | Mapping[str, A
             raise ValueError(f"{directory} holds a search that is not over, without weights: load it without its task.")
         return found
     content = _content(folder)
-    result = _result(folder.path, content)
     if task is None:
-        return result
-    return result.with_task(task, _space(content) if space is None else space)
+        return _result(folder.path, content, None if space is None else Space.of(space))
+    found = _space(content) if space is None else Space.of(space)
+    return _result(folder.path, content, found).with_task(task, found)
 
 
-def load_results(folder: Directory) -> Result:
-    """The result of a search that is over."""
-    return _result(folder.path, _content(folder))
+def load_results(folder: Directory, space: Space | None = None) -> Result:
+    """The result of a search that is over; with the space, functions among its options are themselves again."""
+    return _result(folder.path, _content(folder), space)
 
 
 def _content(folder: Directory) -> dict[str, Any]:
@@ -99,14 +99,14 @@ def inside(path: Path, name: str) -> Path:
     return path
 
 
-def _result(path: Path, content: Mapping[str, Any]) -> Result:
+def _result(path: Path, content: Mapping[str, Any], space: Space | None) -> Result:
     weights = {
         int(trial): _winner(arrays.load(inside(path, one["file"])), one) for trial, one in content["weights"].items()
     }
-    return Result(_history(path, content), weights=weights, **content["result"])
+    return Result(_history(path, content, Names(space).values), weights=weights, **content["result"])
 
 
-def _history(path: Path, content: Mapping[str, Any]) -> History:
+def _history(path: Path, content: Mapping[str, Any], known: Mapping[Named, Any]) -> History:
     def array(name: str) -> np.ndarray:
         found: np.ndarray = np.load(inside(path, name), allow_pickle=False)
         return found
@@ -116,7 +116,7 @@ def _history(path: Path, content: Mapping[str, Any]) -> History:
             return array(value)
         return {name: array(file) for name, file in value.items()} if isinstance(value, dict) else tuple(value)
 
-    rows = tuple({name: value_read(value) for name, value in row.items()} for row in content["configurations"])
+    rows = tuple({name: value_read(value, known) for name, value in row.items()} for row in content["configurations"])
     return History(hparams=rows, **{name: read(value) for name, value in content["history"].items()})
 
 

@@ -37,8 +37,8 @@ def save_result(result: Any, path: Path) -> None:
             files.remove(path / name)
         (path / name).mkdir()
     written = Files(path)
-    names = Names()
     space = _space_of(result)
+    names = Names(space)
     content = {
         "format": FORMAT,
         "result": {name: getattr(result, name) for name in _RESULT},

@@ -3,6 +3,7 @@
 import dataclasses
 import math
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 from jaxtune.spaces.domains import Choice, Domain, Integer, LogNormal, LogUniform, Normal, Uniform
@@ -13,10 +14,17 @@ _KINDS = {kind.__name__: kind for kind in (Choice, Integer, LogNormal, LogUnifor
 
 
 class Names:
-    """Gives a name to each value that is neither number nor text, another one to each."""
+    """Gives a name to each value that is neither number nor text, another one to each.
 
-    def __init__(self) -> None:
+    Args:
+        space: Options and constants that get theirs first, so that they can be found again.
+    """
+
+    def __init__(self, space: Space | None = None) -> None:
         self._known: dict[Any, Named] = {}
+        for entry in () if space is None else space.entries:
+            for value in getattr(entry.value, "options", ()) if entry.is_domain else (entry.value,):
+                value_written(value, self)
 
     def __call__(self, value: Any) -> Named:
         """The name of a value, the same each time."""
@@ -27,6 +35,11 @@ class Names:
             number = 1 + sum(known.name == name for known in self._known.values())
             self._known[value] = Named(name, number)
         return self._known[value]
+
+    @property
+    def values(self) -> dict[Named, Any]:
+        """Name -> value."""
+        return {name: value for value, name in self._known.items()}
 
 
 def value_written(value: Any, names: Names) -> Any:
@@ -41,15 +54,16 @@ def value_written(value: Any, names: Names) -> Any:
     return {"name": named.name, "number": named.number}
 
 
-def value_read(value: Any) -> Any:
-    """What was written; a function or class as its name."""
+def value_read(value: Any, known: Mapping[Named, Any] = MappingProxyType({})) -> Any:
+    """What was written; a function or class as its name, unless it is known by that."""
     if not isinstance(value, dict):
         return value
     if "float" in value:
         return float(value["float"])
     if "tuple" in value:
-        return tuple(map(value_read, value["tuple"]))
-    return Named(str(value["name"]), int(value["number"]))
+        return tuple(value_read(one, known) for one in value["tuple"])
+    named = Named(str(value["name"]), int(value["number"]))
+    return known.get(named, named)
 
 
 def space_written(space: Space) -> dict[str, Any]:

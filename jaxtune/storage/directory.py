@@ -36,6 +36,11 @@ _OURS = [
 ]
 
 
+def part_folder(directory: Any, kind: str, number: int) -> Path | None:
+    """The folder of one of several searches, counted from 0; None without a directory."""
+    return None if directory is None else Directory(directory).path / f"{kind}-{number + 1:02d}"
+
+
 class Directory:
     """The folder of a run, open for reading.
 

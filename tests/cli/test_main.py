@@ -34,7 +34,7 @@ def main():
 @pytest.fixture
 def no_search(monkeypatch):
     """Fails the test if a search begins."""
-    monkeypatch.setattr(digits, "search", lambda *_: pytest.fail("a search began"))
+    monkeypatch.setattr(digits, "search", lambda *_, **__: pytest.fail("a search began"))
 
 
 # Help
@@ -124,7 +124,7 @@ def test_output_that_is_a_file(main, no_search, capsys, tmp_path):
 
 
 def test_population_that_does_not_fit(main, capsys, monkeypatch, tmp_path):
-    def search(*_):
+    def search(*_, **__):
         raise MemoryError("about 7 lanes would fit")
 
     monkeypatch.setattr(digits, "search", search)
@@ -133,7 +133,7 @@ def test_population_that_does_not_fit(main, capsys, monkeypatch, tmp_path):
 
 
 def test_interrupted_before_anything_is_known(main, capsys, monkeypatch, tmp_path):
-    def search(*_):
+    def search(*_, **__):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(digits, "search", search)

@@ -141,11 +141,12 @@ class Watched:
         return replace(plan, rows=early + plan.rows, multiple=self.every)
 
 
-def search(task: jt.Task, scheduler: Any, evaluate_every: int, seed: int) -> jt.Result:
+def search(task: jt.Task, scheduler: Any, evaluate_every: int, seed: int, **kept: Any) -> jt.Result:
     """Tunes a network.
 
-    Selects by the loss, which tells apart configurations that classify as many of 180 digits correctly.
+    Selects by the loss, which tells apart configurations that classify as many of 180 digits correctly; `kept` says
+    where the search is kept, as for `tune`.
     """
     if scheduler.plan().rows[0].stop == evaluate_every and evaluate_every % _EARLY == 0:
         scheduler = Watched(scheduler, _EARLY)
-    return jt.tune(task, SPACE, scheduler=scheduler, metric="loss", evaluate_every=evaluate_every, seed=seed)
+    return jt.tune(task, SPACE, scheduler=scheduler, metric="loss", evaluate_every=evaluate_every, seed=seed, **kept)

@@ -76,6 +76,9 @@ def show_time(console: Console, result: jt.Result, imported: float) -> None:
     """
     seconds = {"import": imported, "compile": result.timing["compile"], "run": result.timing["run"]}
     total = process_age()
+    if sum(seconds.values()) > total:
+        console.print(f"Time: {total:.1f} s, for the search was over: it had taken {result.timing['total']:.1f} s")
+        return
     seconds["test and files"] = total - sum(seconds.values())
     parts = ", ".join(f"{name} {value:.1f} s" for name, value in seconds.items())
     lane_steps = int(result.history.lane_steps[-1])
