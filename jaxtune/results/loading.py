@@ -69,8 +69,8 @@ def load(directory: Any, task: Task | None = None, space: Space | Mapping[str, A
     content = _content(folder)
     if task is None:
         return _result(folder.path, content, None if space is None else Space.of(space))
-    found = _space(content) if space is None else Space.of(space)
-    return _result(folder.path, content, found).with_task(task, found)
+    given = _space(content) if space is None else Space.of(space)
+    return _result(folder.path, content, given).with_task(task, given)
 
 
 def load_results(folder: Directory, space: Space | None = None) -> Result:
