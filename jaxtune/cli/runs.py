@@ -47,9 +47,9 @@ def show_run(directory: Path, repairs: bool) -> None:
         with Writer(directory) as folder:
             cut = repair(folder.log_path)
         console.print(f"Cut {cut:,} bytes off the log; they are kept in log.torn.", soft_wrap=True, markup=False)
-    (record,) = [one for one in run_records(directory) if one["run"] == "."] or [{"state": "no run"}]
+    record = _record(directory)
     console.print(_summary(record))
-    if record.get("step"):
+    if record["step"]:
         result = jt.load(directory)
         console.print(Text(repr(result)), soft_wrap=True)
         console.print(_best(result))
@@ -60,7 +60,7 @@ def watch_run(directory: Path) -> None:
     begin, first = time.monotonic(), None
     with Live(console=Console(highlight=False), refresh_per_second=4) as live:
         while True:
-            (record,) = [one for one in run_records(directory) if one["run"] == "."]
+            record = _record(directory)
             first = first or record
             parts: list[Any] = [_summary(record), Text(_speed(first, record, time.monotonic() - begin))]
             if record.get("step"):
@@ -69,6 +69,13 @@ def watch_run(directory: Path) -> None:
             if record["state"] != "running":
                 return
             time.sleep(_SECONDS)
+
+
+def _record(directory: Path) -> dict[str, Any]:
+    for record in run_records(directory):
+        if record["run"] == ".":
+            return record
+    raise ValueError(f"{directory} holds no run.")
 
 
 def _summary(record: Mapping[str, Any]) -> Table:

@@ -44,6 +44,8 @@ class Run:
 
     def _compare(self, strict: bool) -> None:
         folder, what = self._folder, self._what
+        if not folder.has_search:
+            folder.check_new()  # a result that was saved
         written = folder.search()
         check_same(written, what, folder.path, strict)
         self.is_over = folder.has_results

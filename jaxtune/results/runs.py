@@ -72,7 +72,7 @@ def _record(root: Path, path: Path) -> dict[str, Any]:
     row["run"] = path.relative_to(root).as_posix()
     folder = Directory(path)
     try:
-        row |= _of_search(folder.search()) if (path / "search.json").exists() else {}
+        row |= _of_search(folder.search()) if folder.has_search else {}
         result = load_results(folder) if folder.has_results else load_unfinished(folder)
         state = "finished" if folder.has_results else "running" if is_held(path) else "stopped"
         return row | {"state": state} | ({} if result is None else _of_result(result))

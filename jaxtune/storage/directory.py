@@ -72,9 +72,14 @@ class Directory:
         return self.path / "log.jsonl"
 
     @property
+    def has_search(self) -> bool:
+        """Whether it says what is searched here."""
+        return (self.path / "search.json").exists()
+
+    @property
     def is_new(self) -> bool:
         """Whether nothing has been searched here."""
-        return not (self.path / "search.json").exists() and not self.has_results
+        return not self.has_search and not self.has_results
 
     @property
     def has_results(self) -> bool:
