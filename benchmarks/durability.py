@@ -1,0 +1,279 @@
+"""What a run in a folder survives, and what it costs.
+
+* kills: campaigns of kill -9 at random times until the search is over; its end against one that nobody disturbed.
+* damage: bits flipped and files cut in a finished and in an unfinished run; how many were silent.
+* cost: the demo's search (and one five times as long) with a folder and without, in turns; the time until a resumed
+  search trains; checkpoints of many lanes.
+
+    python benchmarks/durability.py [--only kills damage cost] [--campaigns 100] [--quick]
+"""
+
+import argparse
+import hashlib
+import json
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import jax
+import numpy as np
+from side_by_side import machine
+
+import jaxtune as jt
+from jaxtune.cli.demo import digits
+from jaxtune.engine.programs import Programs
+
+STEPS = 3200
+KINDS = "halving", "hyperband", "pbt", "replicates", "best"
+
+
+def options(kind, steps):
+    """How `tune` is called for a kind of search."""
+    halving = jt.SuccessiveHalving(64, min_steps=steps // 8, max_steps=steps, eta=2)
+    if kind == "hyperband":
+        return {"scheduler": jt.Hyperband(min_steps=steps // 8, max_steps=steps)}
+    if kind == "pbt":
+        return {"scheduler": jt.PopulationBasedTraining(32, steps=steps, interval=steps // 8)}
+    if kind == "replicates":
+        return {"scheduler": halving, "replicates": 2, "metric": "accuracy"}
+    if kind == "best":
+        return {"scheduler": halving, "keep": "best", "evaluate_every": steps // 16, "patience": 3, "keep_weights": 3}
+    return {"scheduler": halving}
+
+
+def search(kind, steps, directory=None, **more):
+    """A search on the demo's digits."""
+    task = digits.task("mlp")
+    return jt.tune(task, digits.SPACE, directory=directory, progress=False, **options(kind, steps), **more)
+
+
+def digest(result):
+    """Of all that a search found: record, configurations and weights."""
+    history = result.history
+    tables = [history.step, history.active, history.source, history.pruned, history.stopped, history.kept]
+    tables += [*history.metrics.values(), *history.schedule.values()]
+    for trial in sorted(result.weights):
+        tables += jax.tree.leaves(result.weights[trial].trained.states)
+    made = hashlib.sha256(repr([trial.hparams for trial in result.trials]).encode())
+    for table in tables:
+        made.update(np.ascontiguousarray(table).tobytes())
+    return made.hexdigest()
+
+
+# Kills
+
+
+def kills(campaigns, steps):
+    """Prints what comes of searches that are killed again and again."""
+    print("\n| search | campaigns | kills | resumes | identical | s until the kill | evaluations made / needed |")
+    print("|---|---|---|---|---|---|---|")
+    for kind in KINDS:
+        wanted, alone = run_part(kind, steps, "-")
+        evaluations = {row.stop for row in options(kind, steps)["scheduler"].plan().rows}
+        counts = {"kills": 0, "resumes": 0, "identical": 0}
+        waits, work = [], []
+        for campaign in range(campaigns):
+            with tempfile.TemporaryDirectory() as folder:
+                rng = random.Random(f"{kind}-{campaign}")
+                while True:
+                    waits.append(alone * rng.uniform(0.4, 1.1))
+                    found = run_part(kind, steps, folder, waits[-1])
+                    if found is not None:
+                        break
+                    counts["kills"] += 1
+                log = (Path(folder) / "log.jsonl").read_text().splitlines()
+                events = [json.loads(line)["event"]["event"] for line in log]
+                counts["resumes"] += events.count("resumed")
+                counts["identical"] += found[0] == wanted
+                work.append(events.count("evaluated") / len(evaluations))
+        most = np.median(work)
+        print(
+            f"| {kind} | {campaigns} | {counts['kills']} | {counts['resumes']} | {counts['identical']} | "
+            f"{min(waits):.1f}-{max(waits):.1f} | {most:.2f} |",
+            flush=True,
+        )
+
+
+def run_part(kind, steps, folder, kill=None):
+    """(digest, seconds) of a search in a process of its own; None if it was killed before its end."""
+    command = [sys.executable, __file__, "--part", kind, str(steps), folder]
+    begin = time.monotonic()
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    try:
+        text, _ = process.communicate(timeout=kill)
+    except subprocess.TimeoutExpired:
+        process.send_signal(signal.SIGKILL)
+        process.communicate()
+        return None
+    return text.split()[-1], time.monotonic() - begin
+
+
+# Damage
+
+
+def damage(flips, steps):
+    """Prints how many changes of files are found."""
+    print("\n| file | changes | told, or left out with a warning | harmless (same result) | silent |")
+    print("|---|---|---|---|---|")
+    with tempfile.TemporaryDirectory() as scratch:
+        whole, cut = Path(scratch) / "whole", Path(scratch) / "cut"
+        wanted = digest(search("halving", steps, whole))
+        for _ in range(2):
+            search("halving", steps, cut, callback=lambda result: True, checkpoint_every=0)
+        for path in sorted(path for path in whole.rglob("*") if path.is_file() and path.name != "run.lock"):
+            row(path, whole, flips, wanted, lambda: digest(search("halving", steps, whole)))
+        checkpoints = max((cut / "checkpoints").iterdir())
+        for path in [cut / "log.jsonl", cut / "search.json", *sorted(checkpoints.iterdir())]:
+            row(path, cut, max(flips // 20, 3), wanted, lambda: continued(cut, steps))
+
+
+def continued(cut, steps):
+    """The digest of an unfinished run that goes on, in a copy."""
+    with tempfile.TemporaryDirectory() as scratch:
+        shutil.copytree(cut, Path(scratch) / "run")
+        return digest(search("halving", steps, Path(scratch) / "run"))
+
+
+def row(path, folder, flips, wanted, read):
+    """Changes a file in many ways, and prints what `read` makes of it."""
+    data, counts, rng = path.read_bytes(), {"told": 0, "same": 0, "silent": 0}, np.random.default_rng(0)
+    changes = [data[:size] for size in {0, 1, len(data) // 2, len(data) - 1} if size < len(data)]
+    for _ in range(flips):
+        changed = bytearray(data)
+        changed[rng.integers(len(data))] ^= 1 << rng.integers(8)
+        changes.append(bytes(changed))
+    for changed in changes:
+        path.write_bytes(changed)
+        try:
+            counts["same" if read() == wanted else "silent"] += 1
+        except (ValueError, OSError):
+            counts["told"] += 1
+    path.write_bytes(data)
+    name = f"{folder.name}/{path.relative_to(folder)}"
+    print(f"| {name} | {len(changes)} | {counts['told']} | {counts['same']} | {counts['silent']} |", flush=True)
+
+
+# Cost
+
+
+def cost(repeats, steps, lanes):
+    """Prints what a folder costs."""
+    print("\n| search | without, s | with a folder, s | more, s | ratio of the medians |")
+    print("|---|---|---|---|---|")
+    for name, trials, most in (
+        ("short", 64, steps),
+        ("demo", 512, steps),
+        ("demo, five times the budget", 512, 5 * steps),
+    ):
+        scheduler = jt.SuccessiveHalving(trials, min_steps=max(1, most // 64), max_steps=most, eta=4)
+        times = {"without": [], "with": []}
+        for number in range(repeats + 1):  # the first one compiles
+            for side in times:
+                with tempfile.TemporaryDirectory() as folder:
+                    begin = time.monotonic()
+                    jt.tune(
+                        digits.task("mlp"), digits.SPACE, scheduler=scheduler, progress=False, seed=number,
+                        directory=f"{folder}/run" if side == "with" else None,
+                    )  # fmt: skip
+                    times[side].append(time.monotonic() - begin)
+        without, kept = (np.array(times[side][1:]) for side in times)
+        shown = [f"{np.median(x):.2f} ({x.min():.2f}-{x.max():.2f})" for x in (without, kept, kept - without)]
+        print(f"| {name} | {' | '.join(shown)} | {np.median(kept) / np.median(without):.3f} |", flush=True)
+    print("\n| lanes | bytes of a checkpoint | s to fetch and write | s to read and place |")
+    print("|---|---|---|---|")
+    for count in lanes:
+        print(f"| {count:,} | {' | '.join(checkpoint(count))} |", flush=True)
+    print("\n| until the first step that is trained, in a fresh process | s |")
+    print("|---|---|")
+    for name, seconds in first_steps(steps, repeats).items():
+        print(f"| {name} | {np.median(seconds):.2f} ({min(seconds):.2f}-{max(seconds):.2f}) |", flush=True)
+
+
+def checkpoint(count):
+    """Bytes and seconds of one checkpoint of so many lanes of the demo's network."""
+    with tempfile.TemporaryDirectory() as folder:
+        common = {"scheduler": jt.FullBudget(count, 4), "progress": False, "evaluate_every": 2}
+        begin = time.monotonic()
+        times = []
+
+        def callback(result):
+            times.append(time.monotonic())
+            return True
+
+        task = digits.task("mlp")
+        jt.tune(task, digits.SPACE, directory=folder, callback=callback, checkpoint_every=0, **common)
+        wrote = time.monotonic() - times[0]
+        size = sum(path.stat().st_size for path in max((Path(folder) / "checkpoints").iterdir()).iterdir())
+        begin, ready = time.monotonic(), []
+        advance = Programs.advance
+
+        def watched(self, *args):
+            ready.append(time.monotonic())
+            return advance(self, *args)
+
+        Programs.advance = watched
+        try:
+            jt.tune(task, digits.SPACE, directory=folder, **common)
+        finally:
+            Programs.advance = advance
+        return f"{size / 1e6:,.1f} MB", f"{wrote:.2f}", f"{ready[0] - begin:.2f}"
+
+
+def first_steps(steps, repeats):
+    """Kind of start -> seconds until a program trains, each in a process of its own."""
+    found = {"fresh start": [], "resumed": []}
+    for _ in range(repeats):
+        with tempfile.TemporaryDirectory() as folder:
+            command = [sys.executable, __file__, "--part", "first", str(steps), folder]
+            for name in found:
+                text = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout
+                found[name].append(float(text.split()[-1]))
+    return found
+
+
+def part(kind, steps, folder):
+    """One search of a process of its own; prints its digest, or when it first trained."""
+    if kind != "first":
+        print(digest(search(kind, steps, None if folder == "-" else folder, checkpoint_every=0.5)))
+        return
+    from jaxtune.cli.demo.report import process_age
+
+    advance, ages = Programs.advance, []
+
+    def watched(self, *args):
+        ages.append(process_age())
+        return advance(self, *args)
+
+    Programs.advance = watched
+    search("halving", steps, folder, callback=lambda result: True)
+    print(ages[0])
+
+
+def main():
+    """Prints the tables."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--only", nargs="+", choices=("kills", "damage", "cost"), default=("kills", "damage", "cost"))
+    parser.add_argument("--campaigns", type=int, default=20, help="of each kind of search")
+    parser.add_argument("--quick", action="store_true", help="one campaign, few changes, short searches")
+    parser.add_argument("--part", nargs=3, help=argparse.SUPPRESS)
+    given = parser.parse_args()
+    if given.part:
+        return part(given.part[0], int(given.part[1]), given.part[2])
+    print(machine())
+    quick = given.quick
+    if "kills" in given.only:
+        kills(1 if quick else given.campaigns, 800 if quick else 8 * STEPS)
+    if "damage" in given.only:
+        damage(3 if quick else 200, 160)
+    if "cost" in given.only:
+        cost(1 if quick else 5, 64 if quick else STEPS, (64,) if quick else (64, 1024, 16_384))
+    return None
+
+
+if __name__ == "__main__":
+    main()
