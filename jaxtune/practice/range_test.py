@@ -174,9 +174,10 @@ def lr_range_test(
         >>> import flax.linen as nn, numpy as np, optax
         >>> import jaxtune as jt
         >>> x = np.linspace(-1, 1, 64, dtype=np.float32)[:, None]
+        >>> y = 3 * x + np.sin(99 * x)
         >>> task = jt.supervised(
         ...     nn.Dense(1), optimizer=lambda hp: optax.sgd(hp["lr"]), loss=optax.squared_error,
-        ...     train=(x, 3 * x), validation=(x, 3 * x), batch_size=16,
+        ...     train=(x, y), validation=(x, y), batch_size=16,
         ... )
         >>> found = jt.lr_range_test(task, {}, low=1e-4, high=100.0, progress=False)
         >>> space = {"lr": found.suggestion}

@@ -644,13 +644,13 @@ test_models = refused(
         "factory of numbers": (
             lambda: tune(supervised(lambda hp: 3)),
             TypeError,
-            "model must return a Flax module, got a value of type int.",
+            "model must return a Flax module, got 3.",
         ),
         "factory of classes": (lambda: tune(supervised(lambda hp: MLP)), TypeError, "got the class MLP."),
         "nnx factory of numbers": (
             lambda: tune(supervised(lambda hp, rngs: 3)),
             TypeError,
-            "model must return an nnx module, got a value of type int.",
+            "model must return an nnx module, got 3.",
         ),
         "factory without hp": (
             lambda: supervised(lambda: MLP()),
