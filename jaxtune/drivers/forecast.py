@@ -96,6 +96,11 @@ class SearchPlan:
     seconds: float
     compile_seconds: float
 
+    @property
+    def disk(self) -> int:
+        """Bytes of the checkpoints of a search with a directory, at most: two, and one that is being written."""
+        return 3 * sum(group.lanes * group.lane_bytes for group in self.groups)
+
     def __repr__(self) -> str:
         rungs = ", ".join(f"{trials} to step {stop:,}" for stop, trials in self.rows)
         lines = [
@@ -107,6 +112,7 @@ class SearchPlan:
             f"  budget: {self.lane_steps:,} lane-steps",
             f"  memory: {_bytes(self.memory)} of states, {_bytes(self.data)} of data, "
             f"{_bytes(self.scratch)} of scratch; {self.devices} device(s) with {_bytes(self.available)} free",
+            f"  disk:   {_bytes(self.disk)} of checkpoints at most, with directory=",
             f"  time:   about {_seconds(self.seconds)} of training, {_seconds(self.compile_seconds)} of compiling",
         ]
         heads = ("group", "trials", "lanes", "chunk", "chosen by", "programs", "updates", "lane")

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -164,7 +165,7 @@ def nested(
             with part_of(f"split {number + 1} of {len(outer)}"):
                 folder = part_folder(directory, "split", number)
                 cut = tune(part, space, seed=seed, time_limit=limit, directory=folder, **search)
-            tested = None if cut.interrupted else _tested(cut, refit, end)
+            tested = None if cut.interrupted else _tested(cut, refit, end, folder)
             if tested is None:
                 break
             whole.append(tested)
@@ -178,11 +179,14 @@ def nested(
     return Nested(scores, results, winners, num_splits=len(outer), interrupted=cut)
 
 
-def _tested(result: Result, refit: int | None, end: float) -> tuple[Result, Trial | Refit, dict[str, float]] | None:
+def _tested(
+    result: Result, refit: int | None, end: float, folder: Path | None
+) -> tuple[Result, Trial | Refit, dict[str, float]] | None:
     """A split's search, its winner, and the winner's test metrics; None where its refit was cut short."""
     if refit is None:
         return result, result.best, result.test()
-    again = result.refit(replicates=refit, time_limit=seconds_left(end))
+    kept = None if folder is None else folder / "refit"
+    again = result.refit(replicates=refit, time_limit=seconds_left(end), directory=kept)
     return None if again.interrupted else (result, again, again.test())
 
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import html
 import math
+import os
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -16,6 +18,7 @@ from jaxtune.interface.habits import Answering
 from jaxtune.results import tables
 from jaxtune.results.gap import Gap
 from jaxtune.results.history import with_errors
+from jaxtune.results.kept import kept_training
 from jaxtune.results.saving import save_result
 from jaxtune.results.text import short, with_error
 from jaxtune.results.trained import without_task
@@ -24,6 +27,7 @@ from jaxtune.results.undefined import undefined_runs
 from jaxtune.results.views import Views
 from jaxtune.results.weighted import Refit
 from jaxtune.storage.directory import Writer
+from jaxtune.tasks.fingerprints import array_digest
 
 
 @given_back
@@ -140,7 +144,13 @@ class Result(Views, Answering):
         return values[np.isfinite(values)]
 
     @entry
-    def refit(self, steps: int | None = None, replicates: int = 1, time_limit: float | None = None) -> Refit:
+    def refit(
+        self,
+        steps: int | None = None,
+        replicates: int = 1,
+        time_limit: float | None = None,
+        directory: str | os.PathLike[str] | None = None,
+    ) -> Refit:
         """Train the best configuration again, on training and validation data together.
 
         The programs are those of the search, so this compiles nothing as a rule. There are no validation data left to
@@ -150,6 +160,7 @@ class Result(Views, Answering):
             steps: how long; None for as long as the weights of the best trial were trained, on the same schedule.
             replicates: seeds, of initial weights and batch order.
             time_limit: seconds after which the first seeds stop where they are, and all others at the same step.
+            directory: a folder in which the weights are kept, once they are trained; the same call again finds them.
 
         Returns:
             The new weights; `Refit.interrupted` where time was up.
@@ -164,7 +175,12 @@ class Result(Views, Answering):
         given = best.best_step if steps is None else steps
         course = best.course(given)
         told = total if steps is None else steps
-        states, reached = winner.retrain(course, told, replicates, host)
+        train = partial(winner.retrain, course, told, replicates, host)
+        if directory is None:
+            states, reached = train()
+        else:
+            what = {"winner": array_digest(winner.states), "steps": given, "told": told, "replicates": replicates}
+            states, reached = kept_training(directory, what, winner.case.functions.state_tree, train)
         trained = winner.retrained(states, replicates, reached, told)
 
         def test() -> dict[str, np.ndarray]:

@@ -26,6 +26,7 @@ FORMAT = 1
 _OURS = [
     "search.json",
     "results.json",
+    "refit.json",
     "log.jsonl",
     "log.torn",
     "checkpoints",
@@ -79,7 +80,7 @@ class Directory:
     @property
     def is_new(self) -> bool:
         """Whether nothing has been searched here."""
-        return not self.has_search and not self.has_results
+        return not any((self.path / name).exists() for name in _OURS[:3])
 
     @property
     def has_results(self) -> bool:

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from functools import partial
 
 import flax.linen as nn
 import jax
@@ -273,3 +274,45 @@ def test_runs_are_listed(tmp_path):
 def test_a_folder_that_is_not_there_is_told(tmp_path):
     with pytest.raises(FileNotFoundError, match="There is no folder"):
         jt.list_runs(tmp_path / "nothing")
+
+
+# Last trainings, splits and stages
+
+
+def test_a_refit_is_trained_once(kept, tmp_path, monkeypatch):
+    _, result, _ = kept
+    wanted = result.refit(replicates=2)
+    first = result.refit(replicates=2, directory=tmp_path / "refit")
+    monkeypatch.setattr("jaxtune.results.winner.Winner.retrain", lambda *_: pytest.fail("it was trained again"))
+    again = result.refit(replicates=2, directory=tmp_path / "refit")
+    for refit in (first, again):
+        np.testing.assert_array_equal(refit.predict(X), wanted.predict(X))
+        assert refit.test() == wanted.test()
+    with pytest.raises(ValueError, match="holds another training"):
+        result.refit(steps=3, directory=tmp_path / "refit")
+
+
+def test_splits_are_kept(tmp_path):
+    whole = NET.replace(
+        train=(np.r_[NET.train[0], NET.validation[0]], np.r_[NET.train[1], NET.validation[1]]), validation=None
+    )
+    nested = partial(jt.nested, whole, NET_SPACE, splits=3, refit=1, scheduler=HALVING, progress=False)
+    calls = []
+    cut = nested(directory=tmp_path, callback=lambda result: calls.append(1) or len(calls) == 5)
+    assert cut.interrupted is not None
+    assert len(cut.results) == 1
+    again = nested(directory=tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["split-01", "split-02", "split-03"]
+    wanted = nested()
+    for name, values in wanted.scores.items():
+        np.testing.assert_array_equal(again.scores[name], values)
+
+
+def test_stages_are_kept(tmp_path):
+    acts = {**NET_SPACE, "width": jt.Choice((4, 8), static=True)}
+    staged = partial(jt.staged, NET, acts, ["lr", ("width", "dropout")], scheduler=HALVING, progress=False)
+    wanted = staged()
+    first = staged(directory=tmp_path)
+    again = staged(directory=tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["stage-01", "stage-02"]
+    assert repr(first) == repr(again) == repr(wanted)
