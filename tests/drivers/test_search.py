@@ -1,6 +1,5 @@
 """`search`: the whole of a search as one pure function."""
 
-import os
 from functools import partial
 
 import jax
@@ -29,13 +28,8 @@ def compiled(space, **options):
 
 
 def assert_equal(outcome, result):
-    """To the last bit: every trial's last value, and the weights of the best.
-
-    With less effort compilers round the two programs differently in places; see test_usual_effort.py.
-    """
+    """To the last bit: every trial's last value, and the weights of the best."""
     trials = result.trials
-    least = "optimization_level=0" in os.environ.get("XLA_FLAGS", "")
-    assert_same = partial(np.testing.assert_allclose, rtol=1e-5, atol=1e-6) if least else np.testing.assert_array_equal
     assert outcome.best == result.best.id
     np.testing.assert_array_equal(outcome.steps, [t.steps for t in trials])
     np.testing.assert_array_equal(outcome.diverged, result.history.diverged)
@@ -44,10 +38,10 @@ def assert_equal(outcome, result):
     for name, values in outcome.metrics.items():
         expected = [np.mean(t.replicates[name], dtype=np.float32) for t in trials]
         if result.history.metrics[name].shape[1] == 1:
-            assert_same(values, expected)
+            np.testing.assert_array_equal(values, expected)
         else:  # a mean of three numbers may be rounded in another order; the states below are exact
             np.testing.assert_allclose(values, expected, rtol=1e-6)
-    jax.tree.map(assert_same, outcome.state, result.best.states)
+    jax.tree.map(np.testing.assert_array_equal, outcome.state, result.best.states)
 
 
 @pytest.mark.parametrize(("name", "replicates"), [*((name, 1) for name in SCHEDULERS if name != "short"), ("short", 3)])

@@ -10,7 +10,6 @@ import pytest
 EXACT = (
     "engine/test_population.py::test_number_of_devices_changes_no_trial",
     "drivers/test_search.py::test_equals_tune_to_the_last_bit[pbt-1]",
-    "drivers/test_search.py::test_equals_tune_to_the_last_bit[hyperband-1]",
     "training/test_supervised.py::test_every_trial_equals_a_plain_optax_loop[linen]",
 )
 
