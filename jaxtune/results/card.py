@@ -20,13 +20,13 @@ nnx.update(model, nnx.traversals.unflatten_mapping(nested))  # model: yours, mad
 _NONE = "The task names no variables: the whole state is in `../weights`, leaf by leaf."
 
 
-def model_card(result: Any, config: Mapping[str, Any], variables: Any) -> str:
+def model_card(result: Any, config: Mapping[str, Any], kind: str | None) -> str:
     """Markdown.
 
     Args:
         result: A `Result`.
         config: Of the winner.
-        variables: Its weights; None where the task names none.
+        kind: Of its module, "linen" or "nnx"; None where the task names no variables.
     """
     best, history = result.best, result.history
     rows = [f"| {name} | {short(value)} |" for name, value in best.hparams.items()]
@@ -50,7 +50,7 @@ def model_card(result: Any, config: Mapping[str, Any], variables: Any) -> str:
         "",
         "## Loading",
         "",
-        _NONE if variables is None else _NNX if type(variables).__module__.startswith("flax.nnx") else _LINEN,
+        _NONE if kind is None else _NNX if kind == "nnx" else _LINEN,
     ]
     if "preprocessing" in config:
         lines += ["", "Inputs are preprocessed first: the statistics are in `config.json` under `preprocessing`."]

@@ -137,7 +137,7 @@ def _winner(stored: Mapping[str, Any], one: Mapping[str, Any]) -> ShelvedWinner:
         "folds": tuple(folds) or None,
         **{name: one[name] for name in ("seed", "replicates", "keep")},
     }
-    variables = _nested(under("variables/")) if one["has_variables"] else None
+    variables = _nested(under("variables/"), one["variables"]) if one["variables"] else None
     trained = Shelved(list(under("state/").values()), variables)
     hp = {name: x[()] for name, x in under("hp/").items()}
     layouts = [tuple(layout) for layout in one["layouts"]]
@@ -146,10 +146,10 @@ def _winner(stored: Mapping[str, Any], one: Mapping[str, Any]) -> ShelvedWinner:
     )
 
 
-def _nested(flat: Mapping[str, Any]) -> dict[str, Any]:
-    found: dict[str, Any] = {}
+def _nested(flat: Mapping[str, Any], kind: str) -> dict[str, Any]:
+    found: dict[str, Any] = {"params": {}, "other": {}} if kind == "nnx" else {}
     for name, leaf in flat.items():
-        *path, last = name.split("/")
+        *path, last = (int(part) if kind == "nnx" and part.isdecimal() else part for part in name.split("/"))
         inner = found
         for part in path:
             inner = inner.setdefault(part, {})

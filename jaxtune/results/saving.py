@@ -144,8 +144,14 @@ def _weights(written: Files, trial: int, kept: Any) -> dict[str, Any]:
         "step": one.step,
         "layouts": [list(layout) for layout in one.layouts],
         "identity": list(one.identity),
-        "has_variables": variables is not None,
+        "variables": kind_of(variables),
     }
+
+
+def kind_of(variables: Any) -> str | None:
+    """What module has such `Trial.variables`: "linen", "nnx" or None."""
+    is_nnx = isinstance(variables, dict) and set(variables) == {"params", "other"}
+    return None if variables is None else "nnx" if is_nnx else "linen"
 
 
 def flat(variables: Any) -> dict[str, Any]:
@@ -185,5 +191,7 @@ def _winner(written: Files, result: Any, names: Names) -> None:
     written.add_text("winner/config.json", json.dumps(config, indent=1, ensure_ascii=False) + "\n")
     if variables is not None:
         about = {"framework": "flax", "trial": str(best.id)}
-        written.add_arrays("winner/model.safetensors", flat(variables), about)
-    written.add_text("winner/README.md", model_card(result, config, variables))
+        parts = variables.values() if kind_of(variables) == "nnx" else [variables]
+        state = {name: leaf for part in parts for name, leaf in flat(part).items()}
+        written.add_arrays("winner/model.safetensors", state, about)
+    written.add_text("winner/README.md", model_card(result, config, kind_of(variables)))

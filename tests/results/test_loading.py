@@ -28,8 +28,7 @@ class Linen(nn.Module):
 
     @nn.compact
     def __call__(self, x):
-        x = nn.BatchNorm(use_running_average=True)(self.act(nn.Dense(8)(x)))
-        return nn.Dense(3)(x)
+        return nn.Dense(3)(self.act(nn.Dense(8)(x)))
 
 
 class Nnx(nnx.Module):
@@ -103,7 +102,8 @@ def test_with_its_task_it_does_all_again(kept):
         np.testing.assert_array_equal(first.predict(X), second.predict(X))
         assert first.hparams == second.hparams  # functions are themselves again
     assert again.test() == result.test()
-    np.testing.assert_array_equal(again.refit().predict(X), result.refit().predict(X))
+    # On all devices, where the search ran on one.
+    np.testing.assert_allclose(again.refit().predict(X), result.refit().predict(X), rtol=1e-4, atol=1e-4)
 
 
 def test_the_space_is_read_where_it_is_plain(kept):
