@@ -9,6 +9,10 @@ Search:
     nested                    one search per outer split of the data, for published tables
     search                    the whole search as a pure function, to be jitted and vmapped
 
+Runs that are kept in folders, by `tune(directory=...)`:
+    load                      the Result of a run, in any process
+    list_runs                 all runs of a folder as a data frame
+
 Tasks, what one trial is:
     supervised                from a Flax module, an Optax optimizer, a loss and arrays
     Task                      from three functions of your own

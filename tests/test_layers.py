@@ -21,10 +21,10 @@ RULES = {  # folder -> what it may import, and all that these may import
     "tasks": ("spaces",),
     "training": ("tasks",),
     "engine": ("tasks", "samplers", "schedulers"),
-    "results": ("engine",),
-    "storage": ("results",),
+    "storage": ("interface",),
+    "results": ("engine", "storage"),
     "monitoring": ("results",),
-    "drivers": ("storage", "monitoring"),
+    "drivers": ("monitoring",),
     "practice": ("drivers",),
     "cli": ("practice", "training"),  # by the public names
 }

@@ -147,9 +147,10 @@ def _winner(stored: Mapping[str, Any], one: Mapping[str, Any]) -> ShelvedWinner:
 
 
 def _nested(flat: Mapping[str, Any], kind: str) -> dict[str, Any]:
-    found: dict[str, Any] = {"params": {}, "other": {}} if kind == "nnx" else {}
+    found: dict[Any, Any] = {"params": {}, "other": {}} if kind == "nnx" else {}
     for name, leaf in flat.items():
-        *path, last = (int(part) if kind == "nnx" and part.isdecimal() else part for part in name.split("/"))
+        parts: list[Any] = [int(part) if kind == "nnx" and part.isdecimal() else part for part in name.split("/")]
+        *path, last = parts
         inner = found
         for part in path:
             inner = inner.setdefault(part, {})

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from jaxtune.interface.habits import hinted
 from jaxtune.results import tables
 from jaxtune.results.loading import load_results, load_unfinished
 from jaxtune.results.result import Result
@@ -17,6 +18,7 @@ from jaxtune.storage.files import DamagedFile
 from jaxtune.storage.lock import is_held
 
 
+@hinted
 def list_runs(directory: Any = "runs") -> Any:
     """The runs in a folder and in folders of it, as a pandas DataFrame with a row per run.
 

@@ -1,13 +1,13 @@
-"""What has to be kept for a search to survive.
+"""Files in which a search survives: whole or not there, checked when they are read, and never executed.
 
-May import `results`. Begin with `record.py`. To go on with a search later, to the last bit, it takes exactly:
+May import `interface`. Begin with `directory.py`, the folder of a run; it knows nothing of searches. To go on with one
+later, to the last bit, it takes exactly:
 
-- the manifest of its `engine.search.Search`: problem, plan, sampler, seed, replicates, folds, patience, what is kept,
-  placement; and the result of an earlier search, where it goes on from one;
-- its `engine.standing.Standing`, and the number of the next decision;
-- its `Record`, with every width that was chosen or narrowed;
-- the populations of its groups;
-- the weights kept aside: of the best trials that stopped early (`drivers.retired`), and of an earlier search.
+- the manifest of its `engine.search.Search` (`results.manifest`): problem, plan, sampler, seed, replicates, folds,
+  patience, what is kept, lanes at once; and the digest of an earlier result, where it goes on from one;
+- the log of what happened (`results.journal`): the trials proposed and the widths chosen, evaluations, decisions, widths
+  narrowed. It gives back the `engine.standing.Standing`, the `results.record.Record` and the number of the next decision;
+- the populations of its groups, and the weights of trials that stopped early (`drivers.retired`): its last checkpoint.
 
 The rest is made from these: configurations from the points, programs from the functions, views from the record.
 """
