@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 import jaxtune as jt
+from jaxtune.cli.tables import best_trials
 from jaxtune.results.runs import run_records
 from jaxtune.results.text import short
 from jaxtune.storage.directory import Writer
@@ -32,12 +33,15 @@ def show_list(directory: Path) -> None:
     for name in _COLUMNS:
         table.add_column(name, justify="left" if name in ("run", "state", "metric", "started") else "right")
     for record in records:
-        table.add_row(*(_cell(record[name]) for name in _COLUMNS))
+        table.add_row(*(_cell(record, name) for name in _COLUMNS))
     console.print(table)
 
 
-def _cell(value: Any) -> Text:
-    return Text("" if value is None else short(value))
+def _cell(record: Mapping[str, Any], name: str) -> Text:
+    value = record[name]
+    if name == "started" and value is not None:
+        value = value[:16].replace("T", " ")
+    return Text("" if value is None else value if isinstance(value, str) else short(value))
 
 
 def show_run(directory: Path, repairs: bool) -> None:
@@ -52,7 +56,7 @@ def show_run(directory: Path, repairs: bool) -> None:
     if record["step"]:
         result = jt.load(directory)
         console.print(Text(repr(result)), soft_wrap=True)
-        console.print(_best(result))
+        console.print(best_trials(result))
 
 
 def watch_run(directory: Path) -> None:
@@ -64,7 +68,7 @@ def watch_run(directory: Path) -> None:
             first = first or record
             parts: list[Any] = [_summary(record), Text(_speed(first, record, time.monotonic() - begin))]
             if record.get("step"):
-                parts.append(_best(jt.load(directory)))
+                parts.append(best_trials(jt.load(directory)))
             live.update(Group(*parts))
             if record["state"] != "running":
                 return
@@ -83,17 +87,7 @@ def _summary(record: Mapping[str, Any]) -> Table:
     names = "state metric best step steps lane_steps budget trials splits hardware commit started".split()  # noqa: SIM905
     for name in names:
         if record.get(name) is not None:
-            table.add_row(Text(name.replace("_", "-"), style="dim"), _cell(record[name]))
-    return table
-
-
-def _best(result: jt.Result) -> Table:
-    rows = result.table(10)
-    table = Table(box=box.SIMPLE, pad_edge=False)
-    for name in rows[0]:
-        table.add_column(Text(name), justify="left" if name == "status" else "right", no_wrap=True)
-    for row in rows:
-        table.add_row(*map(Text, row.values()))
+            table.add_row(Text(name.replace("_", "-"), style="dim"), _cell(record, name))
     return table
 
 

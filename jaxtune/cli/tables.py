@@ -11,7 +11,7 @@ _NOT_SHOWN = ("rank", "steps")  # order and status say the same, and the rest fi
 
 def best_trials(result: jt.Result, num: int = 10) -> Table:
     """The best ones, the winner green."""
-    rows = result.table(num)
+    rows = [{name: cell for name, cell in row.items() if name not in _NOT_SHOWN} for row in result.table(num)]
     so_far = " so far" if result.interrupted else ""
     table = Table(
         title=f"The best {len(rows)} of {len(result.trials):,} configurations{so_far}",
@@ -20,9 +20,7 @@ def best_trials(result: jt.Result, num: int = 10) -> Table:
         pad_edge=False,
     )
     for name in rows[0]:
-        if name not in _NOT_SHOWN:
-            table.add_column(Text(name), justify="left" if name == "status" else "right", no_wrap=True)
+        table.add_column(Text(name), justify="left" if name == "status" else "right", no_wrap=True)
     for place, row in enumerate(rows):
-        cells = [Text(cell) for name, cell in row.items() if name not in _NOT_SHOWN]
-        table.add_row(*cells, style="bold green" if place == 0 else None)
+        table.add_row(*map(Text, row.values()), style="bold green" if place == 0 else None)
     return table

@@ -7,13 +7,10 @@ from typing import Any
 
 import jax
 import psutil
-from rich import box
 from rich.console import Console
-from rich.table import Table
 
 import jaxtune as jt
-
-_NOT_SHOWN = ("rank", "steps")  # order and status say the same, and the rest fits into 80 columns
+from jaxtune.cli.tables import best_trials
 
 
 def announce(console: Console, task: jt.Task, scheduler: Any, model: str) -> None:
@@ -29,19 +26,7 @@ def announce(console: Console, task: jt.Task, scheduler: Any, model: str) -> Non
 
 def show(console: Console, result: jt.Result) -> None:
     """Prints the ten best trials, and what the test split says about the winner."""
-    rows = [{name: cell for name, cell in row.items() if name not in _NOT_SHOWN} for row in result.table(10)]
-    so_far = " so far" if result.interrupted else ""
-    table = Table(
-        title=f"The best {len(rows)} of {len(result.trials):,} configurations{so_far}",
-        box=box.SIMPLE,
-        padding=(0, 1, 0, 0),
-        pad_edge=False,
-    )
-    for name in rows[0]:
-        table.add_column(name, justify="left" if name == "status" else "right", no_wrap=True)
-    for place, row in enumerate(rows):
-        table.add_row(*row.values(), style="bold green" if place == 0 else None)
-    console.print(table)
+    console.print(best_trials(result))
     test = result.test()
     console.print(
         f"[bold]Test accuracy of the winner: {test['accuracy']:.4f}[/] (loss {test['loss']:.4f}), "
