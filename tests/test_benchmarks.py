@@ -520,3 +520,20 @@ def test_study_page_is_written_elsewhere(committed, tmp_path):
     page = (tmp_path / "halving_vs_random.md").read_text(encoding="utf-8")
     assert f"\n<!-- table -->\n{table.strip()}\n<!-- end -->\n" in page
     assert (tmp_path / "halving_vs_random.png").read_bytes().startswith(b"\x89PNG")
+
+
+# durability.py
+
+
+@runs("benchmarks/durability.py")
+def test_durability_finds_equal_ends_and_no_silent_damage(tmp_path):
+    kills, *others = rows(run("benchmarks/durability.py", cwd=tmp_path))
+    assert kills["identical"] == kills["campaigns"] == "1"
+    damage = [r for r in others if "silent" in r]
+    assert {r["file"] for r in damage} >= {"whole/results.json", "whole/trials.csv", "cut/log.jsonl", "cut/search.json"}
+    assert {r["silent"] for r in damage} == {"0"}
+    (cost,) = (r for r in others if "without, s" in r)
+    assert number(cost["more, s"]) == pytest.approx(
+        number(cost["with a folder, s"]) - number(cost["without, s"]), abs=0.02
+    )
+    assert [r["lanes"] for r in others if "lanes" in r] == ["16"]

@@ -98,9 +98,9 @@ def _of_search(search: dict[str, Any]) -> dict[str, Any]:
 
 
 def _of_result(result: Result) -> dict[str, Any]:
-    best = result.progress()[1][-1]
+    best = result.ranking[0].metrics[result.metric]
     return {
-        "best": float(best) if np.isfinite(best) else None,
+        "best": best if np.isfinite(best) else None,
         "metric": result.metric,
         "trials": len(result.trials),
         "step": int(result.history.step[-1]),
