@@ -93,6 +93,8 @@ class Study:
     def _rows(self, callback: Callable | None) -> None:
         """Train, evaluate, decide, move, report: row by row."""
         for row in self.plan.rows[self.row :]:
+            if not self.standing.training.any():
+                return
             last = row is self.plan.rows[-1]
             start, self.step = self.step, self._train(self.step, row)
             cut = self.host.interrupted
@@ -109,7 +111,7 @@ class Study:
             if callback is not None and self._report(callback, last) and not last:
                 self.host.interrupt()
             self._reached(last=self.host.interrupted, rung=row.keep is not None)
-            if self.host.interrupted or not self.standing.training.any():
+            if self.host.interrupted:
                 return
 
     # The steps of the loop

@@ -144,7 +144,8 @@ class Group:
 
     def saved(self) -> dict[str, np.ndarray]:
         """What it takes to go on from here: the trials in training, and their arrays."""
-        return {"trials": self.lanes[: self.count].copy(), **saving.saved(self.population, self.layout, self.count)}
+        trials = {"trials": self.lanes[: self.count].copy()}
+        return trials | (saving.saved(self.population, self.layout, self.count) if self.count else {})
 
     def restore(self, arrays: Mapping[str, np.ndarray]) -> None:
         """Goes on from what was saved."""

@@ -40,7 +40,7 @@ def restored(arrays: Mapping[str, np.ndarray], shape: Population, layout: Layout
             if (slots.shape, slots.dtype) != (struct.shape, struct.dtype):
                 raise ValueError(f"A saved array is {slots.dtype}{slots.shape}, not {struct.dtype}{struct.shape}.")
             return jax.device_put(slots, layout.lanes)
-        keys = jax.random.wrap_key_data(jnp.asarray(slots), impl=jax.random.key_impl(struct))
+        keys = jax.random.wrap_key_data(jnp.asarray(slots), impl=jax.random.key_impl(jnp.empty((), struct.dtype)))
         return jax.device_put(keys, layout.lanes)
 
     structs, tree = jax.tree.flatten(shape)

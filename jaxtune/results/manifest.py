@@ -13,6 +13,7 @@ import jaxlib
 import numpy as np
 
 from jaxtune.engine.search import Search
+from jaxtune.interface.counts import whole_or_none
 from jaxtune.interface.warning import warn
 from jaxtune.results.conditions import conditions, traces
 from jaxtune.results.journal import Rules
@@ -42,7 +43,7 @@ def manifest(search: Search, scheduler: Any, evaluate_every: int | None, previou
             "seed": search.seed,
             "replicates": search.replicates,
             "folds": known["folds"],
-            "evaluate_every": evaluate_every,
+            "evaluate_every": whole_or_none("evaluate_every", evaluate_every),
             "patience": search.patience,
             "keep": search.keep,
             "batch_size": task.batch_size,

@@ -63,10 +63,12 @@ class Checkpoints:
             files.remove(part)
             raise
         files.sync(self.folder)
-        self._clean()
+        self._clean(target)
 
-    def _clean(self) -> None:
-        for old in self._all()[_KEPT:]:
+    def _clean(self, newest: Path) -> None:
+        found = self._all()
+        at = found.index(newest)
+        for old in (*found[:at], *found[at + _KEPT :]):  # those before it are damaged, or of a course that was left
             files.remove(old)
         for part in self.folder.glob(f"*{_PART}"):
             files.remove(part)

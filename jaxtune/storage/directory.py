@@ -122,9 +122,11 @@ class Writer(Directory):
 
     def __init__(self, path: Any, overwrite: bool = False) -> None:
         super().__init__(path)
+        self.path = self.path.absolute()  # the program may change its working directory
         try:
             self.path.mkdir(parents=True, exist_ok=True)
-            others = [one.name for one in self.path.iterdir() if one.name not in _OURS and not _is_ours(one.name)]
+            known = _OURS if (self.path / "run.lock").exists() else []  # else `weights` is that of another program
+            others = [one.name for one in self.path.iterdir() if one.name not in known and not _is_ours(one.name)]
             if self.is_new and others:
                 raise ValueError(
                     f"directory={str(path)!r} holds something else ({', '.join(sorted(others)[:3])}): name a folder of "

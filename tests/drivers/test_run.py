@@ -142,6 +142,68 @@ def test_sigterm_saves_and_ends_the_process(own, tmp_path):
     assert list((tmp_path / "checkpoints").iterdir())
 
 
+def test_states_with_random_keys_go_on(tmp_path):
+    def step(key, state, batch, hp):
+        own, _ = jax.random.split(state["key"])
+        return {"key": own, "x": state["x"] * (1 - hp["lr"]) + 0.01 * jax.random.normal(own)}, {"loss": state["x"]}
+
+    task = jt.Task(
+        init=lambda key, hp: {"key": jax.random.key(3, impl="rbg"), "x": jax.random.uniform(key)},
+        step=step,
+        evaluate=lambda key, state, data, hp: {"loss": state["x"] ** 2},
+    )
+    options = {"scheduler": HALVING}
+    wanted = tune(task, {"lr": jt.Uniform(0.0, 0.1)}, **options)
+    while tune(
+        task, {"lr": jt.Uniform(0.0, 0.1)}, directory=tmp_path, callback=lambda result: True, **options
+    ).interrupted:
+        pass
+    found = jt.load(tmp_path)
+    np.testing.assert_array_equal(found.history.metrics["loss"], wanted.history.metrics["loss"])
+
+
+def test_groups_without_trials_in_training_and_stopped_trials_go_on(tmp_path):
+    space = {"lr": jt.LogUniform(1e-3, 3e-2), "dropout": 0.1, "width": jt.Choice((2, 4, 6, 8), static=True)}
+    for number, options in enumerate(
+        ({"scheduler": HALVING}, {"scheduler": HALVING, "patience": 1, "evaluate_every": 1})
+    ):
+        wanted, folder = tune(NET, space, **options), tmp_path / str(number)
+        for _ in range(30):
+            result = tune(NET, space, directory=folder, callback=lambda result: True, **options)
+            if not result.interrupted:
+                break
+        assert_same(result, wanted)
+
+
+def test_a_search_whose_trials_all_stopped_is_over(tmp_path):
+    task = jt.Task(
+        init=lambda key, hp: hp["lr"] * 0,
+        step=lambda key, x, batch, hp: (x, {"loss": x}),
+        evaluate=lambda key, x, data, hp: {"loss": x},
+    )
+    options = {"scheduler": jt.FullBudget(4, 20), "patience": 2, "evaluate_every": np.int64(1)}
+    wanted = tune(task, {"lr": jt.Uniform(0.0, 1.0)}, **options)
+    while tune(
+        task, {"lr": jt.Uniform(0.0, 1.0)}, directory=tmp_path, callback=lambda result: True, **options
+    ).interrupted:
+        pass
+    assert jt.load(tmp_path).history.step.tolist() == wanted.history.step.tolist()
+
+
+def test_another_working_directory_changes_nothing(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "else").mkdir()
+    found = search("halving", "run", callback=lambda result: monkeypatch.chdir(tmp_path / "else"))
+    assert jt.load(tmp_path / "run").best.id == found.best.id
+
+
+def test_weights_of_another_program_are_not_deleted(tmp_path):
+    (tmp_path / "weights").mkdir()
+    with pytest.raises(ValueError, match="holds something else"):
+        search("halving", tmp_path)
+    assert (tmp_path / "weights").exists()
+
+
 # Killed at every call that makes something last
 
 
