@@ -51,10 +51,10 @@ def runs(search, quick):
         sizes = (trials, 10), (trials, 20), (2 * trials, 10)
         schedulers = (jt.PopulationBasedTraining(n, k * interval, interval) for n, k in sizes)
     else:
-        trials, rung = (64 if search == "widths" else 512), 50
+        trials, rung, longest = (64 if search == "widths" else 512), 50, 64
         if quick:
-            trials, rung = trials // 8, 5
-        sizes = (trials, 64), (trials, 128), (4 * trials, 64)
+            trials, rung, longest = 16, 5, 16
+        sizes = (trials, longest), (trials, 2 * longest), (4 * trials, longest)
         schedulers = (jt.SuccessiveHalving(n, rung, k * rung, eta=4) for n, k in sizes)
     first, longer, more = schedulers
     return [

@@ -38,6 +38,7 @@ KINDS = {"same": "the same code again", "other": "other code each time"}
 SHOWN = {1, 10, 50, *range(100, 10_000, 100)}  # numbers of searches that have a row
 MAPS, MAX_MAPS = Path("/proc/self/maps"), Path("/proc/sys/vm/max_map_count")
 SCHEDULER = jt.SuccessiveHalving(trials=64, min_steps=2, max_steps=128, eta=2)
+QUICK = jt.SuccessiveHalving(trials=4, min_steps=2, max_steps=4, eta=2)
 COLUMNS = {
     "mappings": "memory mappings",
     "resident": "resident memory, MB",
@@ -47,7 +48,7 @@ COLUMNS = {
 }
 
 
-def search(factor):
+def search(factor, scheduler):
     """A search whose code nobody has seen before; what it computes depends on the factor."""
     x = np.random.default_rng(0).normal(size=(192, 4)).astype(np.float32)
     task = jt.supervised(
@@ -58,15 +59,15 @@ def search(factor):
         validation=(x, x[:, :1]),
         batch_size=32,
     )
-    return jt.tune(task, {"lr": jt.LogUniform(1e-3, 0.3)}, scheduler=SCHEDULER, keep="best", progress=False)
+    return jt.tune(task, {"lr": jt.LogUniform(1e-3, 0.3)}, scheduler=scheduler, keep="best", progress=False)
 
 
-def measure(kind, searches):
+def measure(kind, searches, scheduler):
     """Makes the searches, and prints a record in JSON after each."""
     with Compiles() as compiles:
         for number in range(1, searches + 1):
             begin = time.monotonic()
-            waited = search(1.0 if kind == "same" else 1 + number / 1024).timing["compile"]
+            waited = search(1.0 if kind == "same" else 1 + number / 1024, scheduler).timing["compile"]
             record = {
                 "search": number,
                 "mappings": mappings(),
@@ -83,11 +84,19 @@ def mappings():
     return MAPS.read_bytes().count(b"\n") if MAPS.exists() else None
 
 
-def run(kind, searches):
+def run(kind, searches, quick=False):
     """Prints rows while a fresh process searches; returns its records and exit status."""
     with tempfile.TemporaryDirectory() as folder:
         cache = {"JAX_COMPILATION_CACHE_DIR": folder, "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0"}
-        command = [sys.executable, __file__, "--part", kind, "--searches", str(searches)]
+        command = [
+            sys.executable,
+            __file__,
+            "--part",
+            kind,
+            "--searches",
+            str(searches),
+            *(["--quick"] if quick else []),
+        ]
         records, shown = [], 0
         with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=os.environ | cache) as process:
             for line in process.stdout:
@@ -159,13 +168,13 @@ def main():
     parser.add_argument("--part", choices=KINDS, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.part:
-        measure(options.part, options.searches)
+        measure(options.part, options.searches, QUICK if options.quick else SCHEDULER)
         return 0
-    searches = 3 if options.quick else options.searches
+    searches = 2 if options.quick else options.searches
     print(machine() + "\n")
     print_cells("code", "search", *COLUMNS.values())
     print("|" + "---|" * (2 + len(COLUMNS)))
-    ends = {kind: run(kind, searches) for kind in options.kinds}
+    ends = {kind: run(kind, searches, options.quick) for kind in options.kinds}
     print()
     verdicts = [verdict(kind, *end) for kind, end in ends.items()]
     print("\n".join(sentence for sentence, _ in verdicts))

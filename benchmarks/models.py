@@ -101,11 +101,11 @@ def widths(made, options):
 
 def hand(made, options):
     """Table: jaxtune against what one would write by hand."""
-    lanes = 4 if options.quick else 16
+    lanes, widths = (4, (1, 4)) if options.quick else (16, (1, 2, 4, 16))
     title("model", "loop", "scan", f"vmap of {lanes}", "jaxtune", "at once", "loop / jaxtune", "best by hand / jaxtune")
     for name, make in made.items():
         task, space = make(), space_of(name)
-        trained = {width: engine(task, space, width, lanes) for width in (1, 2, 4, 16) if width <= lanes}
+        trained = {width: engine(task, space, width, lanes) for width in widths}
         candidates = by_hand(task, space, lanes) | {w: lambda t=t: t.train(1) for w, t in trained.items()}
         work = {key: STEPS if key in ("loop", "scan") else STEPS * lanes for key in candidates}
         times = cpu_microseconds(candidates, work, options.rounds)

@@ -25,6 +25,11 @@ SEARCHES = {
     "random": jt.FullBudget(trials=9, steps=270),
     "random, 3 times the budget": jt.FullBudget(trials=27, steps=270),
 }
+QUICK = {  # the same in small
+    HALVING: jt.SuccessiveHalving(trials=9, min_steps=10, max_steps=30, eta=3),
+    "random": jt.FullBudget(trials=2, steps=30),
+    "random, 3 times the budget": jt.FullBudget(trials=6, steps=30),
+}
 SPACE = {"lr": jt.LogUniform(1e-4, 10.0), "momentum": jt.Uniform(0.0, 0.99)}
 
 
@@ -143,8 +148,12 @@ def main():
     """Runs the comparison and writes the page's table and picture."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, default=50)
-    parser.add_argument("--quick", type=Path, metavar="FOLDER", help="few seeds, written there: shows that it works")
+    parser.add_argument(
+        "--quick", type=Path, metavar="FOLDER", help="few seeds and steps, written there: shows that it works"
+    )
     options = parser.parse_args()
+    if options.quick:
+        SEARCHES.update(QUICK)
     errors = compare(3 if options.quick else options.seeds)
     text, begin, end = table(errors), "<!-- table -->", "<!-- end -->"
     page = PAGE.read_text(encoding="utf-8")

@@ -4,6 +4,7 @@ import ast
 import json
 import re
 import shutil
+import sys
 from importlib import import_module
 from types import SimpleNamespace
 
@@ -99,7 +100,7 @@ def test_halving_by_hand_sees_no_example_twice_in_an_epoch(script):
 @runs("benchmarks/compiles.py")
 def test_compiles_counts_what_was_promised(tmp_path):
     first, again, more = rows(run("benchmarks/compiles.py", "--searches", "halving", cwd=tmp_path))
-    assert [r["trials"] for r in (first, again, more)] == ["64", "64", "256"]
+    assert [r["trials"] for r in (first, again, more)] == ["16", "16", "64"]
     assert 1 <= number(first["training programs"]) <= 4
     assert again["training programs"] == "0 (at most 1)"
     assert more["training programs"] in ("0 (at most 1)", "1 (at most 1)")
@@ -159,7 +160,7 @@ def test_memory_counts_reused_arguments_once(script):
 
 
 @runs("benchmarks/gpu.py")
-def test_gpu_runs_from_a_copy_that_is_not_installed(tmp_path):
+def test_gpu_runs_from_a_copy_that_is_not_installed(script, monkeypatch, capsys, tmp_path):
     for folder in ("jaxtune", "benchmarks"):
         shutil.copytree(ROOT / folder, tmp_path / folder, ignore=shutil.ignore_patterns("__pycache__"))
     with (tmp_path / "jaxtune" / "__init__.py").open("a") as file:
@@ -188,8 +189,9 @@ def test_gpu_runs_from_a_copy_that_is_not_installed(tmp_path):
     # 16 trials to step 20 by hand; 16, 8, 4 from 5 to 10 to 20 by jaxtune; Hyperband spends the same in both ways
     assert found == ["320", "160", "2.00", "55", "55", "1.00"]
     assert all(len(side["wall"]) >= 2 for job in searches for side in job["sides"].values())
-    again = run("benchmarks/gpu.py", "--report", "out.json", cwd=tmp_path, root=tmp_path)
-    assert rows(again) == tables
+    monkeypatch.setattr(sys, "argv", ["gpu.py", "--report", str(tmp_path / "out.json")])
+    script("gpu").main()
+    assert rows(capsys.readouterr().out) == tables
 
 
 def records(times):
@@ -325,19 +327,19 @@ def test_a_part_that_fails_ends_the_script(script, tmp_path):
 
 @runs("benchmarks/uci.py")
 def test_uci_reports_every_split(tmp_path):
-    """Small stand-ins for the sets: 20 splits, a linear function of the inputs with noise of size 0.1."""
+    """Small stand-ins for the sets: 5 splits, a linear function of the inputs with noise of size 0.1."""
     rng = np.random.default_rng(0)
     x = rng.normal(size=(80, 3)).astype(np.float32)
     y = (x.sum(axis=1) + 0.1 * rng.normal(size=80)).astype(np.float32)
-    masks = np.array([rng.permutation(80) >= 8 for _ in range(20)])
+    masks = np.array([rng.permutation(80) >= 8 for _ in range(5)])
     np.savez(tmp_path / "uci_yacht.npz", x=x, y=y, train_mask=masks)
     _, line = run("benchmarks/uci.py", "--data", tmp_path, "--sets", "yacht", cwd=tmp_path).splitlines()
     name, mean, error, *rest = line.replace("±", "").split()
     assert (name, rest[:2]) == ("yacht", ["0.666", "0.049"])  # as published
     scores = np.array(rest[rest.index("s") + 1 :], float)
-    assert scores.shape == (20,)
+    assert scores.shape == (5,)
     assert float(mean) == pytest.approx(scores.mean(), abs=1e-3)
-    assert float(error) == pytest.approx(scores.std(ddof=1) / np.sqrt(20), abs=1e-3)
+    assert float(error) == pytest.approx(scores.std(ddof=1) / np.sqrt(5), abs=1e-3)
     assert scores.mean() < 0.6  # the targets' own deviation is 1.7
 
 
@@ -397,7 +399,7 @@ def test_convolutions_are_timed_in_both_forms(tmp_path):
 @runs("benchmarks/dropout.py")
 def test_dropout_is_timed_with_all_kinds_of_draws(tmp_path):
     *draws, jaxs, ours, free, without = rows(run("benchmarks/dropout.py", cwd=tmp_path))
-    assert [r["ns per number"] for r in draws] == ["bits", "uniform", "bernoulli", "normal"]
+    assert [r["ns per number"] for r in draws] == ["bits", "bernoulli"]
     assert all(number(r["no draw"]) < number(r["JAX's"]) for r in draws)
     assert [r["draws"] for r in (jaxs, ours, free, without)] == ["JAX's", "written out", "no draw", "no dropout"]
     compiled = [number(r["first training with compile, s"]) for r in (jaxs, ours, free, without)]
@@ -452,7 +454,7 @@ def test_memory_said_is_compared_with_memory_taken(tmp_path):
 def test_many_searches_compile_equal_code_once(tmp_path):
     text = run("benchmarks/many_searches.py", "--picture", "drawn.png", cwd=tmp_path)
     first, again, other, another = rows(text)
-    assert [r["search"] for r in (first, again, other, another)] == ["1", "3", "1", "3"]
+    assert [r["search"] for r in (first, again, other, another)] == ["1", "2", "1", "2"]
     assert number(first["programs compiled"]) > 10
     assert number(again["programs compiled"]) == 0
     assert 0 < number(another["programs compiled"]) < number(other["programs compiled"])

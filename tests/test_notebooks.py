@@ -15,19 +15,19 @@ each_notebook = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path
 # What replaces the cell tagged "parameters".
 SMALL = {
     "01_quickstart": """
-halving = jt.SuccessiveHalving(trials=6, min_steps=5, max_steps=10, eta=2)
+halving = jt.SuccessiveHalving(trials=2, min_steps=5, max_steps=10, eta=2)
 training, curve = 10, 5
 few, replicates = 2, 2
-population, generation = 4, 5
-widths = (16, 64)
+population, generation = 2, 5
+widths = (16,)
 """,
     "02_what_to_tune": """
-sweep = 100
+sweep = 50
 steps = 10
-schedules, levels = ("constant", "one cycle"), 3
-batch_sizes, rates = (32, 64), 4
-few, strengths = 20, 2
-configurations = 8
+schedules, levels = ("one cycle",), 2
+batch_sizes, rates = (64,), 2
+few, strengths = 20, 1
+configurations = 4
 replicates = 2
 """,
 }

@@ -95,15 +95,15 @@ def lanes(quick):
 
 def steps(quick):
     """Time of a search with more steps."""
-    counts = (100, 200) if quick else tuple(100 * 4**k for k in range(6))
-    times = [(n, _best(jt.FullBudget(8, n), "total")) for n in counts]
+    counts = (20, 40) if quick else tuple(100 * 4**k for k in range(6))
+    times = [(n, _best(jt.FullBudget(8, n), quick)) for n in counts]
     return [Curve("steps", "s in all", times)]
 
 
 def trials(quick):
     """Time of a search with more trials, and that of its host alone."""
-    counts = (10, 100) if quick else (10, 100, 1000, 10_000, 30_000, 100_000)
-    times = {n: host_times(jt.SuccessiveHalving(n, 10, 160, eta=4), 3) for n in counts}
+    counts = (8, 16) if quick else (10, 100, 1000, 10_000, 30_000, 100_000)
+    times = {n: host_times(jt.SuccessiveHalving(n, 10, 160, eta=4), _rounds(quick)) for n in counts}
     return [
         Curve("trials", f"{unit}", [(n, min(t[part] for t in times[n])) for n in counts])
         for part, unit in (("total", "s in all"), ("host", "s of the host"))
@@ -113,18 +113,19 @@ def trials(quick):
 def rungs(quick):
     """Time of a search with more decisions and as many steps: truncation selection at each."""
     total, counts = (64, (1, 4)) if quick else (4096, (1, 4, 16, 64, 256, 1024))
-    times = [(n, _best(jt.PopulationBasedTraining(32, total, total // n), "total")) for n in counts]
+    times = [(n, _best(jt.PopulationBasedTraining(32, total, total // n), quick)) for n in counts]
     return [Curve("rungs", "s in all", times)]
 
 
 def hyperparameters(quick):
     """Time of a first search, most of which compiles, and of a second one."""
     counts = (1, 2) if quick else (1, 3, 10, 30, 100, 200)
+    scheduler = jt.FullBudget(16 if quick else 1024, 20)
     first, second = [], []
     for n in counts:
         task, space = many_hyperparameters(n)
-        first.append((n, _seconds(task, space, jt.FullBudget(1024, 20), seed=0)))
-        second.append((n, _best(jt.FullBudget(1024, 20), "total", task, space)))
+        first.append((n, _seconds(task, space, scheduler, seed=0)))
+        second.append((n, _best(scheduler, quick, task, space)))
     return [Curve("hyperparameters", "s, first search", first), Curve("hyperparameters", "s, second search", second)]
 
 
@@ -146,7 +147,7 @@ def groups(quick):
     programs, first, second = [], [], []
     for n in counts:
         task, space = many_groups(n)
-        scheduler = jt.FullBudget(256, 20)
+        scheduler = jt.FullBudget(16 if quick else 256, 20)
         EXECUTABLES.clear()  # a network of the same width was searched before
         compiled = []
         jax.monitoring.register_event_duration_secs_listener(
@@ -155,7 +156,7 @@ def groups(quick):
         first.append((n, _seconds(task, space, scheduler, seed=0)))
         jax.monitoring.unregister_event_duration_listener(listener)
         programs.append((n, compiled.count("/jax/core/compile/backend_compile_duration")))
-        second.append((n, _best(scheduler, "total", task, space)))
+        second.append((n, _best(scheduler, quick, task, space)))
     curves = {"programs compiled": programs, "s, first search": first, "s, second search": second}
     return [Curve("groups", unit, points) for unit, points in curves.items()]
 
@@ -166,9 +167,13 @@ def _seconds(task, space, scheduler, seed):
     return time.perf_counter() - begin
 
 
-def _best(scheduler, part, task=None, space=TINY_SPACE):
-    """The shortest time of three warm searches."""
-    return min(times[part] for times in host_times(scheduler, 3, task, space, _PLACEMENT))
+def _best(scheduler, quick, task=None, space=TINY_SPACE):
+    """The shortest time of some warm searches."""
+    return min(times["total"] for times in host_times(scheduler, _rounds(quick), task, space, _PLACEMENT))
+
+
+def _rounds(quick):
+    return 1 if quick else 3
 
 
 _PLACEMENT = jt.Placement(max_programs=32)

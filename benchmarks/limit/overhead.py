@@ -22,8 +22,8 @@ PARTS = {
 
 def overhead(quick):
     """Prints the seconds of each part of a warm search: halving with its rungs, and with curves besides."""
-    trials, first = (16, 10) if quick else (2048, 200)
-    scheduler = jt.SuccessiveHalving(trials, first, 64 * first, eta=4)
+    trials, first, longest = (8, 10, 40) if quick else (2048, 200, 64 * 200)
+    scheduler = jt.SuccessiveHalving(trials, first, longest, eta=4)
     rows, missed = [], []
     for name, every in (("rungs alone", None), (f"and curves, every {first} steps", first)):
         for seed in (0, 1):  # the first one compiles

@@ -16,7 +16,7 @@ SHORT = jt.SuccessiveHalving(trials=16, min_steps=10, max_steps=30)
 SCHEDULERS = {
     "halving": HALVING,
     "short": SHORT,
-    "hyperband": jt.Hyperband(min_steps=10, max_steps=90),
+    "hyperband": jt.Hyperband(min_steps=10, max_steps=30),
     "pbt": jt.PopulationBasedTraining(trials=8, steps=60, interval=20),
     "full": jt.FullBudget(trials=8, steps=60),
 }

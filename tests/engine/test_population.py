@@ -106,7 +106,7 @@ def test_any_way_to_draw_equals_a_plain_loop(placement):
         step=_drawing_step,
         evaluate=lambda key, state, data, hp: {"score": jnp.sum(state["x"]) * hp["a"]},
     )
-    options = {"scheduler": jt.FullBudget(trials=4, steps=15), "metric": "score", "mode": "min"}
+    options = {"scheduler": jt.FullBudget(trials=2, steps=15), "metric": "score", "mode": "min"}
     for trial in tune(task, {"a": jt.Uniform(0.0, 1.0)}, placement=placement, **options).trials:
         _, logs = plain_loop(task, trial.hparams, steps=15)
         for name in logs[0]:
@@ -156,12 +156,12 @@ def test_in_double_precision_over_200_steps():
         "import conftest, jax, numpy as np\n"
         "jax.config.update('jax_enable_x64', True)\n"
         "from toys import *\n"
-        "halving = tune(NET, NET_SPACE, scheduler=jt.SuccessiveHalving(12, 50, 200, eta=2))\n"
+        "halving = tune(NET, NET_SPACE, scheduler=jt.SuccessiveHalving(12, 50, 200, eta=4))\n"
         "full = tune(NET, NET_SPACE, scheduler=jt.FullBudget(12, 200), evaluate_every=50, placement=TWO)\n"
         "assert halving.best.state['weights']['in'].dtype == np.float64\n"
         "losses = [r.history.metrics['loss'][:, 0] for r in (halving, full)]\n"
         "trained = np.isfinite(losses[0])\n"
-        "np.testing.assert_allclose(losses[0][trained], losses[1][[0, 1, 3]][trained], rtol=1e-6)\n"
+        "np.testing.assert_allclose(losses[0][trained], losses[1][[0, 3]][trained], rtol=1e-6)\n"
     )
     run = subprocess.run([sys.executable, "-c", code], cwd=Path(__file__).parents[1], capture_output=True, text=True)
     assert run.returncode == 0, run.stderr

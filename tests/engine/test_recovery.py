@@ -97,7 +97,7 @@ def test_other_groups_stay_as_they_are(fail):
 def test_single_lanes_that_do_not_fit_are_an_error(fail):
     fail("advance", at=0, width=0, loses=True)
     with pytest.raises(MemoryError, match="even for a single lane at once on each device"):
-        tune(NET, NET_SPACE, scheduler=HALVING, placement=ONE)
+        tune(NET, NET_SPACE, scheduler=jt.FullBudget(4, 10), placement=ONE)
 
 
 def test_what_is_known_survives_when_nothing_helps(fail):

@@ -48,7 +48,7 @@ def task_of(scale=1.0):
 @pytest.fixture(scope="module")
 def result():
     space = jt.constrain(SPACE, lambda hp: hp["lr"] < 0.09)
-    return tune(task_of(), space, scheduler=jt.SuccessiveHalving(9, 5, 20, eta=2), replicates=2, placement=TWO)
+    return tune(task_of(), space, scheduler=jt.SuccessiveHalving(9, 5, 10, eta=2), replicates=2, placement=TWO)
 
 
 @pytest.fixture(scope="module")

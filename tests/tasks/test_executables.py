@@ -10,7 +10,7 @@ from toys import DESCENT, DESCENT_SPACE, tune
 import jaxtune as jt
 from jaxtune.tasks import executables
 
-BOUND, SEARCHES = 8, 12
+BOUND, SEARCHES = 6, 9
 MAPS = Path("/proc/self/maps")
 
 

@@ -148,7 +148,7 @@ def cell(noise=0.0):
         validation=(X[30:], Y[30:]),
         batch_size=8,
     )
-    return tune(task, {"lr": jt.LogUniform(1e-3, 3e-2)}, scheduler=jt.SuccessiveHalving(9, 10, 90), keep="best")
+    return tune(task, {"lr": jt.LogUniform(1e-3, 3e-2)}, scheduler=jt.SuccessiveHalving(9, 10, 30), keep="best")
 
 
 def test_a_cell_that_is_run_again_compiles_nothing(compiled):
@@ -252,13 +252,16 @@ def test_arrays_in_closures_are_not_shared(compiled):
 
 
 def test_settings_of_jax_are_not_shared(compiled):
-    cell()
+    def again():
+        tune(own_task("dict"), DESCENT_SPACE, scheduler=jt.FullBudget(2, 3))
+
+    again()
     compiled.clear()
     with jax.default_matmul_precision("highest"):
-        cell()
+        again()
     assert compiled["advance"]
     compiled.clear()
-    cell()
+    again()
     assert not compiled
 
 

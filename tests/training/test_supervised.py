@@ -545,7 +545,7 @@ def evaluated(task, state, data, hp=None):
     return {name: float(value) for name, value in values.items()}
 
 
-@pytest.mark.parametrize("size", [1, 5, 8, 13, 16, 53])
+@pytest.mark.parametrize("size", [1, 8, 13])
 def test_means_are_exact_whatever_the_size_of_the_last_batch(size):
     metrics = {"accuracy": jt.metrics.accuracy, "f1": jt.metrics.f1, "first": lambda o, t: o[:, 0] * 2}
     task = supervised(nn.Dense(3), metrics=metrics)
@@ -737,7 +737,7 @@ CONSTANT = fading(lambda hp, step, total_steps: hp["strength"])
 
 @pytest.mark.parametrize("name", FADED)
 def test_every_strength_can_fade(name):
-    train, total = SEQUENCES[0] if name == "dropout" else TRAIN_SPLIT, 4
+    train, total = SEQUENCES[0] if name == "dropout" else TRAIN_SPLIT, 3
 
     def task_of(parts):
         return supervised(**{"model": nn.Dense(3), "optimizer": optax.sgd(0.1), "train": train, **parts})
