@@ -26,6 +26,7 @@ class Saved(NamedTuple):
     journal: Journal
     checkpoint: Checkpoint | None  # none: all its trials start again
     widths: dict[int, int]  # group -> lanes at once, where memory had run out
+    events: int  # how many of those in the log count
 
     @classmethod
     def of(cls, folder: Writer, rules: Rules) -> "Saved | None":
@@ -40,8 +41,7 @@ class Saved(NamedTuple):
         for event in log.events:
             if event["event"] == "narrowed":
                 widths[event["group"]] = event["width"]
-        log.append(journal.resumed(count))
-        return cls(Journal(events[:count], rules), found, widths)
+        return cls(Journal(events[:count], rules), found, widths, count)
 
 
 def _fits(checkpoint: Checkpoint, sums: list[int], num_events: int) -> bool:
@@ -85,9 +85,14 @@ class Keeper:
         elif isinstance(event, Finished):
             self._finish(event)
 
-    def proposed(self, event: Mapping[str, Any]) -> None:
-        """Writes down which trials there are."""
+    def write(self, event: Mapping[str, Any]) -> None:
+        """Writes down what no event of the search tells: which trials there are, or that it goes on."""
         self._log(event)
+
+    def close(self) -> None:
+        """Waits until nothing is written any more."""
+        if self._thread is not None:
+            self._thread.join()
 
     def _log(self, event: Mapping[str, Any]) -> None:
         assert self._folder.log is not None

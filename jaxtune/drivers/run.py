@@ -65,7 +65,9 @@ class Run:
             self._folder.begin(self._what | {"traces": study.conditions["traces"]})
             space = self._search.problem.space
             layouts = [group.layouts for group in study.groups.groups]
-            self.keeper.proposed(journal.proposed(study.standing, study.rows, Names(space), layouts))
+            self.keeper.write(journal.proposed(study.standing, study.rows, Names(space), layouts))
+        else:
+            self.keeper.write(journal.resumed(self.saved.events))
 
     def result(self) -> Result:
         """What the search found."""

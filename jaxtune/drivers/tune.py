@@ -146,7 +146,10 @@ def tune(
         run = Run(folder, what, search, checkpoint_every, strict)
         if run.is_over:
             return run.result()
-        return _run(search, host, [run.keeper, view], view, previous, callback, run)
+        try:
+            return _run(search, host, [run.keeper, view], view, previous, callback, run)
+        finally:
+            run.keeper.close()
 
 
 def _run(

@@ -40,7 +40,7 @@ def manifest(search: Search, scheduler: Any, evaluate_every: int | None, previou
             "sampler": _text(search.sampler),
             "metric": problem.metric,
             "mode": problem.mode,
-            "seed": search.seed,
+            "seed": search.seed if isinstance(search.seed, int) else jax.random.key_data(search.seed).tolist(),
             "replicates": search.replicates,
             "folds": known["folds"],
             "evaluate_every": whole_or_none("evaluate_every", evaluate_every),

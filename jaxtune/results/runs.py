@@ -78,6 +78,8 @@ def _record(root: Path, path: Path) -> dict[str, Any]:
         result = load_results(folder) if folder.has_results else load_unfinished(folder)
         state = "finished" if folder.has_results else "running" if is_held(path) else "stopped"
         return row | {"state": state} | ({} if result is None else _of_result(result))
+    except OSError:  # somebody is deleting it, or may not read it
+        return row | {"state": "unreadable"}
     except (DamagedFile, ValueError) as error:
         return row | {"state": "damaged" if isinstance(error, DamagedFile) else str(error)}
 

@@ -89,7 +89,7 @@ def test_a_finished_search_is_not_trained_again(wanted, tmp_path, compiled):
 
 @pytest.mark.parametrize("limit", [0, 0.1])
 def test_a_search_whose_time_is_up_goes_on_in_the_middle_of_a_row(limit, tmp_path):
-    long = {"scheduler": jt.SuccessiveHalving(4, 20_000, 80_000, eta=2), "checkpoint_every": None}
+    long = {"scheduler": jt.SuccessiveHalving(4, 200_000, 800_000, eta=2), "checkpoint_every": None}
     wanted = tune(NET, NET_SPACE, **long)
     for _ in range(2):
         cut = tune(NET, NET_SPACE, directory=tmp_path, time_limit=limit, **long)
@@ -405,8 +405,10 @@ def _slower(key, state, batch, hp, step, total_steps):
 )
 def test_another_task_is_refused(task, space, words, over, tmp_path):
     search("halving", tmp_path, callback=None if over else lambda result: True)
+    before = (tmp_path / "log.jsonl").read_bytes()
     with pytest.raises(ValueError, match=f"(?s)holds another search:.*{words}"):
         tune(task, space, directory=tmp_path, scheduler=HALVING)
+    assert (tmp_path / "log.jsonl").read_bytes() == before
 
 
 def test_functions_made_anew_are_the_same_search(wanted, tmp_path):
