@@ -126,10 +126,7 @@ def damage(flips, steps):
         for _ in range(2):
             search("halving", steps, cut, callback=lambda result: True, checkpoint_every=0)
         for path in sorted(path for path in whole.rglob("*") if path.is_file() and path.name != "run.lock"):
-            if path.name in ("search.json", "log.jsonl"):  # which only the search itself reads
-                row(path, whole, flips // 10, wanted, lambda: digest(search("halving", steps, whole)))
-            else:
-                row(path, whole, flips, wanted, lambda: digest(jt.load(whole)))
+            row(path, whole, flips, wanted, lambda: digest(jt.load(whole)))
         checkpoints = max((cut / "checkpoints").iterdir())
         for path in [cut / "log.jsonl", cut / "search.json", *sorted(checkpoints.iterdir())]:
             row(path, cut, max(flips // 20, 3), wanted, lambda: continued(cut, steps))

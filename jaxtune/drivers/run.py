@@ -50,6 +50,7 @@ class Run:
         check_same(written, what, folder.path, strict)
         self.is_over = folder.has_results
         if self.is_over:
+            self._result = load_results(folder, self._search.problem.space)  # finds what is damaged
             points = Journal(log.read(folder.log_path).events[:1], rules(written)).points
         else:
             self.saved = Saved.of(folder, rules(written))
@@ -71,6 +72,5 @@ class Run:
 
     def result(self) -> Result:
         """What the search found."""
-        space = self._search.problem.space
-        result = load_results(self._folder, space)
-        return result if result.winner is None else result.with_task(self._search.task, space)
+        found = self._result
+        return found if found.winner is None else found.with_task(self._search.task, self._search.problem.space)

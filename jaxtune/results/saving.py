@@ -49,6 +49,9 @@ def save_result(result: Any, path: Path) -> None:
     }
     written.add("trials.csv", result.to_csv)
     _winner(written, result, names)
+    for name in ("search.json", "log.jsonl"):  # of a search that was kept, and is over
+        if (path / name).exists():
+            written.digests[name] = files.digest(path / name)
     files.write_json(path / "results.json", content | {"sha256": written.digests})
 
 
