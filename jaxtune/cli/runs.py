@@ -84,9 +84,8 @@ def _record(directory: Path) -> dict[str, Any]:
 
 def _summary(record: Mapping[str, Any]) -> Table:
     table = Table(box=None, show_header=False, pad_edge=False)
-    names = "state metric best step steps lane_steps budget trials splits hardware commit started".split()  # noqa: SIM905
-    for name in names:
-        if record.get(name) is not None:
+    for name, value in record.items():
+        if name != "run" and value is not None:
             table.add_row(Text(name.replace("_", "-"), style="dim"), _cell(record, name))
     return table
 

@@ -14,6 +14,7 @@ from jaxtune.results.saving import save_result
 from jaxtune.storage import files
 from jaxtune.storage.checkpoints import Checkpoint
 from jaxtune.storage.directory import Writer
+from jaxtune.storage.log import Log
 
 _SHARE = 0.03  # of the time that may go into checkpoints
 _RATE = 2e8  # bytes per second, until it is known
@@ -74,29 +75,31 @@ class Keeper:
         if isinstance(event, Reached):
             self._reached(event)
         elif isinstance(event, Evaluated):
-            self._log(journal.evaluated(**vars(event)))
+            self.write(journal.evaluated(**vars(event)))
         elif isinstance(event, Decided):
-            self._log(journal.decided(**vars(event)))
+            self.write(journal.decided(**vars(event)))
         elif isinstance(event, Stopped):
-            self._log(journal.stopped(**vars(event)))
+            self.write(journal.stopped(**vars(event)))
         elif isinstance(event, Narrowed):
-            self._log(journal.narrowed(event.group, event.width))
+            self.write(journal.narrowed(event.group, event.width))
             self._due = True
         elif isinstance(event, Finished):
             self._finish(event)
 
     def write(self, event: Mapping[str, Any]) -> None:
-        """Writes down what no event of the search tells: which trials there are, or that it goes on."""
-        self._log(event)
+        """Adds an event to the log."""
+        self._safely("the log", lambda: self._log.append(event))
+
+    @property
+    def _log(self) -> Log:
+        log = self._folder.log
+        assert log is not None, "a search is begun or resumed before anything is told of it"
+        return log
 
     def close(self) -> None:
         """Waits until nothing is written any more."""
         if self._thread is not None:
             self._thread.join()
-
-    def _log(self, event: Mapping[str, Any]) -> None:
-        assert self._folder.log is not None
-        self._safely("the log", lambda: self._folder.log.append(event))  # type: ignore[union-attr]
 
     def _safely(self, what: str, write: Callable[[], Any]) -> None:
         """Writes something without which the rest is of no use; if the disk won't take it, the search goes on alone."""
@@ -121,8 +124,7 @@ class Keeper:
         if (event.last or self._is_due(event)) and not self._is_busy:
             begin = time.monotonic()
             position, parts = event.fetch()
-            log = self._folder.log
-            assert log is not None
+            log = self._log
             events = len(journal.valid(log.events))
             position |= {"events": events, "written": len(log.events), "crc32": log.sums[-1]}
 

@@ -6,7 +6,7 @@ from typing import Any
 import jax
 
 from jaxtune.storage import arrays, files
-from jaxtune.storage.directory import Writer
+from jaxtune.storage.directory import FORMAT, Writer
 
 
 def kept_training(directory: Any, what: dict[str, Any], tree: Any, train: Callable[[], tuple[Any, int]]) -> Any:
@@ -30,9 +30,10 @@ def kept_training(directory: Any, what: dict[str, Any], tree: Any, train: Callab
                 leaves = {f"{n:05d}": leaf for n, leaf in enumerate(jax.tree.leaves(states))}
                 (folder.path / "weights").mkdir(exist_ok=True)
                 digest = arrays.save(folder.path / "weights" / "refit.safetensors", leaves)
-                files.write_json(path, {"format": 1, "what": what, "sha256": digest})
+                files.write_json(path, {"format": FORMAT, "what": what, "sha256": digest})
             return states, reached
         content = files.read_json(path)
+        folder.check_format(content)
         if content["what"] != what:
             raise ValueError(f"{folder.path} holds another training: name another directory.")
         found = arrays.load(folder.path / "weights" / "refit.safetensors", content["sha256"])

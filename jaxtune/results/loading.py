@@ -81,11 +81,7 @@ def load_results(folder: Directory, space: Space | None = None) -> Result:
 def _content(folder: Directory) -> dict[str, Any]:
     """What `results.json` says, once all files are found to be as they were written."""
     content: dict[str, Any] = files.read_json(folder.path / "results.json")
-    if content["format"] != 1:
-        raise ValueError(
-            f"{folder.path} has format {content['format']}, and this version of jaxtune reads format 1: take a newer "
-            "one."
-        )
+    folder.check_format(content)
     for name, known in content["sha256"].items():
         if files.digest(inside(folder.path, name)) != known:
             raise DamagedFile(f"{folder.path / name} is damaged: it doesn't have the digest that results.json names.")

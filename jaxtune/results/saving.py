@@ -16,9 +16,9 @@ from jaxtune.results.history import History
 from jaxtune.results.winner import ShelvedWinner, Winner
 from jaxtune.spaces.written import Names, space_written, value_written
 from jaxtune.storage import arrays, files
+from jaxtune.storage.directory import FORMAT
 from jaxtune.storage.log import numbers
 
-FORMAT = 1
 _RESULT = ("metric", "mode", "seed", "interrupted", "timing", "num_folds", "ended", "num_tests", "conditions")
 
 

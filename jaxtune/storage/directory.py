@@ -13,6 +13,7 @@ weights/         states of all trials that keep theirs
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -23,18 +24,8 @@ from jaxtune.storage.lock import Lock
 from jaxtune.storage.log import Log
 
 FORMAT = 1
-_OURS = [
-    "search.json",
-    "results.json",
-    "refit.json",
-    "log.jsonl",
-    "log.torn",
-    "checkpoints",
-    "history",
-    "trials.csv",
-    "winner",
-    "weights",
-]
+_HEADS = "search.json", "results.json", "refit.json"  # each says that there is a run
+_OURS = *_HEADS, "log.jsonl", "log.torn", "checkpoints", "history", "trials.csv", "winner", "weights"
 
 
 def part_folder(directory: Any, kind: str, number: int) -> Path | None:
@@ -80,7 +71,7 @@ class Directory:
     @property
     def is_new(self) -> bool:
         """Whether nothing has been searched here."""
-        return not any((self.path / name).exists() for name in _OURS[:3])
+        return not any((self.path / name).exists() for name in _HEADS)
 
     @property
     def has_results(self) -> bool:
@@ -99,12 +90,16 @@ class Directory:
             found: dict[str, Any] = files.read_json(self.path / "search.json")
         except FileNotFoundError:
             raise FileNotFoundError(f"{self.path} holds no run: there is no search.json.") from None
-        if found.get("format") != FORMAT:
+        self.check_format(found)
+        return found
+
+    def check_format(self, content: Mapping[str, Any]) -> None:
+        """Raises ValueError if a later version of jaxtune wrote this."""
+        if content.get("format") != FORMAT:
             raise ValueError(
-                f"{self.path} has format {found.get('format')}, and this version of jaxtune reads format {FORMAT}: "
+                f"{self.path} has format {content.get('format')}, and this version of jaxtune reads format {FORMAT}: "
                 "take a newer one."
             )
-        return found
 
 
 class Writer(Directory):
@@ -125,7 +120,7 @@ class Writer(Directory):
         self.path = self.path.absolute()  # the program may change its working directory
         try:
             self.path.mkdir(parents=True, exist_ok=True)
-            known = _OURS if (self.path / "run.lock").exists() else []  # else `weights` is that of another program
+            known = _OURS if (self.path / "run.lock").exists() else ()  # else `weights` is that of another program
             others = [one.name for one in self.path.iterdir() if one.name not in known and not _is_ours(one.name)]
             if self.is_new and others:
                 raise ValueError(
@@ -144,8 +139,7 @@ class Writer(Directory):
         return self
 
     def __exit__(self, kind: type | None, error: BaseException | None, traceback: TracebackType | None) -> None:
-        if self.log is not None:
-            self.log.close()
+        self._close_log()
         self._lock.release()
 
     def check_new(self) -> None:
@@ -163,8 +157,13 @@ class Writer(Directory):
 
     def open_log(self) -> Log:
         """The log, for more events."""
+        self._close_log()
         self.log = Log(self.log_path)
         return self.log
+
+    def _close_log(self) -> None:
+        if self.log is not None:
+            self.log.close()
 
     def end(self) -> None:
         """Nothing more will be trained: the results are there."""

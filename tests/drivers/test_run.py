@@ -546,7 +546,7 @@ def test_a_later_format_is_refused(tmp_path):
 
 
 def test_a_listener_of_ours_that_fails_costs_nothing(wanted, tmp_path, monkeypatch):
-    monkeypatch.setattr(Keeper, "_log", lambda self, event: 1 / 0)
+    monkeypatch.setattr(Keeper, "write", lambda self, event: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         search("halving", tmp_path)  # before anything is trained
 
