@@ -190,12 +190,12 @@ sys.exit(status)
 
 @pytest.mark.slow
 def test_a_second_process_compiles_nothing(tmp_path):
-    arguments = ["demo", "--trials", "8", "--max-steps", "60", "--output", str(tmp_path)]
-    command, counts = [sys.executable, "-c", _COUNTING, *arguments], []
-    for environment in ({}, {}, {"JAX_ENABLE_COMPILATION_CACHE": "false"}):
+    command, counts = [sys.executable, "-c", _COUNTING, "demo", "--trials", "8", "--max-steps", "60"], []
+    for number, environment in enumerate(({}, {}, {"JAX_ENABLE_COMPILATION_CACHE": "false"})):
         given = {name: value for name, value in os.environ.items() if name != "JAX_COMPILATION_CACHE_DIR"}
         given |= {"XDG_CACHE_HOME": str(tmp_path)} | environment
-        done = subprocess.run(command, capture_output=True, text=True, timeout=300, env=given)
+        folder = ["--directory", str(tmp_path / f"run{number}")]
+        done = subprocess.run([*command, *folder], capture_output=True, text=True, timeout=300, env=given)
         assert done.returncode == 0, done.stderr
         counts.append(ast.literal_eval(done.stderr.splitlines()[-1]))
     assert counts[0][1] > 10
