@@ -10,10 +10,11 @@
 
 import argparse
 import hashlib
+import itertools
 import json
+import multiprocessing
 import random
 import shutil
-import signal
 import subprocess
 import sys
 import tempfile
@@ -34,7 +35,7 @@ KINDS = "halving", "hyperband", "pbt", "replicates", "best"
 
 def options(kind, steps):
     """How `tune` is called for a kind of search."""
-    halving = jt.SuccessiveHalving(64, min_steps=steps // 8, max_steps=steps, eta=2)
+    halving = jt.SuccessiveHalving(32, min_steps=steps // 8, max_steps=steps, eta=2)
     if kind == "hyperband":
         return {"scheduler": jt.Hyperband(min_steps=steps // 8, max_steps=steps)}
     if kind == "pbt":
@@ -49,7 +50,7 @@ def options(kind, steps):
 def search(kind, steps, directory=None, **more):
     """A search on the demo's digits."""
     task = digits.task("mlp")
-    return jt.tune(task, digits.SPACE, directory=directory, progress=False, **options(kind, steps), **more)
+    return jt.tune(task, digits.SPACE, directory=directory, progress=False, **options(kind, steps) | more)
 
 
 def digest(result):
@@ -68,49 +69,84 @@ def digest(result):
 # Kills
 
 
-def kills(kinds, campaigns, steps):
-    """Prints what comes of searches that are killed again and again."""
+def kills(kinds, campaigns, steps, most, longest):
+    """Prints what comes of searches that are killed again and again, see `campaign`."""
     print("\n| search | campaigns | kills | resumes | identical | s until the kill | evaluations made / needed |")
     print("|---|---|---|---|---|---|---|")
     for kind in kinds:
-        wanted, alone = run_part(kind, steps, "-")
-        evaluations = {row.stop for row in options(kind, steps)["scheduler"].plan().rows}
-        counts = {"kills": 0, "resumes": 0, "identical": 0}
-        waits, work = [], []
-        for campaign in range(campaigns):
-            with tempfile.TemporaryDirectory() as folder:
-                rng = random.Random(f"{kind}-{campaign}")
-                while True:
-                    waits.append(alone * rng.uniform(0.4, 1.1))
-                    found = run_part(kind, steps, folder, waits[-1])
-                    if found is not None:
-                        break
-                    counts["kills"] += 1
-                log = (Path(folder) / "log.jsonl").read_text().splitlines()
-                events = [json.loads(line)["event"]["event"] for line in log]
-                counts["resumes"] += events.count("resumed")
-                counts["identical"] += found[0] == wanted
-                work.append(events.count("evaluated") / len(evaluations))
-        most = np.median(work)
+        with tempfile.TemporaryDirectory() as folder:
+            wanted = Part(kind, steps, Path(folder) / "alone").digest()
+        found = [campaign(kind, steps, number, most, longest) for number in range(campaigns)]
+        waits = [wait for _, waits, _ in found for wait in waits]
+        steps_of = [[event["step"] for event in log if event["event"] == "evaluated"] for _, _, log in found]
+        work = [len(made) / len(set(made)) for made in steps_of]
+        resumes = sum(event["event"] == "resumed" for _, _, log in found for event in log)
+        identical = sum(digest == wanted for digest, _, _ in found)
         print(
-            f"| {kind} | {campaigns} | {counts['kills']} | {counts['resumes']} | {counts['identical']} | "
-            f"{min(waits):.1f}-{max(waits):.1f} | {most:.2f} |",
+            f"| {kind} | {campaigns} | {len(waits)} | {resumes} | {identical} | {min(waits):.2f}-{max(waits):.2f} | "
+            f"{np.median(work):.2f} ({min(work):.2f}-{max(work):.2f}) |",
             flush=True,
         )
 
 
-def run_part(kind, steps, folder, kill=None):
-    """(digest, seconds) of a search in a process of its own; None if it was killed before its end."""
-    command = [sys.executable, __file__, "--part", kind, str(steps), folder]
-    begin = time.monotonic()
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
-    try:
-        text, _ = process.communicate(timeout=kill)
-    except subprocess.TimeoutExpired:
-        process.send_signal(signal.SIGKILL)
-        process.communicate()
-        return None
-    return text.split()[-1], time.monotonic() - begin
+def campaign(kind, steps, number, most, longest):
+    """(digest, seconds until each kill, log) of a search that is killed at random times, at most so often."""
+    rng, waits = random.Random(f"{kind}-{number}"), []
+    with tempfile.TemporaryDirectory() as folder:
+        run = Path(folder) / "run"
+        while True:
+            process, wait = Part(kind, steps, run), rng.uniform(0.05, longest)
+            if len(waits) == most or not process.is_killed(wait):
+                found, lines = process.digest(), (run / "log.jsonl").read_text().splitlines()
+                return found, waits, [json.loads(line)["event"] for line in lines]
+            waits.append(wait)
+
+
+class Part:
+    """A search in a process of its own, forked from this one before it has touched a device."""
+
+    def __init__(self, kind, steps, folder):
+        fork = multiprocessing.get_context("fork")
+        self._receiver, sender = fork.Pipe(duplex=False)
+        self._process = fork.Process(target=self._run, args=(sender, kind, steps, folder))
+        self._process.start()
+        sender.close()
+
+    @staticmethod
+    def _run(sender, kind, steps, folder):
+        watch_training(lambda: sender.send("trains"))
+        often = {"evaluate_every": steps // 64, "checkpoint_every": 0.1}
+        sender.send(digest(search(kind, steps, folder, **often)))
+
+    def digest(self):
+        """Of what it found, once it is over."""
+        found = self._receiver.recv()
+        while found == "trains":
+            found = self._receiver.recv()
+        self._process.join()
+        return found
+
+    def is_killed(self, wait):
+        """Ends it so many seconds after it began to train; False if it was over before."""
+        if self._receiver.recv() != "trains":
+            raise RuntimeError("there was nothing to train")
+        if self._receiver.poll(wait):
+            return False
+        self._process.kill()
+        self._process.join()
+        return True
+
+
+def watch_training(tell):
+    """Has `tell` called at the first call that trains."""
+    advance, calls = Programs.advance, itertools.count()
+
+    def watched(self, *args):
+        if next(calls) == 0:
+            tell()
+        return advance(self, *args)
+
+    Programs.advance = watched
 
 
 # Damage
@@ -226,29 +262,19 @@ def first_steps(steps, repeats):
     found = {"fresh start": [], "resumed": []}
     for _ in range(repeats):
         with tempfile.TemporaryDirectory() as folder:
-            command = [sys.executable, __file__, "--part", "first", str(steps), folder]
+            command = [sys.executable, __file__, "--first-step", str(steps), folder]
             for name in found:
                 text = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout
                 found[name].append(float(text.split()[-1]))
     return found
 
 
-def part(kind, steps, folder):
-    """One search of a process of its own; prints its digest, or when it first trained."""
-    if kind != "first":
-        print(digest(search(kind, steps, None if folder == "-" else folder, checkpoint_every=0.5)))
-        return
+def print_first_step(steps, folder):
+    """Searches up to the first evaluation, and prints how old this process was when it first trained."""
     from jaxtune.cli.demo.report import process_age
 
-    advance, ages = Programs.advance, []
-
-    def watched(self, *args):
-        ages.append(process_age())
-        return advance(self, *args)
-
-    Programs.advance = watched
+    watch_training(lambda: print(process_age()))
     search("halving", steps, folder, callback=lambda result: True)
-    print(ages[0])
 
 
 def main():
@@ -257,14 +283,15 @@ def main():
     parser.add_argument("--only", nargs="+", choices=("kills", "damage", "cost"), default=("kills", "damage", "cost"))
     parser.add_argument("--campaigns", type=int, default=20, help="of each kind of search")
     parser.add_argument("--quick", action="store_true", help="one campaign, few changes, short searches")
-    parser.add_argument("--part", nargs=3, help=argparse.SUPPRESS)
+    parser.add_argument("--first-step", nargs=2, help=argparse.SUPPRESS)
     given = parser.parse_args()
-    if given.part:
-        return part(given.part[0], int(given.part[1]), given.part[2])
-    print(machine())
+    if given.first_step:
+        return print_first_step(int(given.first_step[0]), given.first_step[1])
     quick = given.quick
-    if "kills" in given.only:
-        kills(KINDS[:1] if quick else KINDS, 1 if quick else given.campaigns, 400 if quick else 8 * STEPS)
+    if "kills" in given.only:  # first: the processes are forked from one that has not touched a device
+        options = (KINDS[:1], 1, STEPS // 8, 10, 0.3) if quick else (KINDS, given.campaigns, STEPS // 2, 1000, 2.0)
+        kills(*options)
+    print(machine())
     if "damage" in given.only:
         damage(1 if quick else 200, 160)
     if "cost" in given.only:

@@ -531,6 +531,8 @@ def test_study_page_is_written_elsewhere(committed, tmp_path):
 def test_durability_finds_equal_ends_and_no_silent_damage(tmp_path):
     kills, *others = rows(run("benchmarks/durability.py", cwd=tmp_path))
     assert kills["identical"] == kills["campaigns"] == "1"
+    assert kills["kills"] == "10"
+    assert int(kills["kills"]) >= 10
     damage = [r for r in others if "silent" in r]
     assert {r["file"] for r in damage} >= {"whole/results.json", "whole/trials.csv", "cut/log.jsonl", "cut/search.json"}
     assert {r["silent"] for r in damage} == {"0"}
@@ -539,3 +541,13 @@ def test_durability_finds_equal_ends_and_no_silent_damage(tmp_path):
         number(cost["with a folder, s"]) - number(cost["without, s"]), abs=0.02
     )
     assert [r["lanes"] for r in others if "lanes" in r] == ["16"]
+
+
+# mutations.py
+
+
+@runs("benchmarks/mutations.py")
+def test_changes_that_lose_searches_are_noticed(tmp_path):
+    found = rows(run("benchmarks/mutations.py", cwd=tmp_path))
+    assert [r["change"] for r in found] == ["files are not synced", "names are not synced"]
+    assert all(r["noticed by"].startswith("test_") for r in found)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import numpy as np
 
@@ -145,8 +146,8 @@ def _winner(stored: Mapping[str, Any], one: Mapping[str, Any]) -> ShelvedWinner:
 def _nested(flat: Mapping[str, Any], kind: str) -> dict[str, Any]:
     found: dict[Any, Any] = {"params": {}, "other": {}} if kind == "nnx" else {}
     for name, leaf in flat.items():
-        parts: list[Any] = [int(part) if kind == "nnx" and part.isdecimal() else part for part in name.split("/")]
-        *path, last = parts
+        names = map(unquote, name.split("/"))
+        *path, last = [int(part) if kind == "nnx" and part.isdecimal() else part for part in names]
         inner = found
         for part in path:
             inner = inner.setdefault(part, {})

@@ -18,10 +18,13 @@ from jaxtune.interface.warning import warn
 from jaxtune.results.conditions import conditions, traces
 from jaxtune.results.journal import Rules
 from jaxtune.results.result import Result
+from jaxtune.spaces.configurations import Rows
+from jaxtune.spaces.space import Space
 from jaxtune.spaces.written import space_written
 from jaxtune.tasks.decoding import decoded
 from jaxtune.tasks.fingerprints import array_digest
 
+_PROBES = 256
 _ADDRESS = re.compile(r" at 0x[0-9a-f]+")
 
 
@@ -34,7 +37,7 @@ def manifest(search: Search, scheduler: Any, evaluate_every: int | None, previou
     return {
         "search": {
             "space": {key: _text(domain) for key, domain in (*space.domains, *space.constants)},
-            "constraints": len(space.constraints),
+            "constraints": _allowed(space) if space.constraints else 0,
             "scheduler": _text(scheduler),
             "plan": _text(search.plan.rows) if len(search.plan.rows) < 100 else len(search.plan.rows),
             "sampler": _text(search.sampler),
@@ -137,6 +140,13 @@ def _by_function(one: Mapping[str, Any]) -> dict[str, Any]:
             for name, digest in digests.items():
                 found.setdefault(f"function {name!r}, as traced,", {}).setdefault(variant, []).append(digest)
     return {name: sorted(map(str, by_variant.items())) for name, by_variant in found.items()}
+
+
+def _allowed(space: Space) -> str:
+    """What the constraints say of some configurations, always the same: a function can't be compared, answers can."""
+    points = np.random.Generator(np.random.PCG64(0)).random((_PROBES, space.num_dims), np.float32)
+    answers = np.array([space.allows(row) for row in Rows(space, decoded(points, space))])
+    return f"{np.sum(answers)} of {_PROBES} probes allowed ({array_digest(answers)[:8]})"
 
 
 def _text(value: Any) -> str:

@@ -158,9 +158,13 @@ def kind_of(variables: Any) -> str | None:
 
 
 def flat(variables: Any) -> dict[str, Any]:
-    """Name with slashes -> array."""
+    """Name with slashes -> array; slashes of the names themselves are written as in addresses, %2F."""
     leaves = jax.tree_util.tree_leaves_with_path(variables)
-    return {"/".join(_parts(path)): leaf for path, leaf in leaves}
+    return {"/".join(_quoted(part) for part in _parts(path)): leaf for path, leaf in leaves}
+
+
+def _quoted(part: str) -> str:
+    return part.replace("%", "%25").replace("/", "%2F")
 
 
 def _parts(path: Sequence[Any]) -> list[str]:

@@ -12,6 +12,7 @@ weights/         states of all trials that keep theirs
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -122,7 +123,7 @@ class Writer(Directory):
             self.path.mkdir(parents=True, exist_ok=True)
             known = _OURS if (self.path / "run.lock").exists() else ()  # else `weights` is that of another program
             others = [one.name for one in self.path.iterdir() if one.name not in known and not _is_ours(one.name)]
-            if self.is_new and others:
+            if others and not self._is_run():
                 raise ValueError(
                     f"directory={str(path)!r} holds something else ({', '.join(sorted(others)[:3])}): name a folder of "
                     "the run's own."
@@ -160,6 +161,15 @@ class Writer(Directory):
         self._close_log()
         self.log = Log(self.log_path)
         return self.log
+
+    def _is_run(self) -> bool:
+        """Whether what is here is a run, though perhaps a copy without its lock, or damaged."""
+        if (self.path / "run.lock").exists():
+            return not self.is_new
+        for name in _HEADS:
+            with contextlib.suppress(OSError, ValueError):
+                return "format" in files.read_json(self.path / name)
+        return False
 
     def _close_log(self) -> None:
         if self.log is not None:

@@ -1,14 +1,20 @@
 """One process at a time in a run's folder."""
 
+from __future__ import annotations
+
 import fcntl
 import os
 import socket
 import time
+import weakref
 from pathlib import Path
 from typing import Any
 
 _NAME = "run.lock"
 _PATIENCE = 0.3  # seconds; who only looks whether a run is held does so for a moment
+
+
+_held: weakref.WeakSet[Lock] = weakref.WeakSet()
 
 
 class Lock:
@@ -35,10 +41,25 @@ class Lock:
         self._file.truncate(0)
         self._file.write(f"process {os.getpid()} on {socket.gethostname()}\n")
         self._file.flush()
+        _held.add(self)
 
     def release(self) -> None:
         """Lets others in."""
+        if not self._file.closed:
+            fcntl.flock(self._file, fcntl.LOCK_UN)
+            self.forget()
+
+    def forget(self) -> None:
+        """Closes this process's copy: what a fork inherits would hold the folder after its parent is gone."""
         self._file.close()
+
+
+def _forget_all() -> None:
+    for lock in list(_held):
+        lock.forget()
+
+
+os.register_at_fork(after_in_child=_forget_all)
 
 
 def is_held(folder: Path) -> bool:

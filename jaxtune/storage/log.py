@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from jaxtune.storage.files import DamagedFile, plain_file
+from jaxtune.storage.files import DamagedFile, plain_file, sync
 
 _LINE = re.compile(rb'\{"bytes": (\d{1,10}), "crc32": "([0-9a-f]{8})", "event": (\{.*\})\}\n')
 
@@ -75,6 +75,7 @@ class Log:
         self.path = path
         if not path.exists():
             path.touch()
+            sync(path.parent)
         content = read(path)
         self.events, self.sums = content.events, content.sums
         self._file = path.open("r+b")

@@ -11,6 +11,7 @@ from functools import partial
 import jax
 import numpy as np
 import pytest
+from runs import assert_same
 from toys import NET, NET_SPACE, ONE, TWO
 
 import jaxtune as jt
@@ -39,25 +40,6 @@ each_search = pytest.mark.parametrize("name", SEARCHES)
 def search(name, directory=None, **more):
     task, space, options = SEARCHES[name]
     return tune(task, space, directory=directory, **options, **more)
-
-
-def assert_same(result, other):
-    """To the last bit: the record, the trials, and all weights."""
-    one, two = result.history, other.history
-    for field in ("step", "active", "decided", "pruned", "stopped", "kept", "reach", "diverged", "source"):
-        np.testing.assert_array_equal(getattr(one, field), getattr(two, field), err_msg=field)
-    for tables in ("metrics", "schedule"):
-        assert getattr(one, tables).keys() == getattr(two, tables).keys()
-        for name, values in getattr(one, tables).items():
-            assert values.dtype == getattr(two, tables)[name].dtype
-            np.testing.assert_array_equal(values, getattr(two, tables)[name], err_msg=name)
-    assert [t.hparams for t in result.trials] == [t.hparams for t in other.trials]
-    assert repr(result.ranking[0]) == repr(other.ranking[0])
-    assert result.weights.keys() == other.weights.keys()
-    for trial, kept in result.weights.items():
-        mine, theirs = (jax.tree.leaves(w.trained.states) for w in (kept, other.weights[trial]))
-        assert all(np.array_equal(a, b) for a, b in zip(mine, theirs, strict=True))
-    assert (result.interrupted, result.best.id) == (other.interrupted, other.best.id)
 
 
 @pytest.fixture(scope="module")
@@ -505,6 +487,7 @@ def never(*_):
         (lambda path: path.write_text("x"), "is a file"),
         (lambda path: (path.mkdir(), (path / "notes.txt").touch()), r"holds something else \(notes.txt\)"),
         (lambda path: path.symlink_to(path.parent), "is a symbolic link"),
+        (lambda path: (path.mkdir(), (path / "search.json").write_text("{}")), r"holds something else \(search.json\)"),
     ],
 )
 def test_a_folder_of_something_else_is_refused(make, words, tmp_path, monkeypatch):

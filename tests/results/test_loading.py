@@ -51,9 +51,9 @@ def optimizer(hp):
     return optax.adam(hp["lr"])
 
 
-def task(kind):
+def task(kind, model=None):
     return jt.supervised(
-        MODELS[kind],
+        model or MODELS[kind],
         optimizer=optimizer,
         loss=optax.softmax_cross_entropy_with_integer_labels,
         metrics={"accuracy": jt.metrics.accuracy},
@@ -316,3 +316,26 @@ def test_stages_are_kept(tmp_path):
     again = staged(directory=tmp_path)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["stage-01", "stage-02"]
     assert repr(first) == repr(again) == repr(wanted)
+
+
+class Slashes(nn.Module):
+    @nn.compact
+    def __call__(self, x):
+        return nn.Dense(3, name="a/b%2F")(nn.Dense(8, name="a")(x))
+
+
+def test_names_with_slashes_come_back(tmp_path):
+    made = task("linen", Slashes())
+    found = tune(made, {"lr": jt.LogUniform(1e-3, 1e-1)}, scheduler=jt.FullBudget(2, 2), directory=tmp_path)
+    again = jt.load(tmp_path).best.variables
+    assert again.keys() == {"params"}
+    assert again["params"].keys() == {"a", "a/b%2F"}
+    np.testing.assert_array_equal(again["params"]["a/b%2F"]["bias"], found.best.variables["params"]["a/b%2F"]["bias"])
+
+
+def test_a_copy_without_its_lock_may_be_overwritten(tmp_path):
+    (tmp_path / "kept").mkdir()
+    for _ in range(2):
+        tune(NET, NET_SPACE, scheduler=jt.FullBudget(2, 2), directory=tmp_path / "run", overwrite=True)
+        (tmp_path / "run" / "run.lock").unlink()
+    assert jt.load(tmp_path / "run").history.num_trials == 2

@@ -1,5 +1,6 @@
 """Files that are whole or not there; locks; arrays."""
 
+import os
 import subprocess
 import sys
 
@@ -10,8 +11,10 @@ import numpy as np
 import pytest
 
 from jaxtune.storage import arrays, files
+from jaxtune.storage.checkpoints import Checkpoints
 from jaxtune.storage.files import DamagedFile
 from jaxtune.storage.lock import Lock, is_held
+from jaxtune.storage.log import Log
 
 
 def test_json_that_was_changed_is_found(tmp_path):
@@ -95,6 +98,43 @@ def test_damaged_arrays_are_found(tmp_path):
         path.write_bytes(data[:size])
         with pytest.raises(DamagedFile):
             arrays.load(path)
+
+
+def test_what_gets_a_name_is_on_the_disk_before(tmp_path, monkeypatch):
+    """And the name after it: a machine that loses power has all of it, or nothing."""
+    calls = []
+    fsync, replace, rename = os.fsync, os.replace, os.rename
+
+    def synced(descriptor):
+        calls.append(("sync", os.fstat(descriptor).st_ino))
+        fsync(descriptor)
+
+    def named(call, source, target):
+        calls.append(("name", os.stat(source).st_ino))
+        call(source, target)
+
+    monkeypatch.setattr(os, "fsync", synced)
+    monkeypatch.setattr(os, "replace", lambda *paths: named(replace, *paths))
+    monkeypatch.setattr(os, "rename", lambda *paths: named(rename, *paths))
+
+    files.write_text(tmp_path / "file", "x")
+    file, folder = ((tmp_path / name).stat().st_ino for name in ("file", "."))
+    assert calls == [("sync", file), ("name", file), ("sync", folder)]
+
+    calls.clear()
+    checkpoints = Checkpoints(tmp_path / "checkpoints")
+    checkpoints.save(1, 2, {}, {"part": {"x": np.ones(3)}})
+    (made,) = checkpoints.folder.iterdir()
+    whole = calls.index(("name", made.stat().st_ino))
+    for path in made.iterdir():
+        assert calls.index(("sync", path.stat().st_ino)) < whole
+    assert calls.index(("sync", checkpoints.folder.stat().st_ino)) > whole
+
+    log = Log(tmp_path / "log")
+    calls.clear()
+    log.append({"event": "evaluated"})
+    log.close()
+    assert calls == [("sync", (tmp_path / "log").stat().st_ino)]
 
 
 HOLD = """
