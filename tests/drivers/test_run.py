@@ -71,7 +71,7 @@ def test_a_finished_search_is_not_trained_again(wanted, tmp_path, compiled):
 
 @pytest.mark.parametrize("limit", [0, 0.1])
 def test_a_search_whose_time_is_up_goes_on_in_the_middle_of_a_row(limit, tmp_path):
-    long = {"scheduler": jt.SuccessiveHalving(4, 200_000, 800_000, eta=2), "checkpoint_every": None}
+    long = {"scheduler": jt.SuccessiveHalving(4, 50_000, 200_000, eta=2), "checkpoint_every": None}
     wanted = tune(NET, NET_SPACE, **long)
     for _ in range(2):
         cut = tune(NET, NET_SPACE, directory=tmp_path, time_limit=limit, **long)
@@ -146,15 +146,12 @@ def test_states_with_random_keys_go_on(tmp_path):
 
 def test_groups_without_trials_in_training_and_stopped_trials_go_on(tmp_path):
     space = {"lr": jt.LogUniform(1e-3, 3e-2), "dropout": 0.1, "width": jt.Choice((2, 4, 6, 8), static=True)}
-    for number, options in enumerate(
-        ({"scheduler": HALVING}, {"scheduler": HALVING, "patience": 1, "evaluate_every": 1})
-    ):
-        wanted, folder = tune(NET, space, **options), tmp_path / str(number)
-        for _ in range(30):
-            result = tune(NET, space, directory=folder, callback=lambda result: True, **options)
-            if not result.interrupted:
-                break
-        assert_same(result, wanted)
+    options = {"scheduler": HALVING, "patience": 1, "evaluate_every": 5}
+    wanted = tune(NET, space, **options)
+    while (found := tune(NET, space, directory=tmp_path, callback=lambda result: True, **options)).interrupted:
+        pass
+    assert_same(found, wanted)
+    assert (found.history.stopped >= 0).any()
 
 
 def test_a_search_whose_trials_all_stopped_is_over(tmp_path):
@@ -232,7 +229,7 @@ def test_killed_at_any_call_it_comes_to_the_same_end(name, wanted, kill, tmp_pat
         total = state["count"]
     monkeypatch.undo()
     assert total > 30
-    for number in range(0, total, 1 if name == "halving" else 5):
+    for number in range(0, total, 1 if name == "halving" else 13):
         run = tmp_path / f"{name}-{number}"
         kill(number)
         with suppress(Killed):
@@ -422,7 +419,7 @@ def test_overwrite_starts_anew(wanted, tmp_path):
     assert_same(search("halving", tmp_path), wanted["halving"])
 
 
-@pytest.mark.parametrize("name", ["halving", "groups", "best"])
+@pytest.mark.parametrize("name", ["halving", "best"])
 def test_on_other_devices_it_comes_to_the_same_end(name, wanted, tmp_path):
     places = itertools.cycle([ONE, TWO, jt.Placement(devices=jax.devices()), jt.Placement(devices=jax.devices()[:3])])
     result = wanted[name]
