@@ -1,7 +1,8 @@
 """Eight CPU devices for every test, so that meshes of 1, 2 and 8 can be compared; caches in a folder of their own.
 
-Most of a test's time is XLA's, for programs that run for milliseconds: they are compiled with less effort, in nearly
-half the time. What must hold to the last bit is tested with the usual effort too, see test_usual_effort.py.
+Most of a test's time is XLA's, for programs that run for milliseconds: they are compiled with less effort, in less than
+half the time; what scripts train for longer with some more, see scripts.py. What must hold to the last bit is tested
+with the usual effort too, see test_usual_effort.py.
 """
 
 import atexit
@@ -25,7 +26,8 @@ import jax
 import pytest
 
 if jax.__version__.startswith("0.10."):  # XLA has other flags later, and ends the process for one that it doesn't know
-    os.environ.setdefault("XLA_FLAGS", "--xla_cpu_use_fusion_emitters=false --xla_backend_optimization_level=1")
+    fewer = "--xla_cpu_use_fusion_emitters=false --xla_cpu_parallel_codegen_split_count=1"
+    os.environ.setdefault("XLA_FLAGS", f"{fewer} --xla_backend_optimization_level=0")
 
 from jaxtune.engine import programs
 from jaxtune.tasks import executables

@@ -14,6 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from scripts import environment
 from toys import DESCENT, DESCENT_SPACE, tune
 
 import jaxtune as jt
@@ -73,7 +74,8 @@ def test_readme_example(tmp_path):
     """As a reader would run it: a process of its own, since JAX can't have started before."""
     file = tmp_path / "README.py"
     file.write_text(code(document("README.md")))
-    done = subprocess.run([sys.executable, str(file)], capture_output=True, text=True, cwd=tmp_path, check=False)
+    command, where = [sys.executable, str(file)], {"cwd": tmp_path, "env": environment()}
+    done = subprocess.run(command, capture_output=True, text=True, check=False, **where)
     assert done.returncode == 0, done.stderr
     assert "512 trials, 8 finished" in done.stdout
     assert float(re.search(r"'accuracy': ([\d.]+)", done.stdout)[1]) > 0.95

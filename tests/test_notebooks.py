@@ -2,11 +2,11 @@
 
 import ast
 import importlib.util
-import os
 from pathlib import Path
 
 import nbformat
 import pytest
+from scripts import environment
 
 FOLDER = Path(__file__).parents[1] / "notebooks"
 NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))
@@ -63,7 +63,7 @@ def test_runs_on_a_small_budget(path, tmp_path):
     cell = sizes_cell(notebook)
     assert assigned(cell.source) == assigned(SMALL[path.stem])
     cell.source = SMALL[path.stem]
-    rerun().execute(notebook, tmp_path, env={"JAX_PLATFORMS": "cpu", **os.environ})  # raises where a cell does
+    rerun().execute(notebook, tmp_path, env=environment())  # raises where a cell does
 
 
 @each_notebook

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import jax
 import pytest
+from scripts import environment
 
 import jaxtune
 from jaxtune.cli import main as command
@@ -21,7 +22,8 @@ COMMAND = [sys.executable, "-m", "jaxtune", "demo"]
 
 
 def run(*arguments):
-    return subprocess.run([*COMMAND, *map(str, arguments)], capture_output=True, text=True, timeout=300)
+    command = [*COMMAND, *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=300, env=environment())
 
 
 @pytest.fixture
@@ -191,9 +193,9 @@ sys.exit(status)
 @pytest.mark.slow
 def test_a_second_process_compiles_nothing(tmp_path):
     command, counts = [sys.executable, "-c", _COUNTING, "demo", "--trials", "8", "--max-steps", "60"], []
-    for number, environment in enumerate(({}, {}, {"JAX_ENABLE_COMPILATION_CACHE": "false"})):
+    for number, changed in enumerate(({}, {}, {"JAX_ENABLE_COMPILATION_CACHE": "false"})):
         given = {name: value for name, value in os.environ.items() if name != "JAX_COMPILATION_CACHE_DIR"}
-        given |= {"XDG_CACHE_HOME": str(tmp_path)} | environment
+        given |= {"XDG_CACHE_HOME": str(tmp_path)} | changed
         folder = ["--directory", str(tmp_path / f"run{number}")]
         done = subprocess.run([*command, *folder], capture_output=True, text=True, timeout=300, env=given)
         assert done.returncode == 0, done.stderr
