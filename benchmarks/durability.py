@@ -108,6 +108,7 @@ class Part:
     def __init__(self, kind, steps, folder):
         fork = multiprocessing.get_context("fork")
         self._receiver, sender = fork.Pipe(duplex=False)
+        self._heard = None
         self._process = fork.Process(target=self._run, args=(sender, kind, steps, folder))
         self._process.start()
         sender.close()
@@ -120,17 +121,15 @@ class Part:
 
     def digest(self):
         """Of what it found, once it is over."""
-        found = self._receiver.recv()
-        while found == "trains":
-            found = self._receiver.recv()
+        while self._heard in (None, "trains"):
+            self._heard = self._receiver.recv()
         self._process.join()
-        return found
+        return self._heard
 
     def is_killed(self, wait):
         """Ends it so many seconds after it began to train; False if it was over before."""
-        if self._receiver.recv() != "trains":
-            raise RuntimeError("there was nothing to train")
-        if self._receiver.poll(wait):
+        self._heard = self._receiver.recv()
+        if self._heard != "trains" or self._receiver.poll(wait):  # all was trained when the one before was killed
             return False
         self._process.kill()
         self._process.join()
