@@ -10,6 +10,7 @@ from jaxtune.engine.search import Search
 from jaxtune.interface.counts import check_seed, check_whole, whole_or_none
 from jaxtune.results.conditions import check_conditions
 from jaxtune.results.result import Result
+from jaxtune.schedulers.plan import Scheduler
 from jaxtune.tasks import checks
 
 
@@ -69,6 +70,17 @@ def check_keeping(keep: Any, keep_weights: Any, patience: Any, scheduler: Any) -
             f"so it takes no {given}."
         )
     return keep_weights, patience
+
+
+def check_generations(generations: Any, scheduler: Scheduler) -> int:
+    """How many there are, as an int: one of population-based training, whose trials learn from one another."""
+    generations = check_whole("generations", generations)
+    if generations > 1 and scheduler.plan().exploit is not None:
+        raise ValueError(
+            f"{type(scheduler).__name__} explores while it trains, so it takes one generation, got {generations}: "
+            "give it more steps or trials."
+        )
+    return generations
 
 
 def as_key(key: Any) -> jax.Array:

@@ -6,11 +6,15 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from jaxtune.interface.warning import warn
 from jaxtune.monitoring.events import Decided, Evaluated, Event, Finished, Narrowed, Reached, Stopped
 from jaxtune.results import journal
 from jaxtune.results.journal import Journal, Rules
+from jaxtune.results.loading import winner
 from jaxtune.results.saving import save_result
+from jaxtune.results.winner import ShelvedWinner
 from jaxtune.storage import files
 from jaxtune.storage.checkpoints import Checkpoint
 from jaxtune.storage.directory import Writer
@@ -21,13 +25,21 @@ _RATE = 2e8  # bytes per second, until it is known
 _RETRIES = 3
 
 
-class Saved(NamedTuple):
-    """Where an earlier run of a search stood."""
+class Cut(NamedTuple):
+    """Where an earlier run of a generation was cut off."""
 
     journal: Journal
     checkpoint: Checkpoint | None  # none: all its trials start again
     widths: dict[int, int]  # group -> lanes at once, where memory had run out
+
+
+class Saved(NamedTuple):
+    """Where an earlier run of a search stood."""
+
+    past: list[Journal]  # of the generations that were over
+    cut: Cut | None  # the one that was not
     events: int  # how many of those in the log count
+    weights: dict[int, ShelvedWinner]  # of trials of generations that were over
 
     @classmethod
     def of(cls, folder: Writer, rules: Rules) -> "Saved | None":
@@ -37,12 +49,30 @@ class Saved(NamedTuple):
         if not events:
             return None
         found = next((one for one in folder.checkpoints.usable() if _fits(one, log.sums, len(events))), None)
-        count = 1 if found is None else found.position["events"]
+        position: dict[str, Any] = {"events": 1} if found is None else found.position
+        *past, last = journal.generations(events[: position["events"]])
         widths: dict[int, int] = {}
         for event in log.events:
-            if event["event"] == "narrowed":
+            if event["event"] == "narrowed" and event.get("generation", 0) == len(past):
                 widths[event["group"]] = event["width"]
-        return cls(Journal(events[:count], rules), found, widths, count)
+        weights = {
+            int(trial): winner(found.parts[f"weights-{trial}"], about)
+            for trial, about in position.get("weights", {}).items()
+            if found is not None
+        }
+        cut = Cut(Journal(last, rules), found, widths)
+        return cls([Journal(one, rules) for one in past], cut, position["events"], weights)
+
+    @classmethod
+    def after(cls, events: list[dict[str, Any]], rules: Rules, weights: dict[int, ShelvedWinner]) -> "Saved":
+        """What a search that is over has, for more generations."""
+        past = [Journal(one, rules) for one in journal.generations(events)]
+        return cls(past, None, len(events), weights)
+
+    @property
+    def points(self) -> np.ndarray:
+        """Of the trials of some generation."""
+        return self.past[0].points if self.cut is None else self.cut.journal.points
 
 
 def _fits(checkpoint: Checkpoint, sums: list[int], num_events: int) -> bool:
@@ -81,7 +111,7 @@ class Keeper:
         elif isinstance(event, Stopped):
             self.write(journal.stopped(**vars(event)))
         elif isinstance(event, Narrowed):
-            self.write(journal.narrowed(event.group, event.width))
+            self.write(journal.narrowed(event.generation, event.group, event.width))
             self._due = True
         elif isinstance(event, Finished):
             self._finish(event)
@@ -95,6 +125,11 @@ class Keeper:
         log = self._folder.log
         assert log is not None, "a search is begun or resumed before anything is told of it"
         return log
+
+    def begin(self, proposed: Mapping[str, Any]) -> None:
+        """A generation begins."""
+        self.write(proposed)
+        self._due = True  # what the generations before have found is saved with its first checkpoint
 
     def close(self) -> None:
         """Waits until nothing is written any more."""

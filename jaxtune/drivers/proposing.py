@@ -10,8 +10,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxtune.engine.keys import SAMPLE, search_key
+from jaxtune.engine.search import Search
 from jaxtune.interface.warning import warn
-from jaxtune.results.result import Result
+from jaxtune.samplers import Points
 from jaxtune.samplers.sampler import Observed, Sampler
 from jaxtune.spaces.configurations import as_value, different
 from jaxtune.spaces.enumeration import all_points, num_configurations
@@ -19,7 +20,6 @@ from jaxtune.spaces.space import Space
 from jaxtune.tasks import checks
 from jaxtune.tasks.decoding import decoded
 from jaxtune.tasks.executables import Jitted
-from jaxtune.tasks.problem import Problem
 
 _MAX_ENUMERATED = 2**16  # configurations of a space that are looked at one by one
 _MAX_POINTS = 4096  # asked of a sampler in vain
@@ -49,6 +49,12 @@ def _sampling(sampler: Sampler, space: Space, num_points: int) -> Jitted:
     return Jitted(points)
 
 
+def sampler_of(search: Search) -> Sampler:
+    """Who proposes a generation: after the first one not those points again that were given."""
+    sampler = search.sampler
+    return sampler.then if search.generation and isinstance(sampler, Points) else sampler
+
+
 def propose(
     key: jax.Array,
     *,
@@ -65,7 +71,7 @@ def propose(
     taken and then repeated in order, with a warning.
 
     Args:
-        key: Key of the study.
+        key: Key of the search, of all generations the same.
         sampler: The sampler.
         space: The space, everything pinned.
         history: Trials trained before, or None.
@@ -156,18 +162,3 @@ def check_points(points: Any, num_points: int, num_dims: int) -> None:
         outside = values[~((values >= 0) & (values <= 1))]  # NaN too
         if outside.size:
             raise ValueError(f"{wanted}, got {outside[0]}.")
-
-
-def observed(problem: Problem, previous: Result) -> Observed:
-    """What samplers see of an earlier search: trials whose hyperparameters lie in the space of this one."""
-    points, values = [], []
-    for trial in previous.trials:
-        try:
-            points.append(problem.space.encode(trial.hparams))
-        except (TypeError, ValueError):
-            continue
-        values.append(trial.metrics[problem.metric] * (1.0 if problem.mode == "min" else -1.0))
-    shape = (len(points), problem.space.num_dims)
-    return Observed(
-        np.asarray(points, np.float32).reshape(shape), np.asarray(values, jax.dtypes.canonicalize_dtype(float))
-    )

@@ -6,7 +6,6 @@ from jaxtune.drivers.keeping import Keeper, Saved
 from jaxtune.drivers.study import Study
 from jaxtune.engine.search import Search
 from jaxtune.results import journal
-from jaxtune.results.journal import Journal
 from jaxtune.results.loading import load_results
 from jaxtune.results.manifest import check_same, rules, traced
 from jaxtune.results.result import Result
@@ -48,27 +47,34 @@ class Run:
             folder.check_new()  # a result that was saved
         written = folder.search()
         check_same(written, what, folder.path, strict)
-        self.is_over = folder.has_results
-        if self.is_over:
+        known = rules(written)
+        if folder.has_results:
             self._result = load_results(folder, self._search.problem.space)  # finds what is damaged
-            points = Journal(log.read(folder.log_path).events[:1], rules(written)).points
+            self.saved = Saved.after(journal.valid(log.read(folder.log_path).events), known, self._result.weights)
         else:
-            self.saved = Saved.of(folder, rules(written))
-            if self.saved is None:
-                return
-            points = self.saved.journal.points
-        what["traces"] = traced(self._search, points)
+            self.saved = Saved.of(folder, known)
+        if self.saved is None:
+            return
+        done, asked = len(self.saved.past), self._search.generations
+        if done + (self.saved.cut is not None) > asked:
+            raise ValueError(f"{folder.path} holds more than {asked} generations: ask for as many, or name another.")
+        self.is_over = folder.has_results and done == asked
+        what["traces"] = traced(self._search, self.saved.points)
         check_same(written, what, folder.path, strict)
 
     def begin(self, study: Study) -> None:
-        """Writes down what is searched, unless this is known."""
-        if self.saved is None:
+        """Writes down what is searched, unless this is known, and what each generation proposes."""
+        space, first = self._search.problem.space, study.search.generation == 0
+        saved, self.saved = self.saved, None
+        if saved is None and first:
             self._folder.begin(self._what | {"traces": study.conditions["traces"]})
-            space = self._search.problem.space
-            layouts = [group.layouts for group in study.groups.groups]
-            self.keeper.write(journal.proposed(study.standing, study.rows, Names(space), layouts))
-        else:
-            self.keeper.write(journal.resumed(self.saved.events))
+        elif saved is not None:
+            self._folder.go_on()
+            self.keeper.write(journal.resumed(saved.events))
+            if saved.cut is not None:
+                return
+        layouts = [group.layouts for group in study.groups.groups]
+        self.keeper.begin(journal.proposed(study.standing, study.rows, Names(space), layouts))
 
     def result(self) -> Result:
         """What the search found."""

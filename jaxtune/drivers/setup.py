@@ -29,6 +29,7 @@ def set_up(
     keep: Any = "last",
     keep_weights: Any = 1,
     patience: Any = None,
+    generations: Any = 1,
 ) -> Search:
     """Checks the arguments, in the order in which a user reads them, and puts them together.
 
@@ -43,9 +44,11 @@ def set_up(
     replicates = arguments.check_search(scheduler, sampler, replicates)
     seed, evaluate_every = arguments.check_host(seed, evaluate_every, placement)
     keep_weights, patience = arguments.check_keeping(keep, keep_weights, patience, scheduler)
+    generations = arguments.check_generations(generations, scheduler)
     checks.check_task(task)
     made = None if folds is None else make_folds(task, folds, seed)
     one = task if made is None else smallest_fold(task, made)
     problem = resolve(one, Space.of(space), metric, mode, whole=task)
     plan = scheduler.plan().with_curve(evaluate_every)
-    return Search(task, problem, plan, sampler, seed, placement, replicates, made, keep, keep_weights, patience)
+    common = task, problem, plan, sampler, seed, placement, replicates, made, keep, keep_weights, patience
+    return Search(*common, generations=generations)

@@ -1,4 +1,4 @@
-"""One run of `tune`: a search driven from the host, row by row of its plan.
+"""One generation of a search: driven from the host, row by row of its plan.
 
 What it takes to go on later is all there as values: the `Search`, the `Standing` of its trials, the `Record` of what
 happened, the populations of its `Groups`, and the weights of trials that were `Retired`.
@@ -14,8 +14,8 @@ import jax
 import numpy as np
 
 from jaxtune.drivers import finish
-from jaxtune.drivers.keeping import Saved
-from jaxtune.drivers.proposing import observed, propose
+from jaxtune.drivers.keeping import Cut
+from jaxtune.drivers.proposing import propose, sampler_of
 from jaxtune.drivers.retired import Retired, retire
 from jaxtune.drivers.rungs import Rungs
 from jaxtune.engine import standing as standings
@@ -29,25 +29,29 @@ from jaxtune.interface.warning import warn
 from jaxtune.monitoring.events import (
     Decided,
     Evaluated,
-    Finished,
     Interrupted,
     Narrowed,
     Progressed,
     Reached,
-    Started,
     Stopped,
     Stream,
 )
 from jaxtune.results.conditions import conditions, traces
-from jaxtune.results.history import joined
+from jaxtune.results.history import History, joined
 from jaxtune.results.journal import Journal
 from jaxtune.results.record import Record
 from jaxtune.results.result import Result
+from jaxtune.results.saving import stored
 from jaxtune.results.undefined import undefined_runs, warn_undefined
+from jaxtune.samplers.sampler import Observed
 from jaxtune.schedulers.plan import Row
 from jaxtune.spaces.configurations import Rows
 from jaxtune.storage.checkpoints import Checkpoint
 from jaxtune.tasks.decoding import decoded
+
+
+class TooEarly(KeyboardInterrupt):
+    """The search ends before the first evaluation of a generation."""
 
 
 class Study:
@@ -57,45 +61,67 @@ class Study:
         search: What is searched.
         host: Waits for compilers and devices, and knows when to end.
         tell: Whom events are told.
-        previous: The result of an earlier search to go on from.
-        saved: Where an earlier run of this search stood.
+        begin: When the search began, by `time.monotonic`.
+        previous: The result of all that was searched before.
+        seen: What the sampler sees of it.
+        cut: Where an earlier run of this generation was cut off.
     """
 
     def __init__(
-        self, search: Search, host: Host, tell: Stream, previous: Result | None = None, saved: Saved | None = None
+        self,
+        search: Search,
+        host: Host,
+        tell: Stream,
+        begin: float,
+        previous: Result | None = None,
+        seen: Observed | None = None,
+        cut: Cut | None = None,
     ) -> None:
-        self.begin = time.monotonic()
-        self.search, self.plan, self.host, self.tell, self.previous = search, search.plan, host, tell, previous
+        self.search, self.plan, self.host, self.tell = search, search.plan, host, tell
+        self.begin, self.previous, self.seen = begin, previous, seen
         self.record = Record()
         self.retired: list[Retired] = []
         self.has_weights = True
         self.row = self.step = 0  # of the plan, that is trained next; and steps trained
-        self.saved = saved
+        self.cut = cut
         self._propose()
 
     def run(self, callback: Callable | None) -> Result:
         """Runs the plan, as far as it gets."""
-        self.tell(Started(self.plan.trials, self.plan.trial_steps * self.search.runs, self.plan.steps))
         try:
             self._start()
+            if self.search.generation:
+                self._reached()
             self._rows(callback)
         except Busy as error:
             if not self.record.step:
-                raise KeyboardInterrupt(f"Ctrl-C before the first evaluation: {error}.") from None
+                raise TooEarly(f"Ctrl-C before the first evaluation: {error}.") from None
             self.has_weights = self.has_weights and not error.device
             warn(f"After Ctrl-C {error}; the result holds what was known before.")
         except OutOfMemory as error:
             self._give_up(error)
         finally:
             self.groups.close()
-        return self._finish()
+        return self._result(self.host.interrupted and not self.is_over, whole=True)
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the plan has been run to its end."""
+        return self.record.last_step >= self.plan.steps
+
+    @property
+    def history(self) -> History:
+        """The record of this generation."""
+        names, steps = self.search.problem.space.log_names, self.plan.steps
+        return self.record.history(self.standing, self.rows, names, steps)
 
     def _rows(self, callback: Callable | None) -> None:
         """Train, evaluate, decide, move, report: row by row."""
         for row in self.plan.rows[self.row :]:
             if not self.standing.training.any():
                 return
-            last = row is self.plan.rows[-1]
+            ends = row is self.plan.rows[-1]
+            last = ends and self.search.generation + 1 == self.search.generations
             start, self.step = self.step, self._train(self.step, row)
             cut = self.host.interrupted
             if cut:
@@ -104,7 +130,7 @@ class Study:
                 self._evaluate(self.step, row)
             if cut:
                 return
-            if not last:
+            if not ends:
                 self._stop_early(row.stop)
                 self._decide(row)
             self.row += 1
@@ -119,22 +145,22 @@ class Study:
     def _propose(self) -> None:
         """Chooses the configurations of all trials, and puts them into groups."""
         search, space = self.search, self.search.problem.space
-        if self.saved is None:
+        if self.cut is None:
             points = propose(
-                search.key,
-                sampler=search.sampler,
+                search.root,
+                sampler=sampler_of(search),
                 space=space,
-                history=None if self.previous is None else observed(search.problem, self.previous),
+                history=self.seen,
                 num_points=self.plan.trials,
                 previous_hparams=[] if self.previous is None else [trial.hparams for trial in self.previous.trials],
             )
         else:
-            points = self.saved.journal.points
+            points = self.cut.journal.points
         hp = decoded(points, space)
         self.rows = Rows(space, hp)
-        sizes = None if self.saved is None else self.saved.journal.layouts
+        sizes = None if self.cut is None else self.cut.journal.layouts
         self.groups = Groups(search, hp, self.host, self._narrowed, sizes)
-        for number, width in (self.saved.widths if self.saved is not None else {}).items():
+        for number, width in (self.cut.widths if self.cut is not None else {}).items():
             while self.groups.groups[number].layout.width > width:
                 self.groups.groups[number].narrow()
         self.record.widths += [(number, group.layout.width) for number, group in enumerate(self.groups.groups)]
@@ -149,12 +175,12 @@ class Study:
     def _start(self) -> None:
         self.groups.prefetch()
         self.host.later.append(lambda: self.rungs.prepare(self.standing))  # compiled by the time the first rung comes
-        if self.saved is not None and self.saved.checkpoint is not None:
-            self._restore(self.saved.journal, self.saved.checkpoint)
+        if self.cut is not None and self.cut.checkpoint is not None:
+            self._restore(self.cut.journal, self.cut.checkpoint)
         else:
             self.groups.spawn(self.standing)
         if self.host.pressed and not self.record.step:
-            raise KeyboardInterrupt
+            raise TooEarly
 
     def _restore(self, journal: Journal, checkpoint: Checkpoint) -> None:
         """Goes on from where an earlier run stood."""
@@ -179,7 +205,11 @@ class Study:
         for one in self.retired:
             parts[f"retired-{one.trial}"] = {f"{n:05d}": x for n, x in enumerate(jax.tree.leaves(one.state))}
         retired = [[one.score, one.trial, one.bracket] for one in self.retired]
-        return {"row": self.row, "step": self.step, "retired": retired}, parts
+        position: dict[str, Any] = {"row": self.row, "step": self.step, "retired": retired, "weights": {}}
+        if self.search.generation and self.previous is not None:
+            for trial, kept in self.previous.weights.items():
+                parts[f"weights-{trial}"], position["weights"][trial] = stored(kept)
+        return position, parts
 
     def _reached(self, last: bool = False, rung: bool = False) -> None:
         """Tells that the search could be saved."""
@@ -253,15 +283,6 @@ class Study:
             raise
         return isinstance(answer, (bool, np.bool_)) and bool(answer)
 
-    def _finish(self) -> Result:
-        step = self.record.last_step
-        stopped = self.host.interrupted and step < self.plan.steps
-        if stopped:
-            self.tell(Interrupted(step, "Interrupted" if self.host.pressed else "Time is up"))
-        result = self._result(stopped, whole=True)
-        self.tell(Finished(result))
-        return result
-
     # What the steps need
 
     def _brackets(self) -> tuple[np.ndarray, int]:
@@ -295,6 +316,9 @@ class Study:
         spent = known + int(training * (done - self.record.last_step)) * self.search.runs
         rungs = [r.stop for r in self.plan.rows if r.keep is not None]  # without the points of curves
         rung = f"{sum(stop < row.stop for stop in rungs) + 1}/{len(rungs)}"
+        if self.search.generations > 1:
+            rung += f" of generation {self.search.generation + 1}/{self.search.generations}"
+            spent += self.search.generation * self.plan.trial_steps * self.search.runs
         best = np.min(self._scores()[self.standing.competing], initial=np.inf)
         sign = 1.0 if self.search.problem.mode == "min" else -1.0
         value = float(sign * best) if np.isfinite(best) else None
@@ -315,22 +339,22 @@ class Study:
     def _narrowed(self, group: Group) -> None:
         number = self.groups.groups.index(group)
         self.record.widths.append((number, group.layout.width))
-        self.tell(Narrowed(number, group.trials, group.layout.width))
+        self.tell(Narrowed(self.search.generation, number, group.trials, group.layout.width))
 
     def _give_up(self, error: OutOfMemory) -> None:
         """Ends with what is known, where not even a single lane can be trained."""
-        if not self.record.step:
+        if not self.record.step and not self.search.generation:
             raise error
         self.has_weights = False
         self.host.interrupt()
         self.tell(Interrupted(None, str(error)))
+        if not self.record.step:
+            raise TooEarly from error
 
     def _result(self, interrupted: bool, whole: bool) -> Result:
         """The result so far; with the weights of the best trials if `whole`."""
         search, previous = self.search, self.previous
-        history = self.record.history(self.standing, self.rows, search.problem.space.log_names, search.plan.steps)
-        if previous is not None:
-            history = joined(previous.history, history)
+        history = self.history if previous is None else joined(previous.history, self.history)
         weights: dict[int, Any] = {}
         if whole:
             states = finish.states_of(self.groups, self.retired) if self.has_weights else {}

@@ -5,12 +5,11 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from jaxtune.drivers import arguments
+from jaxtune.drivers.generations import Generations
 from jaxtune.drivers.run import Run
 from jaxtune.drivers.setup import set_up
-from jaxtune.drivers.study import Study
-from jaxtune.engine.host import Busy, Host, deadline, interrupts
+from jaxtune.engine.host import Host, deadline, interrupts
 from jaxtune.engine.placement import Placement
-from jaxtune.engine.search import Search
 from jaxtune.interface.cores import hint
 from jaxtune.interface.counts import check_seconds
 from jaxtune.interface.entry import entry
@@ -33,6 +32,7 @@ def tune(
     *,
     scheduler: Scheduler,
     sampler: Sampler = Sobol(),  # noqa: B008 - a frozen value
+    generations: int = 1,
     metric: str = "loss",
     mode: str | None = None,
     replicates: int = 1,
@@ -69,6 +69,10 @@ def tune(
             `FullBudget`.
         sampler: How trials are chosen: `Sobol`, `Random`, `Grid`, `Points`. No configuration is trained twice unless
             the space has fewer than there are trials; a warning says so.
+        generations: How many times the scheduler's plan runs, each time with new configurations, which the sampler
+            proposes from all that was seen by then. Each has fresh initial weights, batches and masks, so that nobody
+            learns the luck of a seed: values of one generation are paired, those of several are not. With `directory`,
+            more generations than before go on with a search that is over.
         metric: A name that the task reports; decides at rungs and ranks the result.
         mode: "min" or "max"; may be left out for the loss and for metrics of `jt.metrics`.
         replicates: Seeds per trial, at least 1, trained as further lanes; trials are ranked by the mean.
@@ -133,39 +137,22 @@ def tune(
     host = Host(deadline(time_limit))
     arguments.check_callback(callback)
     common = task, space, scheduler, sampler, metric, mode, replicates, seed, placement
-    search = set_up(*common, folds, evaluate_every, keep, keep_weights, patience)
+    search = set_up(*common, folds, evaluate_every, keep, keep_weights, patience, generations)
     arguments.check_previous(previous, search)
     advice = hint(list(search.mesh.devices.flat))
-    lane_steps = search.plan.trial_steps * search.runs
-    view = Progress(lane_steps, search.plan.steps, progress, compiling=lambda: host.compiling, hint=advice)
+    view = Progress(search.lane_steps, search.plan.steps, progress, compiling=lambda: host.compiling, hint=advice)
     if directory is None:
-        with interrupts(host):
-            return _run(search, host, [view], view, previous, callback)
+        with interrupts(host), view:
+            return Generations(search, host, Stream([view]), previous).run(callback)
     what = manifest(search, scheduler, evaluate_every, previous)
     with Writer(directory, overwrite) as folder, interrupts(host, terminated=True):
         run = Run(folder, what, search, checkpoint_every, strict)
         if run.is_over:
             return run.result()
         try:
-            return _run(search, host, [run.keeper, view], view, previous, callback, run)
+            with view:
+                return Generations(search, host, Stream([run.keeper, view]), previous, run.saved).run(
+                    callback, run.begin
+                )
         finally:
             run.keeper.close()
-
-
-def _run(
-    search: Search,
-    host: Host,
-    listeners: list[Any],
-    view: Progress,
-    previous: Result | None,
-    callback: Callable[[Result], Any] | None,
-    run: Run | None = None,
-) -> Result:
-    try:
-        study = Study(search, host, Stream(listeners), previous, None if run is None else run.saved)
-    except Busy as error:  # widths were being timed
-        raise KeyboardInterrupt(f"Ctrl-C before the first evaluation: {error}.") from None
-    if run is not None:
-        run.begin(study)
-    with view:
-        return study.run(callback)

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from jax.sharding import Mesh
 
 from jaxtune.engine.data import Data, data_bytes
-from jaxtune.engine.keys import TRAIN, search_key
+from jaxtune.engine.keys import TRAIN, generation_key, search_key
 from jaxtune.engine.lanes import Shared
 from jaxtune.engine.pace import Pace
 from jaxtune.engine.placement import Placement
@@ -38,6 +38,8 @@ class Search:
         keep: "last" or "best": the weights and the value of a trial that count.
         keep_weights: How many of the best trials keep their weights.
         patience: Evaluations without improvement after which a trial stops early.
+        generations: How many times the plan runs, each time with other configurations.
+        generation: How many times it has run before.
     """
 
     task: Task
@@ -51,6 +53,8 @@ class Search:
     keep: str = "last"
     keep_weights: int = 1
     patience: int | None = None
+    generations: int = 1
+    generation: int = 0
 
     @cached_property
     def mesh(self) -> Mesh:
@@ -59,7 +63,12 @@ class Search:
 
     @cached_property
     def key(self) -> jax.Array:
-        """The key of the search."""
+        """The key of this generation of the search."""
+        return generation_key(self.root, self.generation)
+
+    @cached_property
+    def root(self) -> jax.Array:
+        """The key of all generations."""
         return jax.random.key(self.seed) if isinstance(self.seed, int) else self.seed
 
     @cached_property
@@ -81,6 +90,11 @@ class Search:
     def runs(self) -> int:
         """R, runs of each trial: replicates times folds."""
         return self.replicates * self.num_folds
+
+    @property
+    def lane_steps(self) -> int:
+        """Steps of all lanes in all generations, at most."""
+        return self.plan.trial_steps * self.runs * self.generations
 
     @property
     def data_bytes(self) -> int:

@@ -77,7 +77,8 @@ class Reached:
 class Narrowed:
     """Memory ran out; a group goes on with fewer lanes at once."""
 
-    group: int  # its number
+    generation: int
+    group: int  # its number in that
     trials: np.ndarray  # its trials
     width: int
 

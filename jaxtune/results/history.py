@@ -47,6 +47,8 @@ class History:
             e; empty when the scheduler never explores.
         lane_steps: int [E], lane-steps spent so far.
         total_steps: int [T], step count at which the trial's search ends.
+        generation: int [T], how many times the plan had run before the trial was chosen; only trials of one generation
+            share initial weights and batches.
     """
 
     hparams: Sequence[dict[str, Any]]
@@ -65,6 +67,7 @@ class History:
     schedule: dict[str, np.ndarray]  # float [E, T]
     lane_steps: np.ndarray  # int [E]
     total_steps: np.ndarray  # int [T]
+    generation: np.ndarray  # int [T]
 
     def __getstate__(self) -> dict[str, Any]:
         """What is pickled: the fields, without the user's functions."""
@@ -162,6 +165,7 @@ def joined(before: History, after: History) -> History:
         source=np.where(source < 0, own, source),
         schedule={name: diagonal(_course(before, name), _course(after, name), np.nan) for name in explored},
         lane_steps=np.concatenate([before.lane_steps, after.lane_steps + before.lane_steps[-1]]),
+        generation=np.concatenate([before.generation, after.generation + before.generation.max() + 1]),
         **each,
     )
 

@@ -14,6 +14,7 @@ import numpy as np
 from jaxtune.engine import standing as standings
 from jaxtune.engine.lanes import HEALTHY
 from jaxtune.engine.standing import Decision, Standing
+from jaxtune.results.history import History
 from jaxtune.results.record import Record
 from jaxtune.spaces.written import Names, value_read, value_written
 from jaxtune.storage.log import numbers
@@ -33,7 +34,7 @@ class Rules(NamedTuple):
 def proposed(
     standing: Standing, rows: Iterable[Mapping[str, Any]], names: Names, layouts: Sequence[Sequence[Any]]
 ) -> Event:
-    """All trials are chosen, and how many lanes of each group are trained at once.
+    """All trials of a generation are chosen, and how many lanes of each group are trained at once.
 
     Args:
         standing: At the start.
@@ -104,14 +105,25 @@ def decided(step: int, training: np.ndarray, source: np.ndarray, points: np.ndar
     return event
 
 
-def narrowed(group: int, width: int) -> Event:
+def narrowed(generation: int, group: int, width: int) -> Event:
     """Memory ran out; a group goes on with fewer lanes at once."""
-    return {"event": "narrowed", "group": group, "width": width}
+    return {"event": "narrowed", "generation": generation, "group": group, "width": width}
 
 
 def resumed(events: int) -> Event:
     """The search goes on from where it stood after so many events; those since then don't count any more."""
     return {"event": "resumed", "events": events}
+
+
+def generations(events: Iterable[Event]) -> list[list[Event]]:
+    """The events of each generation."""
+    found: list[list[Event]] = []
+    for event in events:
+        if event["event"] == "proposed":
+            found.append([])
+        if found:
+            found[-1].append(event)
+    return found
 
 
 def valid(events: Iterable[Event]) -> list[Event]:
@@ -128,7 +140,7 @@ class Journal:
     """What events tell: a record and a standing.
 
     Args:
-        events: The valid ones, from the first on.
+        events: The valid ones of a generation, from the first on.
         rules: Of the search.
 
     Attributes:
@@ -158,6 +170,10 @@ class Journal:
             tell = getattr(self, f"_{event['event']}", None)
             if tell is not None:
                 tell(event)
+
+    def history(self, rows: Sequence[dict[str, Any]], log_names: Sequence[str], steps: int) -> History:
+        """What happened, as arrays; see `Record.history`."""
+        return self.record.history(self.standing, rows, log_names, steps)
 
     def _evaluated(self, event: Event) -> None:
         rules, before = self._rules, self.standing

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ import numpy as np
 
 from jaxtune.interface.entry import entry
 from jaxtune.results import journal
-from jaxtune.results.history import History
+from jaxtune.results.history import History, joined
 from jaxtune.results.journal import Journal
 from jaxtune.results.manifest import rules
 from jaxtune.results.result import Result
@@ -98,7 +99,7 @@ def inside(path: Path, name: str) -> Path:
 
 def _result(path: Path, content: Mapping[str, Any], space: Space | None) -> Result:
     weights = {
-        int(trial): _winner(arrays.load(inside(path, one["file"])), one) for trial, one in content["weights"].items()
+        int(trial): winner(arrays.load(inside(path, one["file"])), one) for trial, one in content["weights"].items()
     }
     return Result(_history(path, content, Names(space).values), weights=weights, **content["result"])
 
@@ -114,10 +115,13 @@ def _history(path: Path, content: Mapping[str, Any], known: Mapping[Named, Any])
         return {name: array(file) for name, file in value.items()} if isinstance(value, dict) else tuple(value)
 
     rows = tuple({name: value_read(value, known) for name, value in row.items()} for row in content["configurations"])
-    return History(hparams=rows, **{name: read(value) for name, value in content["history"].items()})
+    found = {name: read(value) for name, value in content["history"].items()}
+    return History(hparams=rows, **{"generation": np.zeros(len(rows), int)} | found)  # before there were generations
 
 
-def _winner(stored: Mapping[str, Any], one: Mapping[str, Any]) -> ShelvedWinner:
+def winner(stored: Mapping[str, Any], one: Mapping[str, Any]) -> ShelvedWinner:
+    """What `saving.stored` made named arrays and plain values of."""
+
     def under(prefix: str) -> dict[str, Any]:
         return {name.removeprefix(prefix): x for name, x in sorted(stored.items()) if name.startswith(prefix)}
 
@@ -133,6 +137,7 @@ def _winner(stored: Mapping[str, Any], one: Mapping[str, Any]) -> ShelvedWinner:
         ),
         "folds": tuple(folds) or None,
         **{name: one[name] for name in ("seed", "replicates", "keep")},
+        "generation": one.get("generation", 0),
     }
     variables = _nested(under("variables/"), one["variables"]) if one["variables"] else None
     trained = Shelved(list(under("state/").values()), variables)
@@ -175,12 +180,12 @@ def load_unfinished(folder: Directory) -> Result | None:
         events = journal.valid(log.read(folder.log_path).events)
     except FileNotFoundError:
         events = []
-    known = Journal(events, rules(search)) if events else None
-    if known is None or not known.record.step:
+    parts = [Journal(one, rules(search)) for one in journal.generations(events)]
+    known = [one.history(one.rows, search["log_names"], search["steps"]) for one in parts if one.record.step]
+    if not known:
         return None
-    history = known.record.history(known.standing, known.rows, search["log_names"], search["steps"])
     return Result(
-        history,
+        functools.reduce(joined, known),
         metric=search["search"]["metric"],
         mode=search["search"]["mode"],
         seed=search["search"]["seed"],

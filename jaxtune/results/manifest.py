@@ -66,7 +66,7 @@ def manifest(search: Search, scheduler: Any, evaluate_every: int | None, previou
         "steps": search.plan.steps,
         "rungs": [row.stop for row in search.plan.rows if row.keep is not None],
         "trials": search.plan.trials,
-        "lane_steps": search.plan.trial_steps * search.runs,
+        "lane_steps": search.lane_steps,
         "num_folds": None if search.folds is None else search.num_folds,
         "conditions": known,
         "started": datetime.datetime.now().astimezone().isoformat(timespec="seconds"),

@@ -76,4 +76,5 @@ class Record:
             schedule={name: np.stack([hp[name] for hp in self.schedule]) for name in self.schedule[0]},
             lane_steps=np.asarray(self.lane_steps),
             total_steps=np.full(len(standing.bracket), steps),
+            generation=np.zeros(len(standing.bracket), int),
         )

@@ -121,26 +121,30 @@ def shelved(kept: Any) -> ShelvedWinner:
 
 
 def _weights(written: Files, trial: int, kept: Any) -> dict[str, Any]:
-    """What `loading` makes a `ShelvedWinner` of."""
+    values, about = stored(kept)
+    return {"file": written.add_arrays(f"weights/{trial:06d}.safetensors", values), **about}
+
+
+def stored(kept: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+    """A winner as named arrays and plain values, of which `loading.winner` makes a `ShelvedWinner`."""
     one = shelved(kept)
     states, variables = (
         one.trained.__reduce__()[1] if isinstance(kept, Winner) else (one.trained.states, one.trained.variables)
     )
     plan, folds = one.search["plan"], one.search["folds"]
-    stored: dict[str, Any] = {f"state/{n:05d}": leaf for n, leaf in enumerate(jax.tree.leaves(states))}
-    stored |= {f"hp/{name}": np.asarray(value) for name, value in one.hp.items()}
-    stored |= {f"variables/{name}": leaf for name, leaf in flat(variables).items()}
+    values: dict[str, Any] = {f"state/{n:05d}": leaf for n, leaf in enumerate(jax.tree.leaves(states))}
+    values |= {f"hp/{name}": np.asarray(value) for name, value in one.hp.items()}
+    values |= {f"variables/{name}": leaf for name, leaf in flat(variables).items()}
     for number, fold in enumerate(folds or ()):
-        stored |= {f"folds/{number:05d}/train": fold.train, f"folds/{number:05d}/validation": fold.validation}
-    return {
-        "file": written.add_arrays(f"weights/{trial:06d}.safetensors", stored),
+        values |= {f"folds/{number:05d}/train": fold.train, f"folds/{number:05d}/validation": fold.validation}
+    return values, {
         "plan": {
             "brackets": list(plan.brackets),
             "rows": [[row.stop, None if row.keep is None else list(row.keep)] for row in plan.rows],
             "exploit": None if plan.exploit is None else dataclasses.asdict(plan.exploit),
             "multiple": plan.multiple,
         },
-        **{name: one.search[name] for name in ("seed", "replicates", "keep")},
+        **{name: one.search[name] for name in ("seed", "generation", "replicates", "keep")},
         "folds": None if folds is None else len(folds),
         "limits": list(one.limits),
         "indices": {key: int(index) for key, index in one.indices.items()},

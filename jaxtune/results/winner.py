@@ -32,7 +32,7 @@ from jaxtune.tasks.executables import Jitted
 from jaxtune.tasks.problem import resolve
 from jaxtune.tasks.task import Task
 
-_KEPT = ("plan", "seed", "replicates", "folds", "keep")  # of a search, in a pickle
+_KEPT = ("plan", "seed", "generation", "replicates", "folds", "keep")  # of a search, in a pickle
 _BLOCKS = 20  # of a split, left out one at a time to see how much its metrics depend on its examples
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import jax
 
 from jaxtune.interface.habits import hinted
-from jaxtune.samplers.sampler import Observed, num_observed
+from jaxtune.samplers.sampler import Observed
 from jaxtune.spaces.domains.numeric import draw_units
 from jaxtune.spaces.space import Space
 
@@ -39,6 +39,6 @@ class Random:
         Returns:
             [num_points, D] float32 in [0, 1).
         """
-        if num_observed(history):
-            key = jax.random.fold_in(key, num_observed(history))
+        if history is not None:
+            key = jax.random.fold_in(key, history.count)
         return draw_units(key, (num_points, space.num_dims))

@@ -8,20 +8,25 @@ from jaxtune.spaces.space import Space
 
 
 class Observed(NamedTuple):
-    """Trials that were trained before, H of them.
+    """Trials that were trained before: H rows, of which the first `count` are filled.
 
     Attributes:
-        points: where they lie in the unit cube.
-        values: how good they turned out; lower is better, NaN where training failed.
+        points: [H, D] float32, where trials lie in the unit cube.
+        values: [H, E] float, lower is better, at each evaluation; NaN where there was none, or it failed.
+        steps: [E] int32, step counts of the evaluations, increasing.
+        errors: [H, E] float, standard errors of the values over replicates; NaN where a single run tells none.
+        failed: [H] bool, whether training failed: it diverged, or the metric is undefined.
+        generation: [H] int32; values of different generations have other initial weights and batches.
+        count: [] int32, how many rows are filled.
     """
 
-    points: Any  # [H, D] float32
-    values: Any  # [H] float
-
-
-def num_observed(history: Observed | None) -> int:
-    """H, or 0 without a history."""
-    return 0 if history is None else len(history.points)
+    points: Any
+    values: Any
+    steps: Any
+    errors: Any
+    failed: Any
+    generation: Any
+    count: Any
 
 
 class Sampler(Protocol):

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax import lax
 
 from jaxtune.interface.habits import hinted
-from jaxtune.samplers.sampler import Observed, num_observed
+from jaxtune.samplers.sampler import Observed
 from jaxtune.spaces.space import Space
 
 _BITS = 30  # of a coordinate on the host
@@ -59,8 +60,11 @@ class Sobol:
         num_dims = space.num_dims
         if num_dims > _MAX_DIMS:
             raise ValueError(f"Sobol has at most {_MAX_DIMS} dimensions, got a space with {num_dims}: use Random().")
-        start = num_observed(history)
-        points = _host_points(start + num_points, num_dims)[start:]
+        if history is None:
+            points = jnp.asarray(_host_points(num_points, num_dims))
+        else:
+            known = _host_points(len(history.points) + num_points, num_dims)
+            points = lax.dynamic_slice_in_dim(known, history.count, num_points)
         shift = jax.random.bits(key, (num_dims,), jnp.uint32) >> (32 - _FLOAT_BITS)
         return (points ^ shift).astype(jnp.float32) * jnp.float32(2.0**-_FLOAT_BITS)
 
