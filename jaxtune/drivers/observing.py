@@ -4,9 +4,12 @@ from collections.abc import Sequence
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
+from jax import lax
 
 from jaxtune.engine.search import Search
+from jaxtune.engine.standing import precise_mean
 from jaxtune.results.history import History
 from jaxtune.results.result import Result
 from jaxtune.samplers.sampler import Observed
@@ -28,28 +31,69 @@ def observe(problem: Problem, history: History, points: np.ndarray, steps: np.nd
         points: [H, D], where its trials lie.
         steps: [E], see `evaluations`.
     """
-    num_trials, dtype = len(points), jax.dtypes.canonicalize_dtype(float)
-    runs = history.values(problem.metric) * (1.0 if problem.mode == "min" else -1.0)  # [e, R, T]
-    values = np.full((num_trials, len(steps)), np.nan, dtype)
-    errors = values.copy()
-    own = np.searchsorted(steps, history.step)
-    with np.errstate(invalid="ignore"):
-        mean = runs.mean(axis=1)
-        error = runs.std(axis=1, ddof=1) / np.sqrt(runs.shape[1]) if runs.shape[1] > 1 else np.full_like(mean, np.nan)
-    for e, column in enumerate(own):
-        there = history.active[e]
-        values[there, column] = np.where(np.isfinite(mean[e]), mean[e], np.nan)[there]
-        errors[there, column] = error[e][there]
-    last = history.mean(problem.metric)[history.last, np.arange(num_trials)]
-    return Observed(
+    found = jax.tree.map(np.array, nothing(problem, steps, len(points)))._replace(
         points=np.asarray(points, np.float32),
-        values=values,
-        steps=steps,
-        errors=errors,
-        failed=history.failed | ~np.isfinite(last),
         generation=history.generation.astype(np.int32),
-        count=np.int32(num_trials),
+        count=np.int32(len(points)),
     )
+    for e, column in enumerate(np.searchsorted(steps, history.step)):
+        values = history.metrics[problem.metric][e].astype(found.values.dtype)
+        lost = np.broadcast_to(history.failed & (history.step[e] > history.diverged), values.shape)
+        found = with_evaluation(found, column, history.active[e], values, lost, problem.mode)
+    return jax.tree.map(np.asarray, found)
+
+
+def nothing(problem: Problem, steps: Any, num_trials: int) -> Observed:
+    """Tables of so many trials in which nothing is filled."""
+    dtype, shape = jax.dtypes.canonicalize_dtype(float), (num_trials, len(steps))
+    return Observed(
+        points=jnp.zeros((num_trials, problem.space.num_dims), jnp.float32),
+        values=jnp.full(shape, jnp.nan, dtype),
+        steps=jnp.asarray(steps, jnp.int32),
+        errors=jnp.full(shape, jnp.nan, dtype),
+        failed=jnp.zeros(num_trials, bool),
+        generation=jnp.zeros(num_trials, jnp.int32),
+        count=jnp.int32(0),
+    )
+
+
+def with_evaluation(seen: Observed, column: Any, training: Any, values: Any, lost: Any, mode: str) -> Observed:
+    """The same tables with one more evaluation.
+
+    Args:
+        seen: The tables, H trials.
+        column: Of the evaluation.
+        training: [H] bool, who was evaluated.
+        values: [R, H], of the metric of the search.
+        lost: [R, H] bool, whose training failed before.
+        mode: "min" or "max".
+    """
+    runs = values.shape[0]
+    mean = precise_mean(values.T) * (1.0 if mode == "min" else -1.0)
+    fine = jnp.isfinite(mean) & ~lost.any(axis=0)
+    error = jnp.std(values, axis=0, ddof=1) / runs**0.5 if runs > 1 else jnp.full_like(mean, jnp.nan)
+
+    def filled(table: Any, new: Any) -> Any:
+        return jnp.asarray(table).at[:, column].set(jnp.where(training & fine, new, table[:, column]))
+
+    return seen._replace(
+        values=filled(seen.values, mean),
+        errors=filled(seen.errors, error),
+        failed=jnp.where(training, ~fine, seen.failed),
+    )
+
+
+def extended(seen: Observed, made: Observed, generation: Any) -> Observed:
+    """Tables with the trials of one more generation."""
+    start = seen.count
+
+    def table(name: str) -> Any:
+        return lax.dynamic_update_slice_in_dim(getattr(seen, name), getattr(made, name), start, axis=0)
+
+    fields = {name: table(name) for name in ("points", "values", "errors", "failed")}
+    numbers = jnp.full(len(made.points), generation, jnp.int32)
+    whole = lax.dynamic_update_slice_in_dim(seen.generation, numbers, start, axis=0)
+    return seen._replace(**fields, generation=whole, count=start + len(made.points))
 
 
 def of_previous(problem: Problem, previous: Result, steps: np.ndarray) -> Observed:

@@ -1,6 +1,7 @@
 """`search`: the whole of a search as one pure function, to be jitted and vmapped."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import partial
 from itertools import groupby
 from typing import Any, NamedTuple
@@ -11,12 +12,12 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from jaxtune.drivers import arguments
-from jaxtune.drivers.proposing import sample
+from jaxtune.drivers import arguments, observing
+from jaxtune.drivers.proposing import sample, sampler_of
 from jaxtune.drivers.setup import set_up
 from jaxtune.engine import population as engine, standing as standings
 from jaxtune.engine.data import task_data
-from jaxtune.engine.keys import EXPLORE, search_key
+from jaxtune.engine.keys import EXPLORE, TRAIN, generation_key, search_key
 from jaxtune.engine.lanes import HEALTHY, Layout, Population, Shared
 from jaxtune.engine.layouts import fitting
 from jaxtune.engine.placement import Placement
@@ -26,7 +27,7 @@ from jaxtune.engine.standing import Standing
 from jaxtune.engine.width import Width
 from jaxtune.interface.entry import entry, given_back
 from jaxtune.samplers import Sobol
-from jaxtune.samplers.sampler import Sampler
+from jaxtune.samplers.sampler import Observed, Sampler
 from jaxtune.schedulers.plan import Scheduler
 from jaxtune.tasks.decoding import decode
 from jaxtune.tasks.functions import Functions
@@ -62,6 +63,9 @@ class _Carry(flax.struct.PyTreeNode):
     lanes: jax.Array  # [S] int32: the trial in each slot, or T
     standing: Standing
     metrics: dict[str, jax.Array]  # name -> [T], last values
+    key: jax.Array  # of the generation
+    shared: Shared
+    seen: Observed | None  # what samplers of later generations see of this one
 
 
 @entry
@@ -75,6 +79,7 @@ def search(
     metric: str = "loss",
     mode: str | None = None,
     replicates: int = 1,
+    generations: int = 1,
 ) -> Outcome:
     """Like `tune`, but pure: `jax.jit` makes one program of the whole search, `jax.vmap` over keys runs many.
 
@@ -91,9 +96,10 @@ def search(
         metric: See `tune`.
         mode: See `tune`.
         replicates: See `tune`.
+        generations: See `tune`; all are one loop of the program. What is proposed twice is trained twice.
 
     Returns:
-        Arrays with an entry per trial, the best one's index and its trained state.
+        Arrays with an entry per trial of all generations, the best one's index and its trained state.
 
     Raises:
         ValueError: The space has static hyperparameters, or an argument has a wrong value; while tracing.
@@ -114,7 +120,8 @@ def search(
     """
     arguments.check_metric(metric)
     seed = _unplaced(arguments.as_key(key))
-    search = set_up(task, space, scheduler, sampler, metric, mode, replicates, seed, Placement())
+    common = task, space, scheduler, sampler, metric, mode, replicates, seed, Placement()
+    search = set_up(*common, generations=generations)
     known = search.problem.space
     if known.constraints:
         raise ValueError("search can't draw again what a constraint refuses, since it is compiled: use tune.")
@@ -152,8 +159,47 @@ class _Program:
         self.shared: Shared = _barrier(search.shared(case, task_data(search.task)))
 
     def run(self) -> Outcome:
-        """Rounds of equal layout are scanned as one; the arrays shrink between them."""
-        carry, layout = self._start(), self.layouts[0]
+        """All generations, each of which learns from those before."""
+        search, trials = self.search, self.plan.trials
+        if search.generations == 1:
+            points = sample(search.root, sampler=search.sampler, space=self.problem.space, num_points=trials)
+            _, _, outcome = self._generation(points, search.root, None)
+            return outcome
+        rows = observing.capacity((search.generations - 1) * trials)  # nobody looks at the last generation's
+        first = observing.nothing(self.problem, observing.evaluations(search, None), rows)
+        numbers = jnp.arange(search.generations, dtype=jnp.int32)
+        _, (score, outcome) = lax.scan(self._next_generation, first, numbers)
+        best = jnp.argmin(score)
+        return Outcome(
+            hparams=_flat(outcome.hparams),
+            metrics=_flat(outcome.metrics),
+            steps=_flat(outcome.steps),
+            diverged=_flat(outcome.diverged),
+            best=jnp.where(jnp.isinf(score[best]), -1, best * trials + outcome.best[best]).astype(jnp.int32),
+            state=jax.tree.map(lambda x: x[best], outcome.state),
+        )
+
+    def _next_generation(self, seen: Observed, number: jax.Array) -> tuple[Observed, tuple[jax.Array, Outcome]]:
+        search, trials, space = self.search, self.plan.trials, self.problem.space
+        later = sampler_of(replace(search, generation=1))
+        points = lax.cond(
+            number == 0,
+            lambda: sample(search.root, sampler=search.sampler, space=space, num_points=trials),
+            lambda: sample(search.root, sampler=later, space=space, num_points=trials, history=seen),
+        )
+        key = jnp.where(number == 0, search.root, generation_key(search.root, number))
+        made, score, outcome = self._generation(points, key, observing.nothing(self.problem, seen.steps, trials))
+        assert made is not None
+        return observing.extended(seen, made, number), (score, outcome)
+
+    def _generation(
+        self, points: jax.Array, key: jax.Array, seen: Observed | None
+    ) -> tuple[Observed | None, jax.Array, Outcome]:
+        """What samplers see of a generation, the score of its best trial, and what it found.
+
+        Rounds of equal layout are scanned as one; the arrays shrink between them.
+        """
+        carry, layout = self._start(points, key, seen), self.layouts[0]
         *deciding, last = self._rounds()
         for after, part in groupby(deciding, lambda row: fitting(self.layouts, row.kept)):
             rows = list(part)
@@ -171,17 +217,20 @@ class _Program:
         steps, keep = [row.stop for row in plan.rows], [row.keep for row in plan.rows]
         return list(map(_Round, range(len(steps)), starts, stops, steps, keep, plan.population, kept))
 
-    def _start(self) -> _Carry:
+    def _start(self, points: jax.Array, key: jax.Array, seen: Observed | None) -> _Carry:
         search, num_trials, layout = self.search, self.plan.trials, self.layouts[0]
-        points = sample(search.key, sampler=search.sampler, space=self.problem.space, num_points=num_trials)
+        shared = self.shared.replace(key=search_key(key, TRAIN)) if search.generations > 1 else self.shared
         lanes = jnp.minimum(jnp.arange(layout.slots, dtype=jnp.int32), num_trials)
         dtype = jnp.result_type(float)
         bracket = jnp.asarray(self.plan.bracket_of, jnp.int32)
         return _Carry(
-            population=engine.spawn(self.functions, layout, self._hp(lanes, points), self.shared),
+            population=engine.spawn(self.functions, layout, self._hp(lanes, points), shared),
             lanes=lanes,
             standing=standings.at_start(jnp, points, bracket, search.runs, dtype),
             metrics={name: jnp.full(num_trials, jnp.nan, dtype) for name in self.functions.metrics},
+            key=key,
+            shared=shared,
+            seen=None if seen is None else seen._replace(points=points),
         )
 
     def _hp(self, lanes: jax.Array, points: jax.Array) -> dict[str, jax.Array]:
@@ -194,10 +243,10 @@ class _Program:
         hp, shape = self._hp(carry.lanes, standing.points), standing.values.shape
         bursts = (row.stop - row.start) // layout.burst
         common = (self.functions, layout)
-        population = engine.advance(*common, carry.population, hp, self.shared, row.count, row.start, bursts)
+        population = engine.advance(*common, carry.population, hp, carry.shared, row.count, row.start, bursts)
         index = jnp.int32(self.functions.metrics.index(self.problem.metric))
         sign = _barrier(jnp.float32(1.0 if self.problem.mode == "min" else -1.0))
-        population, record = engine.evaluate(*common, population, hp, self.shared, row.count, row.stop, index, sign)
+        population, record = engine.evaluate(*common, population, hp, carry.shared, row.count, row.stop, index, sign)
 
         def of_trials(values: jax.Array, missing: float) -> jax.Array:
             blank = jnp.full(shape, missing, values.dtype)
@@ -210,14 +259,18 @@ class _Program:
             for name in self.functions.metrics
         }
         mine = values[self.problem.metric]
+        training = standing.training
         standing, _ = standings.evaluated(jnp, standing, mine, diverged, row.step, self.problem.mode, keeps_best=False)
-        return carry.replace(population=population, standing=standing, metrics=now)
+        seen = carry.seen
+        if seen is not None:
+            seen = observing.with_evaluation(seen, row.number, training, mine, standing.lost, self.problem.mode)
+        return carry.replace(population=population, standing=standing, metrics=now, seen=seen)
 
     def _round(self, carry: _Carry, row: "_Round", before: Layout, after: Layout) -> _Carry:
         """Advance, evaluate, decide, move: `tune` does the same from the host."""
         carry = self._measure(carry, row, before)
         decision = decide(
-            search_key(self.search.key, EXPLORE),
+            search_key(carry.key, EXPLORE),
             row.number,
             jnp.int32(0),
             jnp.stack(row.keep),
@@ -235,7 +288,7 @@ class _Program:
     def _scanned(self, layout: Layout, carry: _Carry, row: "_Round") -> tuple[_Carry, None]:
         return self._round(carry, row, layout, layout), None
 
-    def _finish(self, carry: _Carry, row: "_Round", layout: Layout) -> Outcome:
+    def _finish(self, carry: _Carry, row: "_Round", layout: Layout) -> tuple[Observed | None, jax.Array, Outcome]:
         carry = self._measure(carry, _numbers(row), layout)
         standing = carry.standing
         scores = standings.scores(jnp, standing.values, standing.lost, self.problem.mode)
@@ -244,7 +297,7 @@ class _Program:
         slot = jnp.argmax(carry.lanes == best).astype(jnp.int32)
         one = layout._replace(rows=1, width=1)
         alone = engine.move(layout, one, carry.population, jnp.full(one.slots, slot), jnp.int32(one.slots))
-        return Outcome(
+        outcome = Outcome(
             hparams=decode(standing.points, space=self.problem.space),
             metrics=carry.metrics,
             steps=standing.step,
@@ -252,6 +305,7 @@ class _Program:
             best=best,
             state=jax.tree.unflatten(self.functions.state_tree, [x[:, 0, 0] for x in alone.state]),
         )
+        return carry.seen, score.min(), outcome
 
 
 class _Round(NamedTuple):
@@ -268,6 +322,11 @@ class _Round(NamedTuple):
 
 def _numbers(row: _Round) -> _Round:
     return _barrier(jax.tree.map(lambda x: jnp.asarray(x, jnp.int32), row))
+
+
+def _flat(tree: Any) -> Any:
+    """Leaves [G, T] as [G * T]."""
+    return jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), tree)
 
 
 def _barrier(tree: Any) -> Any:
