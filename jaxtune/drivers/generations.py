@@ -88,14 +88,19 @@ class Generations:
         self._tell(Started(search.plan.trials * search.generations, search.lane_steps, search.plan.steps))
         over = False
         for number in range(self._first, search.generations):
-            study = self._study(number)
-            begin(study)
             try:
+                study = self._study(number)
+                begin(study)
                 self._result = study.run(callback)
             except TooEarly:
                 if not number:
                     raise
                 break
+            except Exception as error:
+                if number and not hasattr(error, "result"):  # of a sampler, or of the disk
+                    error.result = self._result  # type: ignore[attr-defined]
+                    error.add_note(f"Generation {number + 1} could not be trained: see error.result for those before.")
+                raise
             over = number + 1 == search.generations and study.is_over
             if self._host.interrupted:
                 break

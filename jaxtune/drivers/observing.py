@@ -115,9 +115,14 @@ def of_previous(problem: Problem, previous: Result, steps: np.ndarray) -> Observ
 def joined(parts: Sequence[Observed], capacity: int) -> Observed:
     """Trials of several searches in tables of a fixed number of rows."""
     count = sum(len(part.points) for part in parts)
+    first = 0  # number of a part's first generation
+    numbered = []
+    for part in parts:
+        numbered.append(part._replace(generation=part.generation + first))
+        first += int(part.generation.max(initial=-1)) + 1
 
     def table(name: str) -> Any:
-        rows = np.concatenate([getattr(part, name) for part in parts])
+        rows = np.concatenate([getattr(part, name) for part in numbered])
         return np.concatenate([rows, np.zeros((capacity - count, *rows.shape[1:]), rows.dtype)])
 
     fields = {name: table(name) for name in ("points", "values", "errors", "failed", "generation")}

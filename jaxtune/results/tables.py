@@ -35,7 +35,7 @@ def records(trials: Sequence[Trial], history: History, metric: str) -> list[dict
         history: the record that they are from.
         metric: the metric that ranks; with several replicates or folds it gets a column of standard errors.
     """
-    taken = {"id", "steps", "status", "bracket"}
+    taken = {"id", "steps", "status", "bracket", "generation"}
     metrics = _headings(history.metrics, "metric_", taken)
     error = _headings([f"{metric}_se"] if history.metrics[metric].shape[1] > 1 else [], "error_", taken)
     columns = _headings(hparam_names(history.hparams), "hp_", taken)
@@ -44,7 +44,7 @@ def records(trials: Sequence[Trial], history: History, metric: str) -> list[dict
         | {column: trial.hparams.get(name) for name, column in columns.items()}
         | {column: trial.metrics[name] for name, column in metrics.items()}
         | {column: trial.standard_error[metric] for column in error.values()}
-        | {"steps": trial.steps, "status": trial.status, "bracket": trial.bracket}
+        | {"steps": trial.steps, "status": trial.status, "bracket": trial.bracket, "generation": trial.generation}
         for trial in trials
     ]
 

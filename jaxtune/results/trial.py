@@ -91,6 +91,8 @@ class Trial(Weighted, Answering):
             "interrupted", whose parts are `status.kind` and `status.step`.
         best_step: step count of the evaluation that `metrics` and the weights are from.
         bracket: the set of trials it was ranked among.
+        generation: how many times the plan had run before it was chosen (see `tune`); metrics of trials of one
+            generation are paired, with equal initial weights and batches, those of several are not.
         replicates: name -> float [R], the values that `metrics` averages; [R, F] with F folds.
         standard_error: name -> standard error of that mean; NaN for a single value.
         lineage: (first step, trial id) pairs, oldest first: where the weights were trained. `((0, id),)`
@@ -104,6 +106,7 @@ class Trial(Weighted, Answering):
     steps: int
     status: Status
     bracket: int
+    generation: int
     best_step: int
     replicates: dict[str, np.ndarray] = field(repr=False)
     standard_error: dict[str, float] = field(repr=False)
@@ -227,6 +230,7 @@ def make_trials(history: History, interrupted: bool, weights: dict[int, Any], nu
             steps=int(history.steps[t]),
             status=status[t],
             bracket=int(history.bracket[t]),
+            generation=int(history.generation[t]),
             best_step=int(history.step[history.kept[t]]),
             replicates={name: values[t].reshape(shape) for name, values in kept.items()},
             standard_error={name: float(values[t]) for name, values in error.items()},

@@ -58,7 +58,7 @@ class Views:
     # As tables
 
     def records(self) -> list[dict[str, Any]]:
-        """One plain dict per trial, by id: id, hyperparameters, metrics, steps, status, bracket.
+        """One plain dict per trial, by id: id, hyperparameters, metrics, steps, status, bracket, generation.
 
         With several replicates the ranking metric's standard error is `<metric>_se`. A hyperparameter that a
         trial doesn't have is None; one that is named like another column gets the prefix `hp_`. A metric that is named
