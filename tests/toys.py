@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 import jaxtune as jt
+from jaxtune.samplers.sampler import Observed
 
 ONE = jt.Placement(devices=jax.devices()[:1])
 TWO = jt.Placement(devices=jax.devices()[:2])
@@ -30,6 +31,37 @@ class Listed:
     def __call__(self, key, space, history, num_points):
         assert num_points == len(self.configurations)
         return jnp.asarray(np.stack([space.encode(dict(c)) for c in self.configurations]))
+
+
+def seen(points, values=None, *, capacity=None, **fields):
+    """An `Observed` of trials that were evaluated once (values [H]) or more often ([H, E]); without values all failed.
+
+    Rows up to a capacity are padding, and full of what would show.
+    """
+    points = np.asarray(points, np.float32)
+    count = len(points)
+    values = np.full(count, np.nan) if values is None else np.asarray(values, float)
+    values = (values if values.ndim == 2 else values[:, None]).astype(np.float32)
+    fields = {
+        "steps": np.arange(1, values.shape[1] + 1, dtype=np.int32),
+        "errors": np.full(values.shape, np.nan, np.float32),
+        "failed": np.isnan(values).all(axis=1),
+        "generation": np.zeros(count, np.int32),
+    } | fields
+    more = (count if capacity is None else capacity) - count
+
+    def padded(rows, filling):
+        return np.concatenate([rows, np.full((more, *rows.shape[1:]), filling, rows.dtype)])
+
+    return Observed(
+        points=padded(points, 0.25),
+        values=padded(values, -9.0),
+        steps=np.asarray(fields["steps"], np.int32),
+        errors=padded(np.asarray(fields["errors"], np.float32), 5.0),
+        failed=padded(fields["failed"], False),
+        generation=padded(fields["generation"], 7),
+        count=np.int32(count),
+    )
 
 
 # Gradient descent on x ** 2: after n steps x is known in closed form, and no two learning rates agree.

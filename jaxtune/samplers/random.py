@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import jax
+import jax.numpy as jnp
 
 from jaxtune.interface.habits import hinted
 from jaxtune.samplers.sampler import Observed
@@ -39,6 +40,6 @@ class Random:
         Returns:
             [num_points, D] float32 in [0, 1).
         """
-        if history is not None:
-            key = jax.random.fold_in(key, history.count)
+        if history is not None:  # an empty one changes nothing
+            key = jnp.where(history.count == 0, key, jax.random.fold_in(key, history.count))
         return draw_units(key, (num_points, space.num_dims))

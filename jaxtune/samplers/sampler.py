@@ -8,25 +8,27 @@ from jaxtune.spaces.space import Space
 
 
 class Observed(NamedTuple):
-    """Trials that were trained before: H rows, of which the first `count` are filled.
+    """Trials that were trained before: the first `count` of H rows, of which the others are padding.
+
+    H is a fixed capacity, so that a search that goes on compiles nothing new; E evaluations, D domains.
 
     Attributes:
-        points: [H, D] float32, where trials lie in the unit cube.
-        values: [H, E] float, lower is better, at each evaluation; NaN where there was none, or it failed.
-        steps: [E] int32, step counts of the evaluations, increasing.
-        errors: [H, E] float, standard errors of the values over replicates; NaN where a single run tells none.
-        failed: [H] bool, whether training failed: it diverged, or the metric is undefined.
-        generation: [H] int32; values of different generations have other initial weights and batches.
-        count: [] int32, how many rows are filled.
+        points: where the trials lie in the unit cube.
+        values: how good they were at each evaluation, lower is better; NaN where there was none, or it failed.
+        steps: how many steps had been made by each evaluation, increasing.
+        errors: standard errors of `values` over replicates; NaN where a single run tells none.
+        failed: whether training failed, because it diverged or the metric is undefined, at the last evaluation.
+        generation: the generation that each trial was proposed in.
+        count: how many rows are trials; may be traced.
     """
 
-    points: Any
-    values: Any
-    steps: Any
-    errors: Any
-    failed: Any
-    generation: Any
-    count: Any
+    points: Any  # [H, D] float32
+    values: Any  # [H, E] float
+    steps: Any  # [E] int32
+    errors: Any  # [H, E] float
+    failed: Any  # [H] bool
+    generation: Any  # [H] int32
+    count: Any  # [] int32
 
 
 class Sampler(Protocol):

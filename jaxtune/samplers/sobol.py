@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import functools
 from dataclasses import dataclass
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax import lax
 
 from jaxtune.interface.habits import hinted
 from jaxtune.samplers.sampler import Observed
@@ -60,11 +60,10 @@ class Sobol:
         num_dims = space.num_dims
         if num_dims > _MAX_DIMS:
             raise ValueError(f"Sobol has at most {_MAX_DIMS} dimensions, got a space with {num_dims}: use Random().")
-        if history is None:
-            points = jnp.asarray(_host_points(num_points, num_dims))
-        else:
-            known = _host_points(len(history.points) + num_points, num_dims)
-            points = lax.dynamic_slice_in_dim(known, history.count, num_points)
+        points: Any = _host_points(num_points, num_dims)
+        if history is not None:  # as many as its count, which may be traced
+            points = jnp.asarray(_host_points(len(history.points) + num_points, num_dims))
+            points = jax.lax.dynamic_slice_in_dim(points, history.count, num_points)
         shift = jax.random.bits(key, (num_dims,), jnp.uint32) >> (32 - _FLOAT_BITS)
         return (points ^ shift).astype(jnp.float32) * jnp.float32(2.0**-_FLOAT_BITS)
 

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 from hypothesis import assume, given, settings, strategies as st
 from spaces import configurations, spaces
+from toys import seen
 
 from jaxtune.drivers import proposing as own
 from jaxtune.drivers.proposing import propose, sample
 from jaxtune.samplers import Grid, Points, Random, Sobol
-from jaxtune.samplers.sampler import Observed
 from jaxtune.spaces.domains import Choice, Integer, LogUniform, Uniform
 from jaxtune.spaces.space import Space, constrain
 from jaxtune.tasks.decoding import decoded
@@ -96,7 +96,7 @@ def test_what_was_trained_before_is_not_proposed_again(sampler):
 @each_sampler
 def test_a_history_continues_the_search(sampler):
     first = quietly(sampler=sampler, space=PLANE, num_points=8)
-    history = Observed(first, np.full(8, np.nan, np.float32))
+    history = seen(first)
     second = quietly(sampler=sampler, space=PLANE, num_points=8, history=history)
     assert len(np.unique(np.concatenate([first, second]), axis=0)) == 16
     if sampler == Sobol():

@@ -260,7 +260,7 @@ def test_samplers_see_earlier_trials():
             seen.append(history)
             if history is not None:
                 assert history.points.shape == (4, 1)
-                assert history.values.shape == (4,)
+                assert history.values.shape == (4, 1)
             return jt.Random()(key, space, history, num_points)
 
     options = {"scheduler": jt.FullBudget(4, 10), "metric": "gain", "mode": "max"}
@@ -271,7 +271,8 @@ def test_samplers_see_earlier_trials():
     assert len(seen) > 1
     told = observed(resolve(VALLEY, Space.of(space), "gain", "max"), both)
     np.testing.assert_allclose(told.points[:, 0], [trial.hparams["lr"] for trial in both.trials], rtol=1e-5)
-    np.testing.assert_allclose(told.values, [trial.metrics["loss"] for trial in both.trials], rtol=1e-5)
+    np.testing.assert_allclose(told.values[:, 0], [trial.metrics["loss"] for trial in both.trials], rtol=1e-5)
+    assert (told.steps.tolist(), told.count, told.failed.any()) == ([10], 8, False)
 
 
 def test_population_based_training_and_halving_follow_each_other():

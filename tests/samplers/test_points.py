@@ -1,9 +1,9 @@
 import jax
 import numpy as np
 import pytest
+from toys import seen
 
 from jaxtune.samplers import Grid, Points, Random, Sobol
-from jaxtune.samplers.sampler import Observed
 from jaxtune.spaces.domains import Choice, Integer, LogUniform, Uniform
 from jaxtune.spaces.space import Space, constrain
 
@@ -27,7 +27,7 @@ def test_no_more_points_than_given():
 
 
 def test_the_other_sampler_gets_the_history():
-    history = Observed(np.zeros((3, 2), np.float32), np.zeros(3))
+    history = seen(np.zeros((3, 2)))
     points = Points(BASELINES)(KEY, SPACE, history, 6)
     np.testing.assert_array_equal(points[2:], Sobol()(KEY, SPACE, history, 4))
 

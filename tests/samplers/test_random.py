@@ -1,9 +1,9 @@
 import jax
 import numpy as np
 from scipy import stats
+from toys import seen
 
 from jaxtune.samplers import Random
-from jaxtune.samplers.sampler import Observed
 from jaxtune.spaces.domains import Integer, Uniform
 from jaxtune.spaces.space import Space
 
@@ -17,7 +17,7 @@ def test_coordinates_are_uniform_and_uncorrelated():
 
 def test_a_longer_history_gives_other_points():
     space = Space.of({"x": Uniform(0, 1)})
-    histories = [None, *(Observed(np.zeros((n, 1), np.float32), np.zeros(n)) for n in (0, 1, 2))]
+    histories = [None, *(seen(np.zeros((n, 1)), capacity=4) for n in (0, 1, 2))]
     none, empty, *others = (np.asarray(Random()(jax.random.key(0), space, history, 8)) for history in histories)
     np.testing.assert_array_equal(none, empty)
     assert len(np.unique([none, *others])) == 24

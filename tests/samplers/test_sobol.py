@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 from scipy import stats
 from scipy.stats import qmc
+from toys import seen
 
 from jaxtune.samplers import Random, Sobol
-from jaxtune.samplers.sampler import Observed
 from jaxtune.samplers.sobol import _MAX_DIMS
 from jaxtune.spaces.domains import Uniform
 from jaxtune.spaces.space import Space
@@ -74,7 +74,7 @@ def test_any_number_of_points_without_a_warning():
 @pytest.mark.parametrize("num_before", [0, 1, 5, 16])
 def test_a_history_continues_the_sequence(num_before):
     key, space = jax.random.key(4), make_space(3)
-    history = Observed(np.zeros((num_before, 3), np.float32), np.zeros(num_before))
+    history = seen(np.zeros((num_before, 3)), capacity=20)
     more = jax.jit(lambda history: Sobol()(key, space, history, 16 - num_before // 2))(history)
     everything = Sobol()(key, space, None, 16 - num_before // 2 + num_before)
     np.testing.assert_array_equal(more, everything[num_before:])
