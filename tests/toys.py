@@ -64,6 +64,30 @@ def seen(points, values=None, *, capacity=None, **fields):
     )
 
 
+def lowest(sampler, generations, batch=32, num_keys=6):
+    """The lowest value [num_keys] that a sampler finds of a smooth function of five variables, in generations."""
+    space = jt.Space.of({f"x{i}": jt.Uniform(0.0, 1.0) for i in range(5)})
+
+    def value(points):
+        return (points - jnp.array([0.2, 0.7, 0.4, 0.9, 0.5])) ** 2 @ jnp.array([3.0, 1, 1, 0.3, 0.3])
+
+    @jax.jit
+    @jax.vmap
+    def generation(key, points, count):
+        known = jnp.arange(len(points)) < count
+        values = jnp.where(known, value(points), jnp.nan)[:, None]
+        history = Observed(
+            points, values, jnp.ones(1, int), values * jnp.nan, ~known, jnp.zeros(len(points), int), count
+        )
+        new = sampler(jax.random.fold_in(key, count), space, history, batch)
+        return jax.lax.dynamic_update_slice_in_dim(points, new, count, 0)
+
+    keys, points = jax.random.split(jax.random.key(0), num_keys), jnp.zeros((num_keys, generations * batch, 5))
+    for number in range(generations):
+        points = generation(keys, points, jnp.full(num_keys, number * batch))
+    return np.asarray(value(points).min(axis=1))
+
+
 # Gradient descent on x ** 2: after n steps x is known in closed form, and no two learning rates agree.
 
 

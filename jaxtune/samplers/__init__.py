@@ -22,5 +22,6 @@ from jaxtune.samplers.grid import Grid
 from jaxtune.samplers.points import Points
 from jaxtune.samplers.random import Random
 from jaxtune.samplers.sobol import Sobol
+from jaxtune.samplers.tpe import TPE
 
-__all__ = ["Grid", "Points", "Random", "Sobol"]
+__all__ = ["TPE", "Grid", "Points", "Random", "Sobol"]
