@@ -28,6 +28,7 @@ def make_history(values, step, *, active=None, decided=None, hparams=None, metri
         "schedule": {},
         "lane_steps": np.cumsum(np.diff(step, prepend=0) * T),
         "total_steps": np.full(T, step[-1]),
+        "generation": np.zeros(T, int),
     }
     fields |= changes
     last = E - 1 - np.argmax(fields["active"][::-1], axis=0)

@@ -9,7 +9,7 @@ from counting import COUNTING, LR, VALLEY, VALLEY_SPACE, valley
 from toys import DESCENT, DESCENT_SPACE, NET, NET_SPACE, Listed, X, Y, tune
 
 import jaxtune as jt
-from jaxtune.drivers.proposing import observed
+from jaxtune.drivers.observing import of_previous
 from jaxtune.spaces.space import Space
 from jaxtune.tasks.problem import resolve
 
@@ -269,7 +269,7 @@ def test_samplers_see_earlier_trials():
     assert seen == [None]
     both = tune(VALLEY, space, sampler=Watching(), previous=first, **options)
     assert len(seen) > 1
-    told = observed(resolve(VALLEY, Space.of(space), "gain", "max"), both)
+    told = of_previous(resolve(VALLEY, Space.of(space), "gain", "max"), both, np.int32([10]))
     np.testing.assert_allclose(told.points[:, 0], [trial.hparams["lr"] for trial in both.trials], rtol=1e-5)
     np.testing.assert_allclose(told.values[:, 0], [trial.metrics["loss"] for trial in both.trials], rtol=1e-5)
     assert (told.steps.tolist(), told.count, told.failed.any()) == ([10], 8, False)

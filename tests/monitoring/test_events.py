@@ -7,6 +7,7 @@ import pytest
 from toys import DESCENT, DESCENT_SPACE, ONE
 
 import jaxtune as jt
+from jaxtune.drivers.generations import Generations
 from jaxtune.drivers.setup import set_up
 from jaxtune.drivers.study import Study
 from jaxtune.engine.host import Host
@@ -17,7 +18,7 @@ HALVING = jt.SuccessiveHalving(trials=9, min_steps=10, max_steps=90)
 
 def searched(*listeners, callback=None):
     search = set_up(DESCENT, DESCENT_SPACE, HALVING, jt.Sobol(), "loss", None, 1, 0, ONE)
-    return Study(search, Host(), Stream(listeners)).run(callback)
+    return Generations(search, Host(), Stream(listeners)).run(callback)
 
 
 def test_a_search_tells_what_happens_in_order():
@@ -63,7 +64,7 @@ def test_the_users_callback_is_no_listener():
 
 def test_the_record_has_the_widths():
     search = set_up(DESCENT, DESCENT_SPACE, HALVING, jt.Sobol(), "loss", None, 1, 0, ONE)
-    study = Study(search, Host(), Stream())
+    study = Study(search, Host(), Stream(), begin=0.0)
     (group,) = study.groups.groups
     assert study.record.widths == [(0, group.layout.width)]
     study._narrowed(group)

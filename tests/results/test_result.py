@@ -154,7 +154,7 @@ def test_missing_matplotlib_names_the_extra(monkeypatch, name):
 
 def test_records_columns():
     records = make_result(halving()).records()
-    assert list(records[0]) == ["id", "lr", "act", "accuracy", "steps", "status", "bracket"]
+    assert list(records[0]) == ["id", "lr", "act", "accuracy", "steps", "status", "bracket", "generation"]
     assert records[0]["act"] == "relu"
 
 
@@ -181,7 +181,7 @@ def crowded():
 def test_no_column_hides_another_one(tmp_path):
     result = crowded()
     record = result.records()[1]
-    assert len(record) == 4 + len(NAMES) + 8 + 1
+    assert len(record) == 5 + len(NAMES) + 8 + 1
     assert {name: record[name] for name in ("id", "steps", "status", "bracket")} == {
         "id": 1, "steps": 10, "status": "finished", "bracket": 0
     }  # fmt: skip
@@ -212,7 +212,7 @@ def test_dataframe():
     pandas = pytest.importorskip("pandas")
     frame = make_result(halving()).to_dataframe()
     assert isinstance(frame, pandas.DataFrame)
-    assert frame.shape == (4, 7)
+    assert frame.shape == (4, 8)
     assert frame.sort_values("accuracy", ascending=False).id.iloc[0] == 1
 
 
