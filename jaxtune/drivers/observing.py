@@ -10,6 +10,7 @@ from jax import lax
 
 from jaxtune.engine.search import Search
 from jaxtune.engine.standing import precise_mean
+from jaxtune.interface.warning import warn
 from jaxtune.results.history import History
 from jaxtune.results.result import Result
 from jaxtune.samplers.sampler import Observed
@@ -105,6 +106,9 @@ def of_previous(problem: Problem, previous: Result, steps: np.ndarray) -> Observ
         except (TypeError, ValueError):
             continue
         known.append(t)
+    others = previous.history.num_trials - len(known)
+    if others:
+        warn(f"{others} trials of previous are none of this space: samplers don't see them.")
     every = np.zeros((previous.history.num_trials, problem.space.num_dims), np.float32)
     every[known] = np.reshape(points, (len(known), problem.space.num_dims))
     found = observe(problem, previous.history, every, steps)

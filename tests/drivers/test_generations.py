@@ -118,6 +118,16 @@ def test_an_earlier_search_is_seen_too():
     assert [t.generation for t in found.trials] == [0] * 8 + [1] * 8 + [2] * 8
 
 
+def test_trials_of_another_space_are_counted():
+    first = tune(NET, {**NET_SPACE, "lr": jt.LogUniform(1e-5, 3e-2)}, scheduler=jt.FullBudget(8, 7))
+    outside = sum(trial.hparams["lr"] < 1e-3 for trial in first.trials)
+    heard = []
+    with pytest.warns(UserWarning, match=f"{outside} trials of previous are none of this space"):
+        tune(NET, NET_SPACE, scheduler=jt.FullBudget(8, 7), sampler=Noting(heard), previous=first, seed=1)
+    jax.effects_barrier()
+    assert [int(fields["count"]) for fields in heard] == [8 - outside]
+
+
 def test_given_points_are_tried_once():
     sampler = jt.Points([{"lr": 0.01, "dropout": 0.2}])
     found = tune(NET, NET_SPACE, scheduler=jt.FullBudget(4, 2), generations=3, sampler=sampler)
