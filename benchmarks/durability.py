@@ -116,7 +116,7 @@ class Part:
     @staticmethod
     def _run(sender, kind, steps, folder):
         watch_training(lambda: sender.send("trains"))
-        often = {"evaluate_every": steps // 64, "checkpoint_every": 0.1}
+        often = {"evaluate_every": steps // 16, "checkpoint_every": 0.1}
         sender.send(digest(search(kind, steps, folder, **often)))
 
     def digest(self):
@@ -288,7 +288,7 @@ def main():
         return print_first_step(int(given.first_step[0]), given.first_step[1])
     quick = given.quick
     if "kills" in given.only:  # first: the processes are forked from one that has not touched a device
-        options = (KINDS[:1], 1, STEPS // 8, 10, 0.3) if quick else (KINDS, given.campaigns, STEPS // 2, 1000, 2.0)
+        options = (KINDS[:1], 1, STEPS // 8, 10, 0.3) if quick else (KINDS, given.campaigns, STEPS // 8, 1000, 2.0)
         kills(*options)
     print(machine())
     if "damage" in given.only:
