@@ -65,7 +65,8 @@ class SearchPlan:
 
     Attributes:
         groups: One entry per combination of static hyperparameters.
-        rows: (step, trials in training on the way to it) of each evaluation.
+        rows: (step, trials in training on the way to it) of each evaluation of a generation.
+        generations: How many there are.
         traced: Names of the hyperparameters that one program takes as numbers.
         static: Names of those that make groups.
         runs: Replicates times folds.
@@ -83,6 +84,7 @@ class SearchPlan:
 
     groups: tuple[GroupPlan, ...]
     rows: tuple[tuple[int, int], ...]
+    generations: int
     traced: tuple[str, ...]
     static: tuple[str, ...]
     runs: int
@@ -108,7 +110,7 @@ class SearchPlan:
             f"{self.programs} programs",
             f"  traced: {', '.join(self.traced) or 'nothing'}",
             f"  static: {', '.join(self.static) or 'nothing'}",
-            f"  rungs:  {rungs}",
+            f"  rungs:  {rungs}" + (f", {self.generations} times" if self.generations > 1 else ""),
             f"  budget: {self.lane_steps:,} lane-steps",
             f"  memory: {_bytes(self.memory)} of states, {_bytes(self.data)} of data, "
             f"{_bytes(self.scratch)} of scratch; {self.devices} device(s) with {_bytes(self.available)} free",
@@ -131,6 +133,7 @@ def plan(
     *,
     scheduler: Scheduler,
     sampler: Sampler = Sobol(),  # noqa: B008 - a frozen value
+    generations: int = 1,
     replicates: int = 1,
     folds: Any = None,
     evaluate_every: int | None = None,
@@ -147,6 +150,7 @@ def plan(
         space: See `tune`.
         scheduler: See `tune`.
         sampler: See `tune`; it decides which static options occur.
+        generations: See `tune`; groups are those of the first one.
         replicates: See `tune`.
         folds: See `tune`.
         evaluate_every: See `tune`.
@@ -176,7 +180,7 @@ def plan(
         (320, [180, 90])
     """
     common = task, space, scheduler, sampler, None, "min", replicates, seed, placement
-    search = set_up(*common, folds, evaluate_every, keep)
+    search = set_up(*common, folds, evaluate_every, keep, generations=generations)
     problem, table = search.problem, search.plan
     points = propose(search.key, sampler=sampler, space=problem.space, num_points=table.trials)
     hp = decoded(points, problem.space)
@@ -188,17 +192,18 @@ def plan(
     return SearchPlan(
         groups=groups,
         rows=tuple(zip((row.stop for row in table.rows), table.population, strict=True)),
+        generations=search.generations,
         traced=tuple(dict.fromkeys(problem.space.hp_name(key) for key in problem.space.traced)),
         static=tuple(dict.fromkeys(problem.space.hp_name(key) for key in problem.space.static)),
         runs=search.runs,
-        lane_steps=table.trial_steps * search.runs,
+        lane_steps=search.lane_steps,
         programs=programs,
         devices=search.mesh.devices.size,
         memory=sum(group.slots * group.lane_bytes for group in groups),
         data=search.data_bytes,
         scratch=search.mesh.devices.size * max(group.scratch_bytes for group in groups),
         available=available_memory(search.mesh),
-        seconds=_training_time(widths, hp),
+        seconds=search.generations * _training_time(widths, hp),
         compile_seconds=_SECONDS_PER_PROGRAM * max(1.0, programs / (jax.local_device_count() or 1)),
     )
 

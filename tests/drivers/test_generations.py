@@ -163,6 +163,13 @@ def test_what_all_generations_lost_has_no_best():
     assert found.history.num_trials == 16
 
 
+def test_a_plan_counts_all_of_them():
+    one, four = (jt.plan(NET, NET_SPACE, scheduler=HALVING, generations=n, placement=ONE) for n in (1, 4))
+    assert four.lane_steps == 4 * one.lane_steps
+    assert four.programs == one.programs
+    assert "2 to step 20, 4 times" in str(four)
+
+
 # Ends
 
 
