@@ -13,7 +13,14 @@ from jaxtune.results.loading import load as load
 from jaxtune.results.result import Result as Result
 from jaxtune.results.runs import list_runs as list_runs
 from jaxtune.results.trial import Trial as Trial
-from jaxtune.samplers import TPE as TPE, Grid as Grid, Points as Points, Random as Random, Sobol as Sobol
+from jaxtune.samplers import (
+    TPE as TPE,
+    Bayesian as Bayesian,
+    Grid as Grid,
+    Points as Points,
+    Random as Random,
+    Sobol as Sobol,
+)
 from jaxtune.schedulers import (
     FullBudget as FullBudget,
     Hyperband as Hyperband,

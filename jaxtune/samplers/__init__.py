@@ -18,10 +18,11 @@ more points to give says so with an attribute `exhaustive = True`.
 To add a sampler, write one file here and export it below: the conformance test then covers it.
 """
 
+from jaxtune.samplers.bayesian import Bayesian
 from jaxtune.samplers.grid import Grid
 from jaxtune.samplers.points import Points
 from jaxtune.samplers.random import Random
 from jaxtune.samplers.sobol import Sobol
 from jaxtune.samplers.tpe import TPE
 
-__all__ = ["TPE", "Grid", "Points", "Random", "Sobol"]
+__all__ = ["TPE", "Bayesian", "Grid", "Points", "Random", "Sobol"]

@@ -60,7 +60,7 @@ def density(space: Space, points: jax.Array, member: jax.Array) -> Density:
     floor = np.maximum(_MIN_WIDTH, axes.cell_widths(space) / 2)  # a neighbouring cell can be reached
     for i, share in enumerate(axes.shares(space)):
         if share is not None:
-            hits = jnp.sum(jax.nn.one_hot(options[:, i], len(share)) * counts[:, i, None], axis=0)
+            hits = jnp.sum(jax.nn.one_hot(options[:, i], len(share), dtype=jnp.float32) * counts[:, i, None], axis=0)
             spread = spread.at[i].set(1 - jnp.sum((hits / number[i]) ** 2))
             floor[i] = _MIN_OTHER
     width = jnp.maximum(spread * number ** jnp.float32(-1 / (space.num_dims + 4)), floor)
@@ -115,6 +115,6 @@ def _features(space: Space, kernels: Density, points: jax.Array) -> Iterator[tup
     options = axes.options(space, points)
     for i, share in enumerate(axes.shares(space)):
         if share is not None:
-            same = jax.nn.one_hot(kernels.options[:, i], len(share)) * (1 - kernels.width[i]) / share
+            same = jax.nn.one_hot(kernels.options[:, i], len(share), dtype=jnp.float32) * (1 - kernels.width[i]) / share
             log_kernel = jnp.log(kernels.width[i] + same) * of_kernel[:, i, None]
-            yield jax.nn.one_hot(options[:, i], len(share)) * there[:, i, None], log_kernel
+            yield jax.nn.one_hot(options[:, i], len(share), dtype=jnp.float32) * there[:, i, None], log_kernel

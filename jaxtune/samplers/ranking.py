@@ -18,12 +18,14 @@ class Ranking(NamedTuple):
 
     Attributes:
         order: rows, best first: healthy trials, then failed ones, then padding.
+        place: of each row in that order.
         depth: the index of each row's deepest evaluation that has a value, -1 where none has.
         healthy: whether each row is a trial that did not fail and has a value.
         num_healthy: how many.
     """
 
     order: jax.Array  # [H] int32
+    place: jax.Array  # [H] int32
     depth: jax.Array  # [H] int32
     healthy: jax.Array  # [H] bool
     num_healthy: jax.Array  # [] int32
@@ -55,4 +57,5 @@ def ranking(history: Observed) -> Ranking:
     value = jnp.take_along_axis(values, jnp.maximum(depth, 0)[:, None], axis=1)[:, 0]
     keys = (jnp.where(healthy, value, 0.0), jnp.where(healthy, -depth, 0), ~healthy, ~real)  # the last one first
     order = jnp.lexsort(keys).astype(jnp.int32)
-    return Ranking(order, depth, healthy, jnp.sum(healthy, dtype=jnp.int32))
+    place = jnp.zeros_like(order).at[order].set(jnp.arange(len(order), dtype=jnp.int32))
+    return Ranking(order, place, depth, healthy, jnp.sum(healthy, dtype=jnp.int32))

@@ -89,7 +89,7 @@ class TPE:
             lambda: spread,
             lambda: _propose(model_key, space, history, spread, self.good),
         )
-        is_random = jax.random.uniform(random_key, (num_points, 1)) < self.random
+        is_random = jax.random.uniform(random_key, (num_points, 1), jnp.float32) < self.random
         return jnp.where(is_random, spread, proposed)
 
 
@@ -97,11 +97,10 @@ def good_and_others(space: Space, history: Observed, good: float) -> tuple[Densi
     """The densities of the best `good` share of the healthy trials, two of them at least, and of all other trials."""
     ranked = ranking(history)
     num_good = jnp.maximum(jnp.ceil(good * ranked.num_healthy).astype(jnp.int32), 2)
-    place, row = jnp.zeros_like(ranked.order), jnp.arange(len(ranked.order))
-    place = place.at[ranked.order].set(row)
     points = axes.canonical(space, history.points)
-    is_good = ranked.healthy & (place < num_good)
-    return density(space, points, is_good), density(space, points, (row < history.count) & ~is_good)
+    is_good = ranked.healthy & (ranked.place < num_good)
+    is_other = (jnp.arange(len(points)) < history.count) & ~is_good
+    return density(space, points, is_good), density(space, points, is_other)
 
 
 def _propose(key: jax.Array, space: Space, history: Observed, spread: jax.Array, good: float) -> jax.Array:
