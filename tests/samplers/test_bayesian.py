@@ -133,6 +133,7 @@ def test_padding_changes_nothing():
     np.testing.assert_array_equal(tree(KEY, many), tree(KEY, junk))
 
 
+@pytest.mark.slow
 def test_vmap_over_keys():
     keys, history = jax.random.split(KEY, 2), seen(POINTS, POINTS[:, 3], capacity=64)
     many = jax.jit(jax.vmap(lambda key: tree(key, history)))(keys)
@@ -158,6 +159,7 @@ def test_ties_equal_points_and_few_trials():
         assert ((proposed >= 0) & (proposed <= 1)).all()
 
 
+@pytest.mark.slow
 def test_branches_and_options():
     """The good branch is found, and in it the good value; no option loses all probability."""
     decoded = TREE.decode(POINTS)
@@ -174,19 +176,21 @@ def test_branches_and_options():
     assert (draws[~exists["optimizer=sgd.momentum"], TREE.names.index("optimizer=sgd.momentum")] == 0.5).all()
 
 
+@pytest.mark.slow
 def test_failures_are_avoided():
     values = np.where(POINTS[:, 0] > 0.5, np.nan, POINTS[:, 1])
-    for acquisition in ACQUISITIONS:
-        proposed = Bayesian(acquisition)(KEY, PLANE, seen(POINTS[:, :2], values), 16)
-        assert np.mean(proposed[:, 0] > 0.55) < 0.2
+    proposed = Bayesian("expected_improvement")(KEY, PLANE, seen(POINTS[:, :2], values), 16)
+    assert np.mean(proposed[:, 0] > 0.55) < 0.2
 
 
+@pytest.mark.slow
 @each_acquisition
 def test_better_than_sobol_on_a_smooth_function(acquisition):
     ours = np.log(lowest(Bayesian(acquisition), 4, num_keys=3)).mean()
     assert ours < np.log(lowest(Sobol(), 4, num_keys=3)).mean() + np.log(0.3)
 
 
+@pytest.mark.slow
 def test_under_x64():
     with jax.enable_x64(True):
         history = seen(POINTS, POINTS[:, 3])
