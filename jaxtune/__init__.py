@@ -39,6 +39,8 @@ Samplers, which configurations:
     Random                    drawn independently
     Grid                      all combinations of levels
     Points                    those that you know
+    TPE                       where good trials are dense, learnt from earlier ones
+    Bayesian                  where a Gaussian process of earlier ones expects the best
 
 Practice:
     lr_range_test             which learning rates?

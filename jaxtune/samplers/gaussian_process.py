@@ -64,9 +64,9 @@ class Posterior(NamedTuple):
 
 def typical(num_dims: int) -> tuple[Scales, Scales]:
     """Means and standard deviations of the weak normal priors; lengths as of Hvarfner et al., ICML 2024."""
-    mean = Scales(*(np.float32(value) for value in (0.5 * np.log(num_dims) - 0.5, 1.0, 0.0, -1.5)))
-    deviation = Scales(*(np.float32(value) for value in (1.0, 1.0, 0.5, 1.0)))
-    return mean._replace(lengths=np.full(num_dims, mean.lengths)), deviation
+    mean = Scales(*(jnp.float32(value) for value in (0.5 * np.log(num_dims) - 0.5, 1.0, 0.0, -1.5)))
+    deviation = Scales(*(jnp.float32(value) for value in (1.0, 1.0, 0.5, 1.0)))
+    return mean._replace(lengths=jnp.full(num_dims, mean.lengths)), deviation
 
 
 def fit(space: Space, rows: Rows) -> Scales:
