@@ -10,9 +10,11 @@ import numpy as np
 
 from jaxtune.drivers import observing
 from jaxtune.drivers.keeping import Saved
+from jaxtune.drivers.proposing import sampler_of
 from jaxtune.drivers.study import Study, TooEarly
 from jaxtune.engine.host import Busy, Host
 from jaxtune.engine.search import Search
+from jaxtune.interface.warning import warn
 from jaxtune.monitoring.events import Finished, Interrupted, Started, Stream
 from jaxtune.results.conditions import conditions
 from jaxtune.results.history import joined
@@ -47,6 +49,7 @@ class Generations:
         known = sum(len(part.points) for part in self._seen)
         self._capacity = observing.capacity(known + (search.generations - 1) * search.plan.trials)
         self._first, self._saved = 0, saved
+        self._warned = False
         if saved is not None:
             self._go_on(saved)
 
@@ -108,12 +111,27 @@ class Generations:
         return self._end(over)
 
     def _study(self, number: int) -> Study:
+        self._warn_of_few(number)
         cut = None if self._saved is None or number > self._first else self._saved.cut
         one = replace(self._search, generation=number)
         try:
             return Study(one, self._host, self._tell, self._begin, self._result, self._observed, cut)
         except Busy as error:  # widths were being timed
             raise TooEarly(f"Ctrl-C before the first evaluation: {error}.") from None
+
+    def _warn_of_few(self, number: int) -> None:
+        """Says once that a sampler which learns has too little to learn from."""
+        search = self._search
+        sampler = sampler_of(replace(search, generation=1))
+        num_needed = getattr(sampler, "num_needed", None)
+        last = search.generations == 1
+        if self._warned or num_needed is None or not (self._seen or last):
+            return
+        seen, needed = sum(int(np.sum(~part.failed)) for part in self._seen), num_needed(search.problem.space)
+        if seen < needed:
+            self._warned = True
+            what = "with generations=1 it learns nothing" if last else f"generation {number + 1} is quasi-random"
+            warn(f"{sampler} needs {needed} trials that succeeded before it, and has seen {seen}: {what}.")
 
     @property
     def _observed(self) -> Observed | None:

@@ -93,7 +93,7 @@ class Bayesian:
         spread = jnp.asarray(Sobol()(key, space, history, num_points))
         if history is None or len(history.points) < _NUM_NEEDED or space.num_dims == 0:
             return spread
-        ranked, (random_key, model_key) = ranking(history), jax.random.split(key)
+        ranked, (random_key, model_key) = ranking(history), jax.random.split(jax.random.fold_in(key, history.count))
         proposed = jax.lax.cond(
             ranked.num_healthy < _NUM_NEEDED,
             lambda: spread,

@@ -83,7 +83,7 @@ class TPE:
         spread = jnp.asarray(Sobol()(key, space, history, num_points))
         if history is None or len(history.points) < self.num_needed(space) or space.num_dims == 0:
             return spread
-        random_key, model_key = jax.random.split(key)
+        random_key, model_key = jax.random.split(jax.random.fold_in(key, history.count))
         proposed = jax.lax.cond(
             ranking(history).num_healthy < self.num_needed(space),
             lambda: spread,

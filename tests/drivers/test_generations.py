@@ -292,3 +292,34 @@ def test_small_spaces_are_tried_again_with_a_warning():
     with pytest.warns(UserWarning, match="has only 4 different configurations, 4 of them trained before"):
         found = tune(NET, space, scheduler=jt.FullBudget(4, 2), generations=2)
     assert found.history.num_trials == 8
+
+
+MODELS = [jt.TPE(), jt.Bayesian(), jt.Bayesian("expected_improvement")]
+
+
+@pytest.mark.parametrize("sampler", MODELS, ids=repr)
+def test_models_find_better_ones_and_equal_search(sampler):
+    """On a valley that is narrower than a quasi-random sequence sees; all of it in one program too."""
+
+    def evaluate(key, x, data, hp):
+        return {"loss": 10 * (hp["a"] - 0.31) ** 2 + (hp["b"] - 0.77) ** 2 + (hp["c"] - 0.5) ** 2}
+
+    task = jt.Task(init=lambda key, hp: hp["a"], step=lambda key, x, batch, hp: (x, {}), evaluate=evaluate)
+    space = {name: jt.Uniform(0.0, 1.0) for name in "abc"}
+    options = {"scheduler": jt.SuccessiveHalving(16, 1, 4, eta=2), "generations": 4}
+    found = tune(task, space, sampler=sampler, **options)
+    assert found.best.metrics["loss"] < 0.5 * tune(task, space, **options).best.metrics["loss"]
+    whole = jax.jit(lambda key, task: jt.search(key, task, space, sampler=sampler, **options))(KEY, task)
+    np.testing.assert_allclose(whole.metrics["loss"], [t.metrics["loss"] for t in found.trials], rtol=1e-3, atol=1e-5)
+
+
+def test_models_with_too_few_trials_say_so_once():
+    space = {"lr": jt.LogUniform(1e6, 1e8), "dropout": 0.1}
+    with pytest.warns(
+        UserWarning, match="needs 3 trials that succeeded before it, and has seen 0: generation 2 is"
+    ) as w:
+        found = tune(NET, space, scheduler=jt.FullBudget(4, 20), generations=3, sampler=jt.Bayesian())
+    assert sum("needs 3 trials" in str(one.message) for one in w) == 1
+    assert len({t.hparams["lr"] for t in found.trials}) == 12
+    with pytest.warns(UserWarning, match="with generations=1 it learns nothing"):
+        tune(NET, NET_SPACE, scheduler=jt.FullBudget(2, 2), sampler=jt.TPE())
