@@ -181,7 +181,7 @@ class _Program:
 
     def _next_generation(self, seen: Observed, number: jax.Array) -> tuple[Observed, tuple[jax.Array, Outcome]]:
         search, trials, space = self.search, self.plan.trials, self.problem.space
-        later = sampler_of(replace(search, generation=1))
+        later, seen = sampler_of(replace(search, generation=1)), _barrier(seen)
         points = lax.cond(
             number == 0,
             lambda: sample(search.root, sampler=search.sampler, space=space, num_points=trials),
