@@ -42,9 +42,9 @@ _PUBLIC = {  # names of a package
     "sampler=jt.Grid(levels) with scheduler=jt.FullBudget(trials, steps)": "gridsearchcv gridsampler",
     "sampler=jt.Sobol()": "qmcsampler halton quasirandom latinhypercube lhs",
     "sampler=jt.Points([...])": "enqueuetrial pointstoevaluate partialfixedsampler",
-    "sampler=jt.Sobol(), for there is no Bayesian search yet": (
-        "tpe tpesampler bayesianoptimization gpsampler cmaessampler bohb optunasearch hyperoptsearch botorchsampler"
-    ),
+    "sampler=jt.TPE() with generations=8": "tpesampler hyperoptsearch optunasearch cmaessampler",
+    "sampler=jt.Bayesian() with generations=8": "bayesianoptimization gpsampler botorchsampler bayesopt",
+    "sampler=jt.TPE() with generations=8 and scheduler=jt.Hyperband(min_steps, max_steps)": "bohb tunebohb",
     "jt.tune(patience=...) or jt.SuccessiveHalving": "medianpruner patientpruner earlystopping medianstoppingrule",
     "jt.tune(folds=5)": "kfold crossvalidate crossvalscore",
     "jt.supervised(...) or jt.Task(...)": "objective trainable trainer train model",

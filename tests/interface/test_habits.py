@@ -40,7 +40,9 @@ FEW = jt.FullBudget(trials=2, steps=2)
         ("ASHAScheduler", "jt.SuccessiveHalving(trials, min_steps, max_steps)"),
         ("HyperbandPruner", "jt.Hyperband(min_steps, max_steps)"),
         ("RandomSearch", "sampler=jt.Random() with scheduler=jt.FullBudget(trials, steps)"),
-        ("TPESampler", "sampler=jt.Sobol(), for there is no Bayesian search yet"),
+        ("TPESampler", "sampler=jt.TPE() with generations=8"),
+        ("GPSampler", "sampler=jt.Bayesian() with generations=8"),
+        ("TuneBOHB", "sampler=jt.TPE() with generations=8 and scheduler=jt.Hyperband(min_steps, max_steps)"),
     ],
 )
 def test_names_of_other_packages(name, ours):
