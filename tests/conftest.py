@@ -49,11 +49,15 @@ _tests_done = itertools.count(1)
 _SLOW = {  # folder -> its files that are too slow for the fast tier, or all of them; single tests are marked
     ".": "benchmarks limits notebooks peers",
     "cli": "*",
-    "drivers": "bad_input faults forecast keep_weights proposing run search study time_limit tune",
+    "drivers": (
+        "bad_input faults forecast generations keep_weights proposing run run_environment run_models search study "
+        "time_limit tune"
+    ),
     "engine": "host population programs recovery usual_effort width",
     "interface": "cores settings",
     "practice": "interrupted nested overfit range_test sensitivity staged",
     "results": "comparable loading pickling predict refit undefined",
+    "samplers": "bayesian gaussian_process tpe",
     "spaces": "numbers",
     "tasks": "bits convolutions executables fingerprints folds pooling problem stored weak",
     "training": "*",
