@@ -107,7 +107,8 @@ class Generations:
             over = number + 1 == search.generations and study.is_over
             if self._host.interrupted:
                 break
-            self._learn(study.history, study.standing.points)
+            if not over:
+                self._learn(study.history, study.standing.points)
         return self._end(over)
 
     def _study(self, number: int) -> Study:

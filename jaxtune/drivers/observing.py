@@ -32,7 +32,7 @@ def observe(problem: Problem, history: History, points: np.ndarray, steps: np.nd
         points: [H, D], where its trials lie.
         steps: [E], see `evaluations`.
     """
-    found = jax.tree.map(np.array, nothing(problem, steps, len(points)))._replace(
+    found = nothing(np, problem, steps, len(points))._replace(
         points=np.asarray(points, np.float32),
         generation=history.generation.astype(np.int32),
         count=np.int32(len(points)),
@@ -40,28 +40,29 @@ def observe(problem: Problem, history: History, points: np.ndarray, steps: np.nd
     for e, column in enumerate(np.searchsorted(steps, history.step)):
         values = history.metrics[problem.metric][e].astype(found.values.dtype)
         lost = np.broadcast_to(history.failed & (history.step[e] > history.diverged), values.shape)
-        found = with_evaluation(found, column, history.active[e], values, lost, problem.mode)
-    return jax.tree.map(np.asarray, found)
+        found = with_evaluation(np, found, column, history.active[e], values, lost, problem.mode)
+    return found
 
 
-def nothing(problem: Problem, steps: Any, num_trials: int) -> Observed:
-    """Tables of so many trials in which nothing is filled."""
+def nothing(xp: Any, problem: Problem, steps: Any, num_trials: int) -> Observed:
+    """Tables of so many trials in which nothing is filled; `xp` is numpy, or jax.numpy in a traced search."""
     dtype, shape = jax.dtypes.canonicalize_dtype(float), (num_trials, len(steps))
     return Observed(
-        points=jnp.zeros((num_trials, problem.space.num_dims), jnp.float32),
-        values=jnp.full(shape, jnp.nan, dtype),
-        steps=jnp.asarray(steps, jnp.int32),
-        errors=jnp.full(shape, jnp.nan, dtype),
-        failed=jnp.zeros(num_trials, bool),
-        generation=jnp.zeros(num_trials, jnp.int32),
-        count=jnp.int32(0),
+        points=xp.zeros((num_trials, problem.space.num_dims), np.float32),
+        values=xp.full(shape, np.nan, dtype),
+        steps=xp.asarray(steps, np.int32),
+        errors=xp.full(shape, np.nan, dtype),
+        failed=xp.zeros(num_trials, bool),
+        generation=xp.zeros(num_trials, np.int32),
+        count=xp.asarray(0, np.int32),
     )
 
 
-def with_evaluation(seen: Observed, column: Any, training: Any, values: Any, lost: Any, mode: str) -> Observed:
+def with_evaluation(xp: Any, seen: Observed, column: Any, training: Any, values: Any, lost: Any, mode: str) -> Observed:
     """The same tables with one more evaluation.
 
     Args:
+        xp: See `nothing`.
         seen: The tables, H trials.
         column: Of the evaluation.
         training: [H] bool, who was evaluated.
@@ -69,18 +70,16 @@ def with_evaluation(seen: Observed, column: Any, training: Any, values: Any, los
         lost: [R, H] bool, whose training failed before.
         mode: "min" or "max".
     """
-    runs = values.shape[0]
+    runs, num_trials = values.shape
     mean = precise_mean(values.T) * (1.0 if mode == "min" else -1.0)
-    fine = jnp.isfinite(mean) & ~lost.any(axis=0)
-    error = jnp.std(values, axis=0, ddof=1) / runs**0.5 if runs > 1 else jnp.full_like(mean, jnp.nan)
-
-    def filled(table: Any, new: Any) -> Any:
-        return jnp.asarray(table).at[:, column].set(jnp.where(training & fine, new, table[:, column]))
-
+    fine = xp.isfinite(mean) & ~lost.any(axis=0)
+    alone = xp.full(num_trials, np.nan, mean.dtype)
+    error = (xp.std(values, axis=0, ddof=1) / runs**0.5).astype(mean.dtype) if runs > 1 else alone
+    here = (training & fine)[:, None] & (xp.arange(len(seen.steps)) == column)
     return seen._replace(
-        values=filled(seen.values, mean),
-        errors=filled(seen.errors, error),
-        failed=jnp.where(training, ~fine, seen.failed),
+        values=xp.where(here, mean[:, None], seen.values),
+        errors=xp.where(here, error[:, None], seen.errors),
+        failed=xp.where(training, ~fine, seen.failed),
     )
 
 

@@ -166,7 +166,7 @@ class _Program:
             _, _, outcome = self._generation(points, search.root, None)
             return outcome
         rows = observing.capacity((search.generations - 1) * trials)  # nobody looks at the last generation's
-        first = observing.nothing(self.problem, observing.evaluations(search, None), rows)
+        first = observing.nothing(jnp, self.problem, observing.evaluations(search, None), rows)
         numbers = jnp.arange(search.generations, dtype=jnp.int32)
         _, (score, outcome) = lax.scan(self._next_generation, first, numbers)
         best = jnp.argmin(score)
@@ -188,7 +188,7 @@ class _Program:
             lambda: sample(search.root, sampler=later, space=space, num_points=trials, history=seen),
         )
         key = jnp.where(number == 0, search.root, generation_key(search.root, number))
-        made, score, outcome = self._generation(points, key, observing.nothing(self.problem, seen.steps, trials))
+        made, score, outcome = self._generation(points, key, observing.nothing(jnp, self.problem, seen.steps, trials))
         assert made is not None
         return observing.extended(seen, made, number), (score, outcome)
 
@@ -263,7 +263,7 @@ class _Program:
         standing, _ = standings.evaluated(jnp, standing, mine, diverged, row.step, self.problem.mode, keeps_best=False)
         seen = carry.seen
         if seen is not None:
-            seen = observing.with_evaluation(seen, row.number, training, mine, standing.lost, self.problem.mode)
+            seen = observing.with_evaluation(jnp, seen, row.number, training, mine, standing.lost, self.problem.mode)
         return carry.replace(population=population, standing=standing, metrics=now, seen=seen)
 
     def _round(self, carry: _Carry, row: "_Round", before: Layout, after: Layout) -> _Carry:
