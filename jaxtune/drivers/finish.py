@@ -2,6 +2,7 @@
 
 import itertools
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -50,6 +51,16 @@ def weights(
 
     kept = itertools.islice(best, search.keep_weights)
     return {t: found[t] if t in found else winner(t - first) for t in kept}
+
+
+def bound(search: Search, result: Result, previous: Result | None) -> Result:
+    """A result from a folder, with weights that can be used; those of an earlier search are as they are there."""
+    first, known = (0, {}) if previous is None else (previous.history.num_trials, previous.weights)
+    weights = {trial: known[trial] for trial in result.weights if trial in known}
+    for trial, kept in result.weights.items():
+        if trial >= first:
+            weights[trial] = kept.bound(search.task, search.problem.space, result)
+    return replace(result, weights=weights)
 
 
 def states_of(groups: Groups, retired: list[Retired]) -> dict[int, Callable[[], Any]]:

@@ -2,16 +2,16 @@
 
 import functools
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from jaxtune.drivers import observing
+from jaxtune.drivers import finish, observing
 from jaxtune.drivers.keeping import Saved
 from jaxtune.drivers.proposing import sampler_of
-from jaxtune.drivers.study import Study, TooEarly
+from jaxtune.drivers.study import Study, TooEarly, groups_of
 from jaxtune.engine.host import Busy, Host
 from jaxtune.engine.search import Search
 from jaxtune.interface.warning import warn
@@ -49,6 +49,7 @@ class Generations:
         known = sum(len(part.points) for part in self._seen)
         self._capacity = observing.capacity(known + (search.generations - 1) * search.plan.trials)
         self._first, self._saved = 0, saved
+        self._sizes: dict[tuple[frozenset, int], Sequence[tuple[int, int]]] = {}
         self._warned = False
         if saved is not None:
             self._go_on(saved)
@@ -61,6 +62,7 @@ class Generations:
             rows = Rows(space, decoded(past.points, space))
             histories.append(past.history(rows, space.log_names, search.plan.steps))
             self._learn(histories[-1], past.standing.points)
+            self._remember(past.points, past.layouts)
         self._first = len(saved.past)
         if not self._first:
             return
@@ -75,7 +77,11 @@ class Generations:
             ended=True,
             conditions=conditions(search) | {"traces": traced(search, saved.past[-1].points)},
         )
-        self._result = result.with_task(search.task, space) if saved.weights else result
+        self._result = finish.bound(search, result, self._result)
+
+    def _remember(self, points: np.ndarray, layouts: Sequence[Sequence[tuple[int, int]]]) -> None:
+        """Groups of the same options and as many trials take the same widths again."""
+        self._sizes.update(zip(groups_of(self._search, points), layouts, strict=True))
 
     def _learn(self, history: Any, points: np.ndarray) -> None:
         self._seen.append(observing.observe(self._search.problem, history, points, self._steps))
@@ -100,7 +106,8 @@ class Generations:
                     raise
                 break
             except Exception as error:
-                if number and not hasattr(error, "result"):  # of a sampler, or of the disk
+                if number and self._result is not None and not hasattr(error, "result"):  # of a sampler, or the disk
+                    self._result.interrupted = True
                     error.result = self._result  # type: ignore[attr-defined]
                     error.add_note(f"Generation {number + 1} could not be trained: see error.result for those before.")
                 raise
@@ -109,6 +116,8 @@ class Generations:
                 break
             if not over:
                 self._learn(study.history, study.standing.points)
+                sizes = [[(one.slots, one.width) for one in group.layouts] for group in study.groups.groups]
+                self._remember(study.standing.points, sizes)
         return self._end(over)
 
     def _study(self, number: int) -> Study:
@@ -116,7 +125,7 @@ class Generations:
         cut = None if self._saved is None or number > self._first else self._saved.cut
         one = replace(self._search, generation=number)
         try:
-            return Study(one, self._host, self._tell, self._begin, self._result, self._observed, cut)
+            return Study(one, self._host, self._tell, self._begin, self._result, self._observed, self._sizes, cut)
         except Busy as error:  # widths were being timed
             raise TooEarly(f"Ctrl-C before the first evaluation: {error}.") from None
 

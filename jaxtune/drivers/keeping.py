@@ -71,8 +71,9 @@ class Saved(NamedTuple):
 
     @property
     def points(self) -> np.ndarray:
-        """Of the trials of some generation."""
-        return self.past[0].points if self.cut is None else self.cut.journal.points
+        """Of the trials of the first generation."""
+        journals = self.past or ([] if self.cut is None else [self.cut.journal])
+        return journals[0].points
 
 
 def _fits(checkpoint: Checkpoint, sums: list[int], num_events: int) -> bool:
@@ -166,6 +167,7 @@ class Keeper:
             def write() -> None:
                 try:
                     self._folder.checkpoints.save(event.step, events, position, parts)
+                    self._folder.forget_results()
                 except OSError as error:
                     self._error = error
                 took = time.monotonic() - begin

@@ -41,6 +41,9 @@ def observe(problem: Problem, history: History, points: np.ndarray, steps: np.nd
         values = history.metrics[problem.metric][e].astype(found.values.dtype)
         lost = np.broadcast_to(history.failed & (history.step[e] > history.diverged), values.shape)
         found = with_evaluation(np, found, column, history.active[e], values, lost, problem.mode)
+    for t in np.flatnonzero(history.stopped >= 0):  # who ran out of patience competes with the value that counts
+        later = (steps > history.step[history.last[t]]) & (steps <= history.reach[t]) & np.isin(steps, history.step)
+        found.values[t, later] = found.values[t, np.searchsorted(steps, history.step[history.kept[t]])]
     return found
 
 

@@ -2,15 +2,15 @@
 
 from typing import Any
 
+from jaxtune.drivers import finish
 from jaxtune.drivers.keeping import Keeper, Saved
 from jaxtune.drivers.study import Study
 from jaxtune.engine.search import Search
 from jaxtune.results import journal
-from jaxtune.results.loading import load_results
+from jaxtune.results.loading import events_of_results, load_results
 from jaxtune.results.manifest import check_same, rules, traced
 from jaxtune.results.result import Result
 from jaxtune.spaces.written import Names
-from jaxtune.storage import log
 from jaxtune.storage.directory import Writer
 
 
@@ -50,7 +50,7 @@ class Run:
         known = rules(written)
         if folder.has_results:
             self._result = load_results(folder, self._search.problem.space)  # finds what is damaged
-            self.saved = Saved.after(journal.valid(log.read(folder.log_path).events), known, self._result.weights)
+            self.saved = Saved.after(events_of_results(folder), known, self._result.weights)
         else:
             self.saved = Saved.of(folder, known)
         if self.saved is None:
@@ -69,14 +69,13 @@ class Run:
         if saved is None and first:
             self._folder.begin(self._what | {"traces": study.conditions["traces"]})
         elif saved is not None:
-            self._folder.go_on()
+            self._folder.open_log()
             self.keeper.write(journal.resumed(saved.events))
             if saved.cut is not None:
                 return
         layouts = [group.layouts for group in study.groups.groups]
         self.keeper.begin(journal.proposed(study.standing, study.rows, Names(space), layouts))
 
-    def result(self) -> Result:
-        """What the search found."""
-        found = self._result
-        return found if found.winner is None else found.with_task(self._search.task, self._search.problem.space)
+    def result(self, previous: Result | None) -> Result:
+        """What the search found, which went on from an earlier one or not."""
+        return finish.bound(self._search, self._result, previous)

@@ -5,9 +5,10 @@ happened, the populations of its `Groups`, and the weights of trials that were `
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from functools import partial
+from functools import cached_property, partial
+from types import MappingProxyType
 from typing import Any
 
 import jax
@@ -49,6 +50,14 @@ from jaxtune.spaces.configurations import Rows
 from jaxtune.storage.checkpoints import Checkpoint
 from jaxtune.tasks.decoding import decoded
 
+Sizes = Mapping[tuple[frozenset, int], Sequence[tuple[int, int]]]
+
+
+def groups_of(search: Search, points: np.ndarray) -> list[tuple[frozenset, int]]:
+    """Of each group of these trials, its options and how many trials it has."""
+    variants, group_of = search.problem.space.groups(decoded(points, search.problem.space))
+    return [(frozenset(one.indices.items()), int(np.sum(group_of == n))) for n, one in enumerate(variants)]
+
 
 class TooEarly(KeyboardInterrupt):
     """The search ends before the first evaluation of a generation."""
@@ -64,6 +73,7 @@ class Study:
         begin: When the search began, by `time.monotonic`.
         previous: The result of all that was searched before.
         seen: What the sampler sees of it.
+        sizes: That groups have taken in generations before.
         cut: Where an earlier run of this generation was cut off.
     """
 
@@ -75,10 +85,11 @@ class Study:
         begin: float,
         previous: Result | None = None,
         seen: Observed | None = None,
+        sizes: Sizes = MappingProxyType({}),
         cut: Cut | None = None,
     ) -> None:
         self.search, self.plan, self.host, self.tell = search, search.plan, host, tell
-        self.begin, self.previous, self.seen = begin, previous, seen
+        self.begin, self.previous, self.seen, self.sizes = begin, previous, seen, sizes
         self.record = Record()
         self.retired: list[Retired] = []
         self.has_weights = True
@@ -122,13 +133,15 @@ class Study:
                 return
             ends = row is self.plan.rows[-1]
             last = ends and self.search.generation + 1 == self.search.generations
-            start, self.step = self.step, self._train(self.step, row)
-            cut = self.host.interrupted
-            if cut:
-                self._reached(last=True)
-            if self.step > start:
+            self.step = self._train(self.step, row)
+            cut, within = self.host.interrupted, self.step < row.stop
+            if cut and within:
+                self._reached(last=True)  # before an evaluation that nobody makes who isn't interrupted
+            if self.step > self.record.last_step:
                 self._evaluate(self.step, row)
             if cut:
+                if not within and not last:
+                    self._reached(last=True)
                 return
             if not ends:
                 self._stop_early(row.stop)
@@ -158,7 +171,8 @@ class Study:
             points = self.cut.journal.points
         hp = decoded(points, space)
         self.rows = Rows(space, hp)
-        sizes = None if self.cut is None else self.cut.journal.layouts
+        known = [self.sizes.get(group) for group in groups_of(search, points)]
+        sizes: Sequence[Any] = known if self.cut is None else self.cut.journal.layouts
         self.groups = Groups(search, hp, self.host, self._narrowed, sizes)
         for number, width in (self.cut.widths if self.cut is not None else {}).items():
             while self.groups.groups[number].layout.width > width:
@@ -206,10 +220,16 @@ class Study:
             parts[f"retired-{one.trial}"] = {f"{n:05d}": x for n, x in enumerate(jax.tree.leaves(one.state))}
         retired = [[one.score, one.trial, one.bracket] for one in self.retired]
         position: dict[str, Any] = {"row": self.row, "step": self.step, "retired": retired, "weights": {}}
-        if self.search.generation and self.previous is not None:
-            for trial, kept in self.previous.weights.items():
-                parts[f"weights-{trial}"], position["weights"][trial] = stored(kept)
+        if self.search.generation:
+            for trial, (values, about) in self._earlier.items():
+                parts[f"weights-{trial}"], position["weights"][trial] = values, about
         return position, parts
+
+    @cached_property
+    def _earlier(self) -> dict[int, Any]:
+        """Trial -> its weights as they are written, of those from before this generation."""
+        kept = {} if self.previous is None else self.previous.weights
+        return {trial: stored(one) for trial, one in kept.items()}
 
     def _reached(self, last: bool = False, rung: bool = False) -> None:
         """Tells that the search could be saved."""

@@ -148,7 +148,7 @@ def tune(
     with Writer(directory, overwrite) as folder, interrupts(host, terminated=True):
         run = Run(folder, what, search, checkpoint_every, strict)
         if run.is_over:
-            return run.result()
+            return run.result(previous)
         try:
             with view:
                 return Generations(search, host, Stream([run.keeper, view]), previous, run.saved).run(

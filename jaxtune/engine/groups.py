@@ -31,7 +31,7 @@ class Groups:
         hp: Key -> [T], the hyperparameters of all trials, and the option indices of the static ones.
         host: Who waits for programs.
         narrowed: Called with a group that goes on with fewer lanes at once.
-        sizes: Of each group, the sizes that its population took in an earlier run of this search.
+        sizes: Of each group, the sizes that its population took before, if it was there.
 
     Raises:
         ValueError: There are too many groups, or they don't go together.
@@ -44,7 +44,7 @@ class Groups:
         hp: Table,
         host: Host,
         narrowed: Callable[[Group], None],
-        sizes: Sequence[Sequence[tuple[int, int]]] | None = None,
+        sizes: Sequence[Sequence[tuple[int, int]] | None] | None = None,
     ) -> None:
         self.search, self.hp, self.host, self.narrowed = search, hp, host, narrowed
         self._past: list[tuple[int, Table, np.ndarray]] = []  # evaluations: step, hp on the way there, sources after it

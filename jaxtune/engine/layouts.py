@@ -48,8 +48,10 @@ def layouts(
     burst = shortened(search.pace(case).burst(search.plan), limit / max(work, 1.0))
     fewest = case.task.num_examples if case.task.batch_size else None
     more = search.runs, burst, case.task.batch_size, fewest, search.keeps_best
-    most = [None] * len(ladder) if recorded is None else [slots for slots, _ in recorded]
-    made = (Layout(search.mesh, rows, width, *more) for rows, width in ladder)
+    made = [Layout(search.mesh, rows, width, *more) for rows, width in ladder]
+    if recorded is None:
+        return tuple(made)
+    most = [None if slots == layout.slots else slots for layout, (slots, _) in zip(made, recorded, strict=True)]
     return tuple(layout._replace(most=n) for layout, n in zip(made, most, strict=True))
 
 

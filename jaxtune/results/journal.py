@@ -175,6 +175,13 @@ class Journal:
         """What happened, as arrays; see `Record.history`."""
         return self.record.history(self.standing, rows, log_names, steps)
 
+    def _narrowed(self, event: Event) -> None:
+        def width(slots: int, before: int) -> int:
+            return next(w for w in range(min(before, event["width"]), 0, -1) if slots % w == 0)
+
+        sizes = self.layouts[event["group"]]
+        self.layouts[event["group"]] = [(slots, width(slots, before)) for slots, before in sizes]
+
     def _evaluated(self, event: Event) -> None:
         rules, before = self._rules, self.standing
         trials, shape = np.asarray(event["trials"], int), before.values.shape

@@ -80,12 +80,19 @@ def load_results(folder: Directory, space: Space | None = None) -> Result:
     return _result(folder.path, _content(folder), space)
 
 
+def events_of_results(folder: Directory) -> list[dict[str, Any]]:
+    """What the log told when the search was over; more generations may have begun since."""
+    size = files.read_json(folder.path / "results.json").get("log_bytes")
+    return journal.valid(log.read(folder.log_path, size=size).events)
+
+
 def _content(folder: Directory) -> dict[str, Any]:
     """What `results.json` says, once all files are found to be as they were written."""
     content: dict[str, Any] = files.read_json(folder.path / "results.json")
     folder.check_format(content)
     for name, known in content["sha256"].items():
-        if files.digest(inside(folder.path, name)) != known:
+        size = content.get("log_bytes") if name == "log.jsonl" else None
+        if files.digest(inside(folder.path, name), size) != known:
             raise DamagedFile(f"{folder.path / name} is damaged: it doesn't have the digest that results.json names.")
     return content
 

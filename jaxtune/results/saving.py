@@ -32,10 +32,11 @@ def save_result(result: Any, path: Path) -> None:
     Raises:
         OSError: The disk takes no more, or fails.
     """
-    for name in ("history", "weights", "winner"):
-        if (path / name).exists():  # of a process that was killed
+    for name in ("results.json", "history", "weights", "winner"):
+        if (path / name).exists():  # of a process that was killed, or of fewer generations
             files.remove(path / name)
-        (path / name).mkdir()
+        if "." not in name:
+            (path / name).mkdir()
     written = Files(path)
     space = _space_of(result)
     names = Names(space)
@@ -52,6 +53,8 @@ def save_result(result: Any, path: Path) -> None:
     for name in ("search.json", "log.jsonl"):  # of a search that was kept, and is over
         if (path / name).exists():
             written.digests[name] = files.digest(path / name)
+    if (path / "log.jsonl").exists():
+        content["log_bytes"] = (path / "log.jsonl").stat().st_size  # more generations may follow
     files.write_json(path / "results.json", content | {"sha256": written.digests})
 
 

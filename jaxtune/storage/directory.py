@@ -156,12 +156,11 @@ class Writer(Directory):
         files.write_json(self.path / "search.json", {"format": FORMAT, **search})
         self.open_log()
 
-    def go_on(self) -> None:
-        """More will be trained: what came of it so far is no result any more."""
+    def forget_results(self) -> None:
+        """More was trained, and is saved: what came of it before is no result any more."""
         results = self.path / "results.json"
         if results.exists():
             files.remove(results)
-        self.open_log()
 
     def open_log(self) -> Log:
         """The log, for more events."""

@@ -50,14 +50,16 @@ def sync(folder: Path) -> None:
         os.close(descriptor)
 
 
-def digest(path: Path) -> str:
-    """SHA-256 of a file.
+def digest(path: Path, size: int | None = None) -> str:
+    """SHA-256 of a file, or of its first bytes.
 
     Raises:
         DamagedFile: There is none, or it can't be read.
     """
     try:
         with plain_file(path).open("rb") as file:
+            if size is not None:
+                return hashlib.sha256(file.read(size)).hexdigest()
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
         raise DamagedFile(f"{path} can't be read: {error.strerror}.") from None

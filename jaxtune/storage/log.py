@@ -27,12 +27,13 @@ class Content(NamedTuple):
     size: int  # bytes that are whole
 
 
-def read(path: Path, repair: bool = False) -> Content:
+def read(path: Path, repair: bool = False, size: int | None = None) -> Content:
     """The events of a log, in order.
 
     Args:
         path: The file.
         repair: Takes the valid events before a damaged one, instead of raising.
+        size: Bytes that are read; None for all.
 
     Raises:
         FileNotFoundError: There is none.
@@ -40,7 +41,7 @@ def read(path: Path, repair: bool = False) -> Content:
     """
     events, sums = list[dict[str, Any]](), list[int]()
     at = before = 0
-    data = plain_file(path).read_bytes()
+    data = plain_file(path).read_bytes()[:size]
     while at < len(data):
         end = data.find(b"\n", at) + 1
         line = data[at:end] if end else b""

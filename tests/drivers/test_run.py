@@ -16,6 +16,7 @@ from toys import NET, NET_SPACE, ONE, TWO
 
 import jaxtune as jt
 from jaxtune.drivers.keeping import Keeper
+from jaxtune.drivers.study import Study
 
 tune = partial(jt.tune, progress=False, placement=ONE, checkpoint_every=0)
 HALVING = jt.SuccessiveHalving(8, 5, 20, eta=2)
@@ -77,6 +78,25 @@ def test_a_search_whose_time_is_up_goes_on_in_the_middle_of_a_row(limit, tmp_pat
         cut = tune(NET, NET_SPACE, directory=tmp_path, time_limit=limit, **long)
     assert cut.interrupted
     assert_same(tune(NET, NET_SPACE, directory=tmp_path, **long), wanted)
+
+
+@pytest.mark.parametrize("row", [1, 2, 3])
+@pytest.mark.parametrize("name", ["halving", "best"])
+def test_an_interruption_at_the_end_of_a_row_loses_nothing(row, name, wanted, tmp_path, monkeypatch):
+    original, calls = Study._train, itertools.count(1)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Study, "_train", lambda self, start, one: _interrupted(original, self, start, one, calls, row))
+        first = search(name, tmp_path)
+    assert first.interrupted == (row < 3 or name == "best")
+    assert_same(search(name, tmp_path), wanted[name])
+
+
+def _interrupted(train, study, start, one, calls, last):
+    step = train(study, start, one)
+    if next(calls) == last:
+        study.host.interrupt()
+    return step
 
 
 def test_an_error_of_the_callback_loses_nothing(wanted, tmp_path):

@@ -10,6 +10,7 @@ import pytest
 EXACT = (
     "engine/test_population.py::test_number_of_devices_changes_no_trial",
     "drivers/test_search.py::test_equals_tune_to_the_last_bit[pbt-1]",
+    "drivers/test_generations.py::test_a_model_in_one_program_is_the_same",
     "training/test_supervised.py::test_every_trial_equals_a_plain_optax_loop[linen]",
 )
 
