@@ -22,7 +22,7 @@ def inverse(matrix: jax.Array) -> jax.Array:
     Example:
         >>> import jax.numpy as jnp
         >>> from jaxtune.samplers.matrices import inverse
-        >>> inverse(jnp.array([[2.0, 0.0], [0.0, 4.0]])).tolist()
+        >>> inverse(jnp.array([[2.0, 0.0], [0.0, 4.0]])).round(3).tolist()
         [[0.5, 0.0], [0.0, 0.25]]
     """
 
@@ -48,7 +48,7 @@ def factor(matrix: jax.Array) -> jax.Array:
     Example:
         >>> import jax.numpy as jnp
         >>> from jaxtune.samplers.matrices import factor
-        >>> factor(jnp.array([[4.0, 0.0], [0.0, 9.0]])).tolist()
+        >>> factor(jnp.array([[4.0, 0.0], [0.0, 9.0]])).round(3).tolist()
         [[2.0, 0.0], [0.0, 3.0]]
     """
 

@@ -46,8 +46,8 @@ def warp(values: jax.Array, errors: jax.Array, there: jax.Array) -> Warped:
         >>> import jax.numpy as jnp
         >>> from jaxtune.samplers.warping import warp
         >>> values = jnp.array([[1.0], [2.0], [3.0], [4.0], [1e9]])
-        >>> warp(values, values * jnp.nan, values > 0).values[:, 0].round(1).tolist()
-        [-1.5, -0.8, 0.0, 0.5, 1.3]
+        >>> [f"{value:.1f}" for value in warp(values, values * jnp.nan, values > 0).values[:, 0]]
+        ['-1.5', '-0.8', '0.0', '0.5', '1.3']
     """
     values = jnp.where(there, values, 0)
     median, quantile = jax.vmap(_median_and_quantiles, 1, (0, 1))(values, there)
