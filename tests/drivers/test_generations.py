@@ -231,6 +231,14 @@ def test_winners_are_replayed_with_the_keys_of_their_generation():
 # Folders
 
 
+def cut_off(space, folder, **options):
+    """What a search finds that is interrupted at every evaluation."""
+    options = {"directory": folder, "callback": lambda result: True, "checkpoint_every": 0} | options
+    while (found := tune(NET, space, **options)).interrupted:
+        pass
+    return found
+
+
 @pytest.mark.parametrize("space", [NET_SPACE, {**NET_SPACE, "width": jt.Choice((4, 8), static=True)}])
 def test_a_search_that_is_cut_off_comes_to_the_same_end(space, tmp_path):
     options = {"scheduler": HALVING, "generations": 3, "keep_weights": 3, "checkpoint_every": 0}
@@ -276,11 +284,7 @@ def test_groups_that_differ_between_generations_go_on(tmp_path):
     space = {**NET_SPACE, "width": jt.Choice((3, 4, 5, 6, 7, 8), static=True)}
     common = {"scheduler": jt.FullBudget(3, 6), "evaluate_every": 3, "generations": 3, "sampler": jt.Random()}
     wanted = tune(NET, space, **common)
-    while (
-        found := tune(NET, space, directory=tmp_path, callback=lambda r: True, checkpoint_every=0, **common)
-    ).interrupted:
-        pass
-    assert_same(found, wanted)
+    assert_same(cut_off(space, tmp_path, **common), wanted)
 
 
 def test_an_earlier_search_without_weights_or_of_another_space_goes_on(tmp_path):
@@ -288,11 +292,7 @@ def test_an_earlier_search_without_weights_or_of_another_space_goes_on(tmp_path)
     space = {**NET_SPACE, "width": 8}
     common = {"scheduler": HALVING, "generations": 2, "previous": first, "seed": 1, "keep_weights": 20}
     wanted = tune(NET, space, **common)
-    while (
-        found := tune(NET, space, directory=tmp_path, callback=lambda r: True, checkpoint_every=0, **common)
-    ).interrupted:
-        pass
-    assert_same(found, wanted)
+    assert_same(cut_off(space, tmp_path, **common), wanted)
     assert_same(tune(NET, space, directory=tmp_path, **common), wanted)
     bare = pickle.loads(pickle.dumps(first))
     bare.weights.clear()
