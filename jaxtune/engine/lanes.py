@@ -5,7 +5,7 @@ one trial, the same one in every run. Leaves are sharded over the device axis, a
 rows.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
 import flax.struct
@@ -125,6 +125,16 @@ def take(tree: Any, replicate: Any, row: Any, width: int) -> Any:
 def take_hp(hp: Any, row: Any, width: int) -> Any:
     """[rows, 1] -> [width]."""
     return jax.tree.map(lambda x: lax.dynamic_slice(x, _start(x, row), (width, 1))[:, 0], hp)
+
+
+def some(state: list, numbers: Iterable[int]) -> list:
+    """Some leaves of a state."""
+    return [state[number] for number in numbers]
+
+
+def merged(state: list, numbers: Iterable[int], leaves: list) -> list:
+    """A state with these leaves in place of some of its own."""
+    return list((dict(enumerate(state)) | dict(zip(numbers, leaves, strict=True))).values())
 
 
 def put(tree: Any, part: Any, replicate: Any, row: Any) -> Any:

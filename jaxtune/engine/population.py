@@ -16,7 +16,20 @@ from jaxtune.engine.batches import Window, batch_indices, empty_window
 from jaxtune.engine.bitcast import as_before, as_integers
 from jaxtune.engine.data import Data
 from jaxtune.engine.keys import EVALUATE, INIT, ORDER, STEP, replicate_key
-from jaxtune.engine.lanes import AXIS, HEALTHY, Layout, Population, Shared, num_chunks, per_device, put, take, take_hp
+from jaxtune.engine.lanes import (
+    AXIS,
+    HEALTHY,
+    Layout,
+    Population,
+    Shared,
+    merged,
+    num_chunks,
+    per_device,
+    put,
+    some,
+    take,
+    take_hp,
+)
 from jaxtune.tasks.functions import Functions
 
 _MOVE_BYTES = 2**21  # scratch of a move per device, about
@@ -70,8 +83,8 @@ def advance(
 
     def body(population: Population, hp: Any, shared: Shared, num_lanes: Any, start: Any, num_bursts: Any) -> Any:
         chunks = num_chunks(num_lanes, layout)
-        kept, population = population.kept, population.replace(kept=None)  # no loop carries what it doesn't change
-        population = population.replace(state=_with_held(functions, layout, population.state, hp, shared))
+        kept, state = population.kept, _with_held(functions, layout, population.state, hp, shared)
+        population = population.replace(kept=None, state=some(state, functions.trained))  # no loop carries more
 
         def burst(index: Any, carry: Any) -> Any:
             first = start + index * layout.burst
@@ -88,19 +101,39 @@ def advance(
 
             def chunk(number: Any, population: Population) -> Population:
                 row = number * layout.width
-                lanes = take(population, index, row, layout.width)
-                hp_chunk = take_hp(hp, row, layout.width)
-                states, (info, healthy) = lax.scan(
-                    lambda states, x: step(states, hp_chunk, *x), lanes.state, (steps, indices, drawn)
+                lanes, hp_chunk = take(population, index, row, layout.width), take_hp(hp, row, layout.width)
+                begin = merged(take(state, index, row, layout.width), functions.trained, lanes.state)
+                states, (info, healthy) = _burst(
+                    lambda states, x: step(states, hp_chunk, *x), begin, (steps, indices, drawn), number
                 )
-                return put(population, _book(lanes, states, info, healthy, steps), index, row)
+                lanes = _book(lanes, some(states, functions.trained), info, healthy, steps)
+                return put(population, lanes, index, row)
 
             return lax.fori_loop(0, chunks, chunk, population), windows
 
         windows = _empty_windows(layout, shared.data)
-        return lax.fori_loop(0, num_bursts, burst, (population, windows))[0].replace(kept=kept)
+        population = lax.fori_loop(0, num_bursts, burst, (population, windows))[0]
+        return population.replace(kept=kept, state=merged(state, functions.trained, population.state))
 
     return per_device(layout, body, population, hp, shared, num_lanes, start, num_bursts)
+
+
+def _burst(step: Any, states: Any, xs: Any, number: Any) -> tuple[Any, Any]:
+    """`lax.scan` over the steps of a burst, for the chunk of a number."""
+    if len(xs[0]) > 1:
+        return lax.scan(step, states, xs)
+    states, logs = _once(lambda states: step(states, jax.tree.map(lambda leaf: leaf[0], xs)), states, number)
+    return states, jax.tree.map(lambda leaf: leaf[None], logs)
+
+
+def _once(function: Any, states: Any, number: Any) -> tuple[Any, Any]:
+    """What a function makes of the states of the chunk of a number, and more, in a loop of its own.
+
+    Where a chunk is taken out of the population and put back without a loop in between, XLA copies all lanes for each
+    of them. A loop that is known to run once is none, so how often it runs hangs on the number.
+    """
+    more = jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), jax.eval_shape(function, states)[1])
+    return lax.fori_loop(0, jnp.minimum(number, 0) + 1, lambda _, carry: function(carry[0]), (states, more))
 
 
 def _with_held(functions: Functions, layout: Layout, state: list, hp: Any, shared: Shared) -> list:
@@ -147,33 +180,41 @@ def evaluate(
         metrics and of `train_<name>` averages; NaN for diverged lanes.
     """
     names = functions.metrics
-    observes = functions.observe is not None
 
     def body(population: Population, hp: Any, shared: Shared, num_lanes: Any, stop: Any, metric: Any, sign: Any) -> Any:
-        def run(index: Any, carry: tuple[Any, jax.Array]) -> tuple[Any, jax.Array]:
+        def run(index: Any, carry: tuple[list, jax.Array]) -> tuple[list, jax.Array]:
             fold = shared.fold[index]
             key, extras = replicate_key(shared.key, shared.replicate[index], EVALUATE), shared.extras(stop, fold)
             data = shared.data.of_fold(shared.data.validation, fold)
 
-            def chunk(number: Any, carry: tuple[Any, jax.Array]) -> tuple[Any, jax.Array]:
-                states, record = carry
+            def chunk(number: Any, carry: tuple[list, jax.Array]) -> tuple[list, jax.Array]:
+                observed, record = carry
                 row = number * layout.width
-                state = take(states if observes else population.state, index, row, layout.width)
-                hp_chunk = take_hp(hp, row, layout.width)
-                values = _values(functions, layout.width, shared.consts["evaluate"], key, state, data, hp_chunk, extras)
-                if functions.observe is not None:
+                state, hp_chunk = take(population.state, index, row, layout.width), take_hp(hp, row, layout.width)
+
+                def measured(leaves: list) -> tuple[list, jax.Array]:
+                    now = merged(state, functions.observed, leaves)
+                    values = _values(
+                        functions, layout.width, shared.consts["evaluate"], key, now, data, hp_chunk, extras
+                    )
+                    if functions.observe is None:
+                        return leaves, values
                     observe = jax.vmap(functions.observe, in_axes=(None, 0, 0, 0, None), axis_size=layout.width)
                     score = sign * jnp.take(values, metric, axis=1)
-                    changed = observe(shared.consts["observe"], state, score, hp_chunk, extras)
-                    states = put(states, changed, index, row)
-                return states, put(record, values, index, row)
+                    return some(
+                        observe(shared.consts["observe"], now, score, hp_chunk, extras), functions.observed
+                    ), values
+
+                leaves = take(observed, index, row, layout.width)
+                leaves, values = _once(measured, leaves, number) if leaves else measured(leaves)
+                return put(observed, leaves, index, row), put(record, values, index, row)
 
             return lax.fori_loop(0, num_chunks(num_lanes, layout), chunk, carry)
 
         empty = jnp.zeros((layout.runs, layout.rows, 1, len(names)), jnp.result_type(float))
-        states, record = lax.fori_loop(0, layout.runs, run, (population.state if observes else None, empty))
-        states = states if observes else population.state
-        return _recorded(functions, population.replace(state=states), record, stop, metric)
+        observed, record = lax.fori_loop(0, layout.runs, run, (some(population.state, functions.observed), empty))
+        state = merged(population.state, functions.observed, observed)
+        return _recorded(functions, population.replace(state=state), record, stop, metric)
 
     return per_device(layout, body, population, hp, shared, num_lanes, stop, metric, sign)
 

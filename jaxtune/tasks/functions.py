@@ -122,6 +122,8 @@ class Functions:
         observe: (state, score, hp, extras) -> state; None where that changes nothing.
         holds: where states hold hyperparameters: (key, hp, extras) -> the leaves at `held`; None where they don't.
         held: Numbers of these leaves.
+        trained: Numbers of the leaves of a state that step changes.
+        observed: Numbers of those that observe changes.
         dead: Names of hyperparameters that are no use any more once a state is there, see `stored`.
         state_tree: The structure of the task's own states.
         judges_state: Whether the task tells divergence by the state; else it is told by losses and metrics.
@@ -133,6 +135,8 @@ class Functions:
     observe: Traced | None
     holds: Traced | None
     held: tuple[int, ...]
+    trained: tuple[int, ...]
+    observed: tuple[int, ...]
     dead: frozenset[str]
     state_tree: Any
     judges_state: bool
@@ -301,6 +305,8 @@ def trace_anew(task: Task, variant: Variant, inputs: Inputs) -> Functions:
         observe=None if observe is None else _giving(observe, leaves),
         holds=_part(traced_init, flow),
         held=flow.held,
+        trained=stored.changed(traced_step, 1, len(leaves)),
+        observed=() if observe is None else stored.changed(observe, 0, len(leaves)),
         dead=flow.dead,
         state_tree=jax.tree.structure(state),
         judges_state=task.healthy is not None,

@@ -74,6 +74,11 @@ def _handed_on(traced: Any, first: int, size: int) -> set[int]:
     return {number for number, var in enumerate(traced.jaxpr.outvars[:size]) if origin(var) == first + number}
 
 
+def changed(traced: Any, first: int, size: int) -> tuple[int, ...]:
+    """Numbers of the other leaves, for all that is known."""
+    return tuple(sorted(set(range(size)) - _handed_on(traced, first, size)))
+
+
 def _origins(jaxpr: Any, inputs: dict[Any, int]) -> Any:
     """From a variable to the number of the input that it is equal to, or None."""
     made = {var: (equation, place) for equation in jaxpr.eqns for place, var in enumerate(equation.outvars)}
