@@ -13,6 +13,9 @@ Runs that are kept in folders, by `tune(directory=...)`:
     load                      the Result of a run, in any process
     list_runs                 all runs of a folder as a data frame
 
+For other programs:
+    to_optuna                 a Result as a study of Optuna, for its pictures and dashboard
+
 Tasks, what one trial is:
     supervised                from a Flax module, an Optax optimizer, a loss and arrays
     Task                      from three functions of your own
@@ -41,6 +44,7 @@ Samplers, which configurations:
     Points                    those that you know
     TPE                       where good trials are dense, learnt from earlier ones
     Bayesian                  where a Gaussian process of earlier ones expects the best
+    FromOptuna                where any sampler of Optuna wants them
 
 Practice:
     lr_range_test             which learning rates?

@@ -10,12 +10,14 @@ from jaxtune.practice.range_test import lr_range_test as lr_range_test
 from jaxtune.practice.sensitivity import sensitivity as sensitivity
 from jaxtune.practice.staged import staged as staged
 from jaxtune.results.loading import load as load
+from jaxtune.results.optuna_study import to_optuna as to_optuna
 from jaxtune.results.result import Result as Result
 from jaxtune.results.runs import list_runs as list_runs
 from jaxtune.results.trial import Trial as Trial
 from jaxtune.samplers import (
     TPE as TPE,
     Bayesian as Bayesian,
+    FromOptuna as FromOptuna,
     Grid as Grid,
     Points as Points,
     Random as Random,

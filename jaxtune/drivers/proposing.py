@@ -2,7 +2,7 @@
 
 import functools
 import itertools
-from collections.abc import Hashable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from typing import Any
 
 import jax
@@ -39,14 +39,26 @@ def sample(
     return _sampling(sampler, space, num_points)(key, history)
 
 
+def prepare(key: jax.Array, *, sampler: Sampler, space: Space, num_points: int, history: Observed) -> None:
+    """Starts compiling what `propose` calls first."""
+    program = _sampling(sampler, space, num_points)
+    if isinstance(program, Jitted):
+        program.prepare(key, history)
+
+
 @functools.lru_cache(maxsize=32)
-def _sampling(sampler: Sampler, space: Space, num_points: int) -> Jitted:
+def _sampling(sampler: Sampler, space: Space, num_points: int) -> Callable[..., jax.Array]:
     def points(key: jax.Array, history: Observed | None) -> jax.Array:
         points = sampler(search_key(key, SAMPLE), space, history, num_points)
         check_points(points, num_points, space.num_dims)
         return jnp.asarray(points, jnp.float32)
 
-    return Jitted(points)
+    return points if is_on_host(sampler) else Jitted(points)
+
+
+def is_on_host(sampler: Sampler) -> bool:
+    """Whether a sampler can't be compiled."""
+    return getattr(sampler, "on_host", False)
 
 
 def sampler_of(search: Search) -> Sampler:

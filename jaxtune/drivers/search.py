@@ -13,7 +13,7 @@ import numpy as np
 from jax import lax
 
 from jaxtune.drivers import arguments, observing
-from jaxtune.drivers.proposing import sample, sampler_of
+from jaxtune.drivers.proposing import is_on_host, sample, sampler_of
 from jaxtune.drivers.setup import set_up
 from jaxtune.engine import population as engine, standing as standings
 from jaxtune.engine.data import task_data
@@ -123,6 +123,8 @@ def search(
     common = task, space, scheduler, sampler, metric, mode, replicates, seed, Placement()
     search = set_up(*common, generations=generations)
     known = search.problem.space
+    if is_on_host(sampler):
+        raise ValueError(f"search is one compiled program, and {sampler} runs on the host: use tune.")
     if known.constraints:
         raise ValueError("search can't draw again what a constraint refuses, since it is compiled: use tune.")
     if known.static:

@@ -38,7 +38,7 @@ def save_result(result: Any, path: Path) -> None:
         if "." not in name:
             (path / name).mkdir()
     written = Files(path)
-    space = _space_of(result)
+    space = space_of(result)
     names = Names(space)
     content = {
         "format": FORMAT,
@@ -179,7 +179,8 @@ def _parts(path: Sequence[Any]) -> list[str]:
     return parts[:-1] if parts and parts[-1] == "value" and hasattr(path[-1], "name") else parts
 
 
-def _space_of(result: Any) -> Any:
+def space_of(result: Any) -> Any:
+    """The space of a search, None where its task is not at hand."""
     return next((one.search.problem.space for one in result.weights.values() if isinstance(one, Winner)), None)
 
 

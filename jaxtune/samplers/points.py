@@ -69,6 +69,11 @@ class Points:
         """Whether there are no more points than those of the first call."""
         return getattr(self.then, "exhaustive", False)
 
+    @property
+    def on_host(self) -> bool:
+        """Whether the other sampler can't be compiled."""
+        return getattr(self.then, "on_host", False)
+
     def __call__(self, key: jax.Array, space: Space, history: Observed | None, num_points: int) -> jax.Array:
         """Returns the given points and draws the rest.
 

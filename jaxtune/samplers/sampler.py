@@ -35,7 +35,8 @@ class Sampler(Protocol):
     """A pure function that chooses points of the unit cube. It has no state, and can be hashed.
 
     One that needs trials to learn from says how many must have succeeded by a method `num_needed(space)`. One that has
-    no more points than those of its first call, as a grid, says so by an attribute `exhaustive = True`.
+    no more points than those of its first call, as a grid, says so by an attribute `exhaustive = True`; one that is no
+    function of arrays, and is called outside of compiled programs with a key that is not traced, by `on_host = True`.
     """
 
     def __call__(self, key: jax.Array, space: Space, history: Observed | None, num_points: int) -> jax.Array:

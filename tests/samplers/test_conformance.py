@@ -7,6 +7,7 @@ import inspect
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optuna
 import pytest
 
 import jaxtune.samplers
@@ -17,10 +18,16 @@ from jaxtune.spaces.space import Space
 SPACE = Space.of({"lr": LogUniform(1e-5, 1.0), "width": Integer(1, 2), "act": Choice(("relu", "tanh")), "b": 1})
 NUM_POINTS = 16  # of Grid(4) too
 CONSTANTS = Space.of({"lr": 0.1})
-ARGUMENTS = {"Grid": (4,), "Points": ([{"lr": 0.1, "width": 2, "act": "tanh"}],)}
+ARGUMENTS = {
+    "FromOptuna": (optuna.samplers.TPESampler,),
+    "Grid": (4,),
+    "Points": ([{"lr": 0.1, "width": 2, "act": "tanh"}],),
+}
 
 SAMPLERS = [getattr(jaxtune.samplers, name)(*ARGUMENTS.get(name, ())) for name in jaxtune.samplers.__all__]
+COMPILED = [sampler for sampler in SAMPLERS if not getattr(sampler, "on_host", False)]
 each_sampler = pytest.mark.parametrize("sampler", SAMPLERS, ids=str)
+each_compiled = pytest.mark.parametrize("sampler", COMPILED, ids=str)
 
 
 def anywhere(sampler):
@@ -44,13 +51,13 @@ def test_equal_keys_give_equal_points(sampler):
     np.testing.assert_array_equal(*draws)
 
 
-@each_sampler
+@each_compiled
 def test_jit_equals_eager(sampler):
     jitted = jax.jit(sampler, static_argnums=(1, 2, 3))(jax.random.key(3), SPACE, None, NUM_POINTS)
     np.testing.assert_array_equal(jitted, sampler(jax.random.key(3), SPACE, None, NUM_POINTS))
 
 
-@each_sampler
+@each_compiled
 def test_vmap_over_keys_equals_a_loop(sampler):
     keys = jax.random.split(jax.random.key(0), 3)
     many = jax.jit(jax.vmap(lambda key: sampler(key, SPACE, None, NUM_POINTS)))(keys)
@@ -58,7 +65,7 @@ def test_vmap_over_keys_equals_a_loop(sampler):
         np.testing.assert_array_equal(points, sampler(key, SPACE, None, NUM_POINTS))
 
 
-@each_sampler
+@each_compiled
 @pytest.mark.parametrize("run", [lambda f: f, jax.jit], ids=["eager", "jit"])
 def test_a_space_of_constants(sampler, run):
     assert run(lambda key: anywhere(sampler)(key, CONSTANTS, None, 1))(jax.random.key(0)).shape == (1, 0)
@@ -89,7 +96,7 @@ def test_documented_with_a_running_example(sampler):
     assert doctest.testmod(importlib.import_module(type(sampler).__module__)).failed == 0
 
 
-@pytest.mark.parametrize("sampler", [s for s in SAMPLERS if type(s).__name__ != "Grid"], ids=str)
+@pytest.mark.parametrize("sampler", [s for s in COMPILED if type(s).__name__ != "Grid"], ids=str)
 def test_other_keys_give_other_points(sampler):
     space = Space.of({"x": Uniform(0, 1)})
     keys = jax.random.split(jax.random.key(0), 8)
