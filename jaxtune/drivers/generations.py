@@ -10,7 +10,7 @@ import numpy as np
 
 from jaxtune.drivers import finish, observing
 from jaxtune.drivers.keeping import Saved
-from jaxtune.drivers.proposing import sampler_of
+from jaxtune.drivers.proposing import prepare, sampler_of
 from jaxtune.drivers.study import Study, TooEarly, groups_of
 from jaxtune.engine.host import Busy, Host
 from jaxtune.engine.search import Search
@@ -96,6 +96,8 @@ class Generations:
         search = self._search
         self._tell(Started(search.plan.trials * search.generations, search.lane_steps, search.plan.steps))
         over = False
+        if self._first + 1 < search.generations:  # behind all that this generation needs itself
+            self._host.later.append(lambda: self._host.later.append(self._prepare))
         for number in range(self._first, search.generations):
             try:
                 study = self._study(number)
@@ -119,6 +121,17 @@ class Generations:
                 sizes = [[(one.slots, one.width) for one in group.layouts] for group in study.groups.groups]
                 self._remember(study.standing.points, sizes)
         return self._end(over)
+
+    def _prepare(self) -> None:
+        """Has what will propose generations compiled while the first one is trained."""
+        search = replace(self._search, generation=1)
+        prepare(
+            search.root,
+            sampler=sampler_of(search),
+            space=search.problem.space,
+            num_points=search.plan.trials,
+            history=observing.joined([observing.nothing(np, search.problem, self._steps, 0)], self._capacity),
+        )
 
     def _study(self, number: int) -> Study:
         self._warn_of_few(number)

@@ -1,11 +1,13 @@
 """Searches of several generations: what each is given, what comes of all, and how they go on in folders."""
 
+import math
 import os
 import pickle
 import signal
 import threading
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -16,6 +18,8 @@ from toys import DESCENT, DESCENT_SPACE, NET, NET_SPACE, ONE
 
 import jaxtune as jt
 from jaxtune.engine.groups import Groups
+from jaxtune.samplers.sampler import Observed
+from jaxtune.samplers.tpe import good_and_others
 from jaxtune.storage.checkpoints import Checkpoints
 
 tune = partial(jt.tune, progress=False, placement=ONE)
@@ -25,9 +29,10 @@ KEY = jax.random.key(0)
 
 @dataclass(frozen=True)
 class Noting:
-    """Tells what it sees, and proposes random points."""
+    """Tells what it sees, and proposes as another sampler."""
 
     heard: list
+    then: Any = jt.Random()  # noqa: RUF009 - a frozen value
 
     def __hash__(self):
         return id(self.heard)
@@ -35,7 +40,7 @@ class Noting:
     def __call__(self, key, space, history, num_points):
         if history is not None:
             jax.debug.callback(lambda **fields: self.heard.append(fields), ordered=True, **history._asdict())
-        return jt.Random()(key, space, history, num_points)
+        return self.then(key, space, history, num_points)
 
 
 @pytest.fixture(scope="module")
@@ -107,6 +112,27 @@ def test_samplers_see_what_failed_and_which_way_is_better():
     assert np.isnan(seen["values"][seen["failed"]]).all()
     best = np.nanargmin(seen["values"][:, 0])
     assert found.trials[best].metrics["loss"] == np.nanmax([t.metrics["loss"] for t in found.trials[:8]])
+
+
+def test_hyperband_with_tpe_learns_from_all_rungs_of_all_brackets_as_bohb():
+    heard = []
+    scheduler = jt.Hyperband(min_steps=2, max_steps=8, eta=2)
+    found = tune(DESCENT, DESCENT_SPACE, scheduler=scheduler, sampler=Noting(heard, jt.TPE()), generations=2)
+    jax.effects_barrier()
+    (fields,), count = heard, len(found.trials) // 2
+    seen, first = Observed(**fields), found.trials[:count]
+    assert {trial.bracket for trial in first} == {0, 1, 2}
+    for trial in first:  # at all rungs that it came to, of other brackets too
+        rungs = [step for step in (2, 4, 8) if step <= trial.steps]
+        assert seen.steps[np.isfinite(seen.values[trial.id])].tolist() == rungs
+    # BOHB models the best share; of which rung, it leaves to how deep trials came: deepest first, then by value there
+    order = sorted(first, key=lambda trial: (-trial.steps, trial.metrics["loss"]))
+    good, others = good_and_others(jt.Space.of(DESCENT_SPACE), seen, 0.15)
+    wanted = {trial.id for trial in order[: math.ceil(0.15 * count)]}
+    assert set(np.flatnonzero(good.member)) == wanted
+    assert set(np.flatnonzero(others.member)) == set(range(count)) - wanted
+    rates = [np.mean([np.log(t.hparams["lr"]) for t in part]) for part in (first, found.trials[count:])]
+    assert rates[1] > rates[0]  # the largest is the best
 
 
 def test_an_earlier_search_is_seen_too():
