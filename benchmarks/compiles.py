@@ -1,8 +1,8 @@
 """Counts what a search compiles, and fails where it is more than promised.
 
 Promised: at most 4 training programs (`advance`) per group of static hyperparameters in a first search; none in a
-second one with another seed and a longer schedule, unless it comes down to fewer lanes than any before; at most 1 per
-group in one with more trials. JAX itself reports every program that XLA compiles, those of single operations too, so
+second one with another seed and a longer schedule, unless it comes down to fewer lanes than any before, or trains them
+for so long that programs of their own pay; at most 1 per group in one with more trials. JAX itself reports every program that XLA compiles, those of single operations too, so
 nothing is missed; "others" sample, decode and decide, or are single operations. Each kind of search has a process of
 its own. Compilers work side by side in threads: their seconds add up to more than a search waits for them.
 

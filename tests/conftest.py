@@ -29,7 +29,7 @@ if jax.__version__.startswith("0.10."):  # XLA has other flags later, and ends t
     fewer = "--xla_cpu_use_fusion_emitters=false --xla_cpu_parallel_codegen_split_count=1"
     os.environ.setdefault("XLA_FLAGS", f"{fewer} --xla_backend_optimization_level=0")
 
-from jaxtune.engine import programs
+from jaxtune.engine import programs, worth
 from jaxtune.tasks import executables
 from jaxtune.tasks.executables import EXECUTABLES, Executables
 
@@ -86,6 +86,12 @@ def pytest_runtest_teardown():
         EXECUTABLES.clear()
         jax.clear_caches()
         gc.collect()
+
+
+@pytest.fixture
+def free_programs(monkeypatch):
+    """Populations take all sizes on their way down, as long searches of large models do: compiling takes no time."""
+    monkeypatch.setattr(worth, "_CPU", (0.0, 5e10, 0.0, 0.0))
 
 
 @pytest.fixture

@@ -17,6 +17,11 @@ def flops(jaxpr: Any) -> float:
     return float(sum(map(_equation_flops, jaxpr.eqns)))
 
 
+def equations(jaxpr: Any) -> int:
+    """How many equations there are, those within others too."""
+    return sum(1 + sum(map(equations, jaxprs_in_params(equation.params))) for equation in jaxpr.eqns)
+
+
 def _equation_flops(equation: Any) -> float:
     inner = [flops(jaxpr) for jaxpr in jaxprs_in_params(equation.params)]
     if equation.primitive.name == "cond":

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import flax.struct
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 from jax.sharding import Mesh, NamedSharding, PartitionSpec as P
 
@@ -108,23 +109,28 @@ def num_chunks(num_lanes: jax.Array, layout: Layout) -> jax.Array:
     return -(-rows // layout.width)
 
 
-def _start(x: jax.Array, *first: Any) -> list[jax.Array]:
+def _slice(x: jax.Array, first: tuple[Any, ...], sizes: tuple[int, ...]) -> jax.Array:
+    """A part of an array; it begins at `first`, which is never negative, and at 0 in all other dimensions."""
+    return lax.dynamic_slice(x, _begin(x, first), sizes, allow_negative_indices=False)
+
+
+def _begin(x: jax.Array, first: tuple[Any, ...]) -> list[Any]:
     """Indices of one dtype, also where JAX's default is 64 bits."""
-    return [jnp.int32(i) for i in (*first, *[0] * (x.ndim - len(first)))]
+    return [*(jnp.asarray(i, jnp.int32) for i in first), *[np.int32(0)] * (x.ndim - len(first))]
 
 
 def take(tree: Any, replicate: Any, row: Any, width: int) -> Any:
     """[R, rows, 1, ...] -> [width, ...]."""
 
     def slice_of(x: jax.Array) -> jax.Array:
-        return lax.dynamic_slice(x, _start(x, replicate, row), (1, width, 1, *x.shape[3:]))[0, :, 0]
+        return _slice(x, (replicate, row), (1, width, 1, *x.shape[3:]))[0, :, 0]
 
     return jax.tree.map(slice_of, tree)
 
 
 def take_hp(hp: Any, row: Any, width: int) -> Any:
     """[rows, 1] -> [width]."""
-    return jax.tree.map(lambda x: lax.dynamic_slice(x, _start(x, row), (width, 1))[:, 0], hp)
+    return jax.tree.map(lambda x: _slice(x, (row,), (width, 1))[:, 0], hp)
 
 
 def some(state: list, numbers: Iterable[int]) -> list:
@@ -139,6 +145,9 @@ def merged(state: list, numbers: Iterable[int], leaves: list) -> list:
 
 def put(tree: Any, part: Any, replicate: Any, row: Any) -> Any:
     """Writes [width, ...] into [R, rows, 1, ...]."""
-    return jax.tree.map(
-        lambda x, p: lax.dynamic_update_slice(x, p[None, :, None], _start(x, replicate, row)), tree, part
-    )
+
+    def with_part(x: jax.Array, part: jax.Array) -> jax.Array:
+        begin = _begin(x, (replicate, row))
+        return lax.dynamic_update_slice(x, part[None, :, None], begin, allow_negative_indices=False)
+
+    return jax.tree.map(with_part, tree, part)

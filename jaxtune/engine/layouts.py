@@ -11,6 +11,7 @@ from jaxtune.engine.ladder import Size, choose_ladder
 from jaxtune.engine.lanes import Layout
 from jaxtune.engine.memory import check_memory
 from jaxtune.engine.search import Search
+from jaxtune.engine.worth import worthwhile
 from jaxtune.schedulers.plan import shortened
 from jaxtune.tasks.case import Case
 
@@ -39,7 +40,8 @@ def layouts(
     lanes = -(-num_trials // search.mesh.devices.size)
     if recorded is None:
         size, scratch = lane_bytes(search, case), live_bytes(step)
-        ladder = choose_ladder(search.placement, search.mesh, lanes, size, scratch, measured)
+        all_sizes = choose_ladder(search.placement, search.mesh, lanes, size, scratch, measured)
+        ladder = worthwhile(search, case, num_trials, all_sizes, measured)
     else:
         devices = search.mesh.devices.size
         ladder = tuple(Size(width * -(-slots // (devices * width)), width) for slots, width in recorded)

@@ -116,7 +116,7 @@ class Programs:
 
     def shapes(self, layout: Layout) -> Population:
         """Shapes of a population."""
-        return _lanes(self.functions, layout, *_arguments(layout, self.hp, self.shared))
+        return _lanes(self.functions, layout)
 
     def cancel(self) -> None:
         """Compiles no more of what this group asked for."""
@@ -164,7 +164,7 @@ def _lower(name: str, functions: Functions, layouts: Sequence[Layout], dtypes: M
         return jax.ShapeDtypeStruct((after.slots,), dtype, sharding=after.everywhere)
 
     hp, shared = _arguments(layout, dtypes, shared)
-    lanes = None if name == "spawn" else _lanes(functions, layout, hp, shared)
+    lanes = None if name == "spawn" else _lanes(functions, layout)
     programs: dict[str, tuple[Callable[..., Any], tuple[Any, ...]]] = {
         "spawn": (partial(engine.spawn, functions, layout), (hp, shared)),
         "advance": (partial(engine.advance, functions, layout), (lanes, hp, shared, *[_COUNT] * 3)),
@@ -184,9 +184,21 @@ def _arguments(layout: Layout, dtypes: Mapping, shared: Shared) -> tuple[Any, Sh
     return hp, _placed(shared, layout.everywhere)
 
 
-def _lanes(functions: Functions, layout: Layout, hp: Any, shared: Any) -> Population:
-    """Shapes of a population."""
-    return _placed(jax.eval_shape(partial(engine.spawn, functions, layout), hp, shared), layout.lanes)
+def _lanes(functions: Functions, layout: Layout) -> Population:
+    """Shapes of a population: what `population.spawn` makes."""
+
+    def of(dtype: Any, shape: tuple[int, ...] = ()) -> Any:
+        shape = (layout.runs, layout.rows, layout.devices, *shape)
+        return jax.ShapeDtypeStruct(shape, dtype, sharding=layout.lanes)
+
+    state = [of(x.dtype, x.shape) for x in functions.state]
+    return Population(
+        state=state,
+        kept=state if layout.keeps_best else None,
+        diverged=of(jnp.int32),
+        info_sum={name: of(jnp.result_type(float)) for name in functions.info},
+        info_count={name: of(jnp.int32) for name in functions.info},
+    )
 
 
 def _placed(tree: Any, sharding: Any) -> Any:

@@ -62,6 +62,15 @@ def test_a_search_that_is_cut_off_again_and_again_comes_to_the_same_end(name, wa
     assert_same(search(name, tmp_path / "run"), wanted[name])
 
 
+def test_arrays_that_shrink_come_to_the_same_end(tmp_path, free_programs, compiled):
+    options = {"scheduler": jt.SuccessiveHalving(20, 5, 20, eta=2)}
+    wanted = tune(NET, NET_SPACE, **options)
+    assert compiled["advance"] > 1
+    while (result := tune(NET, NET_SPACE, directory=tmp_path, callback=lambda result: True, **options)).interrupted:
+        pass
+    assert_same(result, wanted)
+
+
 def test_a_finished_search_is_not_trained_again(wanted, tmp_path, compiled):
     search("halving", tmp_path)
     compiled.clear()

@@ -53,6 +53,12 @@ def test_equals_tune_to_the_last_bit(name, replicates):
         assert_equal(outcome, tune(NET, NET_SPACE, seed=seed, **options))
 
 
+def test_equals_tune_where_arrays_shrink(free_programs):
+    scheduler = jt.SuccessiveHalving(trials=40, min_steps=5, max_steps=40, eta=2)
+    outcome = compiled(NET_SPACE, scheduler=scheduler)(jax.random.key(0), NET)
+    assert_equal(outcome, tune(NET, NET_SPACE, scheduler=scheduler))
+
+
 def breaking(at):
     """`DESCENT`, but the trials with the larger half of the learning rates, the better ones, break at a step."""
 

@@ -56,11 +56,17 @@ def test_at_most_four_training_programs(compiled, scheduler):
     assert compiled["evaluate"] == compiled["advance"]
 
 
-def test_a_population_that_shrinks_gets_narrower_programs(compiled):
+def test_a_population_that_shrinks_gets_narrower_programs_where_these_are_free(compiled, free_programs):
     placement = jt.Placement(devices=ONE.devices, lanes=8)
     scheduler = jt.SuccessiveHalving(trials=64, min_steps=5, max_steps=320, eta=2)  # 64 32 16 8 4 2 1
     tune(fresh_descent(), DESCENT_SPACE, scheduler=scheduler, placement=placement)
     assert 2 <= compiled["advance"] <= 4
+
+
+def test_a_short_search_trains_with_one_program(compiled):
+    scheduler = jt.SuccessiveHalving(trials=64, min_steps=5, max_steps=320, eta=2)
+    tune(fresh_descent(), DESCENT_SPACE, scheduler=scheduler, placement=jt.Placement(devices=ONE.devices, lanes=8))
+    assert compiled == {"spawn": 1, "advance": 1, "evaluate": 1, "move": 1}
 
 
 def test_one_set_of_programs_per_group(compiled):
