@@ -2,9 +2,10 @@
 
 Promised: at most 4 training programs (`advance`) per group of static hyperparameters in a first search; none in a
 second one with another seed and a longer schedule, unless it comes down to fewer lanes than any before, or trains them
-for so long that programs of their own pay; at most 1 per group in one with more trials. JAX itself reports every program that XLA compiles, those of single operations too, so
-nothing is missed; "others" sample, decode and decide, or are single operations. Each kind of search has a process of
-its own. Compilers work side by side in threads: their seconds add up to more than a search waits for them.
+for so long that programs of their own pay; at most 1 per group in one with more trials. JAX itself reports every
+program that XLA compiles, those of single operations too, so nothing is missed; "others" sample, decode and decide, or
+are single operations. Each kind of search has a process of its own. Compilers work side by side in threads: their
+seconds add up to more than a search waits for them.
 
 A longer schedule is twice as long; "more trials" are eta times as many for halving, so that one rung comes on top and
 the numbers of survivors below stay. A rung whose survivors fit a narrower program than any before needs it compiled.

@@ -551,3 +551,16 @@ def test_changes_that_lose_searches_are_noticed(tmp_path):
     found = rows(run("benchmarks/mutations.py", cwd=tmp_path))
     assert [r["change"] for r in found] == ["files are not synced", "names are not synced"]
     assert all(r["noticed by"].startswith("test_") for r in found)
+
+
+# generations.py
+
+
+@runs("benchmarks/generations.py")
+def test_generations_are_set_against_one_search_of_as_many_lane_steps(tmp_path):
+    one, *others = rows(run("benchmarks/generations.py", cwd=tmp_path))
+    assert one["search"] == "one halving of 32"
+    assert [row["search"].split(", ")[1] for row in others] == ["Sobol", "TPE", "Bayesian"]
+    for row in others:
+        assert number(row["ratio to one halving"]) == pytest.approx(number(row["s"]) / number(one["s"]), rel=0.05)
+        assert 0 < number(row["s of proposing"]) < number(row["s"])
