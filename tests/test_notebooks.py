@@ -30,6 +30,11 @@ few, strengths = 20, 1
 configurations = 4
 replicates = 2
 """,
+    "03_learning_from_trials": """
+steps, trials = 8, 8
+generations = 2
+seeds = 2
+""",
 }
 
 

@@ -50,9 +50,9 @@ class Bayesian:
     Low, ICML 2017, for several step counts in one process.
 
     Args:
-        acquisition: how points of a batch are chosen. `"thompson"`: each is the best one in a draw from the posterior.
-            `"expected_improvement"`: one after the other by the logarithm of the expected improvement, where the values
-            of those chosen before are believed to be what was predicted.
+        acquisition: how points of a batch are chosen. `"expected_improvement"`: one after the other by the logarithm of
+            the expected improvement, where the values of those chosen before are believed to be what was predicted.
+            `"thompson"`: each is the best one in a draw from the posterior, which explores more.
 
     Raises:
         ValueError: if `acquisition` is neither.
@@ -65,7 +65,7 @@ class Bayesian:
         (5, 2)
     """
 
-    acquisition: str = "thompson"
+    acquisition: str = "expected_improvement"
 
     def __post_init__(self) -> None:
         if self.acquisition not in _ACQUISITIONS:
