@@ -13,6 +13,9 @@ import numpy as np
 import pytest
 from scripts import ROOT, number, rows, run, runs
 
+import jaxtune as jt
+from jaxtune.samplers.sampler import Observed
+
 SCRIPTS = sorted(path for folder in ("benchmarks", "docs") for path in (ROOT / folder).rglob("*.py"))
 
 
@@ -51,7 +54,8 @@ def test_every_module_belongs_to_a_script(script):
     used = {name for path in SCRIPTS for name in imported(path)}
     used |= {f"searches.{peer.module}" for peer in script("peers").PEERS.values()}
     names = [".".join(path.relative_to(ROOT).with_suffix("").parts[1:]) for path in SCRIPTS if not is_run(path)]
-    assert set(names) - {"searches.__init__", "accelerator.__init__", "limit.__init__"} <= used
+    packages = ("searches", "accelerator", "limit", "problems", "methods")
+    assert set(names) - {f"{name}.__init__" for name in packages} <= used
 
 
 @pytest.fixture(scope="module")
@@ -564,3 +568,74 @@ def test_generations_are_set_against_one_search_of_as_many_lane_steps(tmp_path):
     for row in others:
         assert number(row["ratio to one halving"]) == pytest.approx(number(row["s"]) / number(one["s"]), rel=0.05)
         assert 0 < number(row["s of proposing"]) < number(row["s"])
+
+
+# quality.py
+
+
+@runs("benchmarks/quality.py")
+def test_quality_divides_by_halving_at_equal_cost(script, monkeypatch, capsys, tmp_path):
+    text = run("benchmarks/quality.py", "--results", "found.jsonl", cwd=tmp_path)
+    found = [json.loads(line) for line in (tmp_path / "found.jsonl").read_text().splitlines()]
+    values = {(r["method"], r["seed"]): r["value"] for r in found}
+    assert set(values) == {(name, seed) for name in ("sobol", "halving") for seed in (0, 1)}
+    assert [r["cost"] for r in found] == [3] * 4
+    sobol, halving = rows(text)
+    assert halving["hartmann"] == "1.00 (1.00-1.00)"
+    ratios = [values["sobol", seed] / values["halving", seed] for seed in (0, 1)]
+    assert number(sobol["hartmann"]) == pytest.approx(np.prod(ratios) ** 0.5, abs=0.006)
+    monkeypatch.setattr(sys, "argv", ["quality.py", "--report", str(tmp_path / "found.jsonl")])
+    script("quality").main()
+    assert rows(capsys.readouterr().out) == [sobol, halving]
+
+
+@pytest.mark.slow
+def test_quality_trains_networks_together_and_one_by_one(script):
+    digits = next(script("problems.networks").problems(None))
+    ((seed, found),) = (
+        script("methods.with_jaxtune").Search(lambda budget: (jt.FullBudget(2, 270), 1)).outcomes(digits, 2, [3])
+    )
+    assert (seed, found.cost) == (3, 2)
+    assert 0 < found.value < 2.3  # nothing learned
+    assert 0 < found.test < 2.3
+    trainer = script("methods.training").Trainer(digits, 3)
+    hp = {"lr": 0.01, "slowness": 0.1, "weight_decay": 0.01, "dropout": 0.1, "init_scale": 1.0, "smoothing": 0.01}
+    first, _ = trainer.train(hp, None, 0, 90)
+    state, value = trainer.train(hp, first, 90, 270)
+    assert trainer.steps == 270
+    assert trainer.train(hp, None, 0, 270)[1] == pytest.approx(value, rel=1e-3)
+    assert trainer.outcome(hp, state, value)[1] == pytest.approx(value, abs=0.5)
+    assert value < 0.5
+
+
+def test_quality_has_an_interval_over_seeds(script):
+    cell = script("quality").cell
+    assert cell([np.log([0.5, 0.5]), np.log([2.0, 2.0])]) == "1.00 (1.00-1.00)"
+    _, low, high = map(float, re.findall(r"[\d.]+", cell([np.log(np.random.default_rng(0).lognormal(0, 0.5, 400))])))
+    assert np.log(high / low) == pytest.approx(2 * 1.96 * 0.5 / 20, rel=0.1)
+    assert low < 1 < high
+
+
+def test_quality_knows_the_regret_of_functions(script):
+    """Their lowest values are known: regrets are exact."""
+    for problem in script("problems.functions").PROBLEMS:
+        best = {name: 1 for name in problem.space}
+        if "x0" in best:
+            best = dict(zip(best, (0.20169, 0.150011, 0.476874, 0.275332, 0.311652, 0.6573), strict=True))
+        assert problem.regret(best) == pytest.approx(1e-4)
+        assert problem.regret({name: 0.5 for name in best}) > 0.1
+
+
+def test_bohb_learns_from_the_highest_rung_with_enough_trials(script, monkeypatch):
+    bohb, looked = script("methods.bohb"), []
+    monkeypatch.setattr(bohb.jt, "TPE", lambda random: lambda key, space, seen, n: looked.append(seen))
+    nan = np.nan
+    values = np.array([[8, nan, nan], [7, 6, nan], [5, 4, 3], [9, 2, nan], [7, 1, nan], [nan, nan, nan], [0, 0, 0]])
+    history = Observed(
+        np.arange(7.0)[:, None], values, np.arange(3), values * nan, np.zeros(7, bool), np.zeros(7, int), 6
+    )
+    bohb.HighestRung()(jax.random.key(0), jt.Space.of({"x": jt.Uniform(0.0, 1.0)}), history, 4)
+    (seen,) = looked
+    assert int(seen.count) == 4  # D + 3 of the second rung; the third has one
+    assert seen.points[:4, 0].tolist() == [1, 2, 3, 4]
+    np.testing.assert_array_equal(seen.values[:4], [[nan, 6, nan], [nan, 4, nan], [nan, 2, nan], [nan, 1, nan]])
