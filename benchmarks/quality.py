@@ -72,12 +72,12 @@ METHODS = {
     "hyperband": Method("Hyperband", lambda: ours.Search(ours.hyperband)),
     "pbt": Method("PBT", lambda: ours.Search(ours.pbt)),
     "tpe": Method("TPE, generations of halving", lambda: ours.Search(ours.halvings, jt.TPE())),
-    "thompson": Method("Bayesian, generations of halving", lambda: ours.Search(ours.halvings, jt.Bayesian())),
+    "thompson": Method("Bayesian, Thompson, the same", lambda: ours.Search(ours.halvings, jt.Bayesian("thompson"))),
     "improvement": Method(
-        "the same, expected improvement", lambda: ours.Search(ours.halvings, jt.Bayesian("expected_improvement"))
+        "Bayesian, improvement, the same", lambda: ours.Search(ours.halvings, jt.Bayesian("expected_improvement"))
     ),
     "bohb": Method("TPE, generations of Hyperband", lambda: ours.Search(ours.hyperband, jt.TPE())),
-    "bohb-rule": Method("the same, BOHB's rule", lambda: ours.Search(ours.hyperband, HighestRung())),
+    "bohb-rule": Method("TPE by BOHB's rule, the same", lambda: ours.Search(ours.hyperband, HighestRung())),
     "optuna-tpe": Method("Optuna TPE + HyperbandPruner", lambda: optuna("TPESampler", True), ("optuna",)),
     "optuna-gp": Method("Optuna GP, full budget", lambda: optuna("GPSampler", False), ("optuna", "torch")),
     "cmaes": Method("cmaes, full budget", cmaes, ("cmaes",)),
@@ -164,14 +164,17 @@ def _is_dear(problem, budget):
 def report(records):
     """All tables."""
     budgets = sorted({record["budget"] for record in records})
-    return "\n\n".join(table(records, budget, split) for budget in budgets for split in ("value", "test"))
+    tables = (table(records, budget, split) for budget in budgets for split in ("value", "test"))
+    return "\n\n".join(filter(None, tables))
 
 
 def table(records, budget, split):
-    """The table of a budget: of values as selected, or on test data."""
+    """The table of a budget: of values as selected, or on test data; nothing where there are none."""
     mine = {tuple(r[key] for key in KEYS if key != "budget"): r for r in records if r["budget"] == budget}
     mine = {key: record for key, record in mine.items() if record[split] is not None}
     kinds = {record["task"]: record["kind"] for record in mine.values()}
+    if not kinds:
+        return ""
     groups = groups_of(kinds)
     title = "test loss" if split == "test" else "validation loss as selected, or regret"
     lines = [f"Budget {budget}: {title} / that of Sobol + halving", ""]
