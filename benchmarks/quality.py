@@ -72,9 +72,12 @@ METHODS = {
     "hyperband": Method("Hyperband", lambda: ours.Search(ours.hyperband)),
     "pbt": Method("PBT", lambda: ours.Search(ours.pbt)),
     "tpe": Method("TPE, generations of halving", lambda: ours.Search(ours.halvings, jt.TPE())),
-    "thompson": Method("Bayesian, Thompson, the same", lambda: ours.Search(ours.halvings, jt.Bayesian("thompson"))),
+    "thompson": Method(
+        "Bayesian (Thompson), generations of halving", lambda: ours.Search(ours.halvings, jt.Bayesian("thompson"))
+    ),
     "improvement": Method(
-        "Bayesian, improvement, the same", lambda: ours.Search(ours.halvings, jt.Bayesian("expected_improvement"))
+        "Bayesian (expected improvement), the same",
+        lambda: ours.Search(ours.halvings, jt.Bayesian("expected_improvement")),
     ),
     "bohb": Method("TPE, generations of Hyperband", lambda: ours.Search(ours.hyperband, jt.TPE())),
     "bohb-rule": Method("TPE by BOHB's rule, the same", lambda: ours.Search(ours.hyperband, HighestRung())),
