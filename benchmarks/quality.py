@@ -195,11 +195,11 @@ def table(records, budget, split):
 
 
 def groups_of(kinds):
-    """Sets of tasks whose means are taken: all real ones but digits, all real ones, all but variants."""
+    """Sets of tasks whose means are taken: all real ones but digits, all real ones, these and functions."""
     real = tuple(task for task, kind in kinds.items() if kind == "real")
     every = tuple(task for task, kind in kinds.items() if kind != "variant")
     found = {"real but digits": tuple(task for task in real if task != "digits"), "real": real, "all": every}
-    return {name: tasks for name, tasks in found.items() if len(tasks) > 1}
+    return {name: tasks for name, tasks in found.items() if len(tasks) > 1 and (name != "all" or tasks != real)}
 
 
 def log_ratios(records, task, name, split):
