@@ -31,8 +31,9 @@ class TPE:
     generation is proposed at once; equal configurations are proposed only once. All of `Uniform`, `Integer`, `Choice`
     and conditional choices are understood. As long as less than D + 1 trials succeeded, the points are Sobol's.
 
-    With `Hyperband` this is BOHB, but for the order: BOHB looks at the deepest rung with enough trials only, which was
-    measured to be worse.
+    With `Hyperband` this is BOHB, but for the order: BOHB looks at the deepest rung with enough trials only. Under one
+    halving after another that was measured to be worse, under Hyperband, whose last bracket trains what is random to
+    the end, a little better.
 
     References: Bergstra et al., "Algorithms for Hyper-Parameter Optimization", NeurIPS 2011; Falkner et al., "BOHB",
     ICML 2018, for kernels over all dimensions together; Watanabe, "Tree-Structured Parzen Estimator",
