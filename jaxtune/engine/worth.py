@@ -47,7 +47,7 @@ def quickest(
 
     Example:
         >>> sizes, of_width = (Size(64, 16), Size(8, 2), Size(1, 1)), lambda width: 1e-4 * width
-        >>> [[tuple(size) for size in quickest(sizes, {64: n, 4: n, 1: n}, of_width, 1.0)] for n in (100, 1000, 10_000)]
+        >>> [[tuple(size) for size in quickest(sizes, {64: n, 4: n, 1: n}, of_width, 1.0)] for n in (100, 1000, 20_000)]
         [[(64, 16)], [(64, 16), (8, 2)], [(64, 16), (8, 2), (1, 1)]]
     """
 
@@ -67,5 +67,6 @@ def _stretches(search: Search, case: Case, num_trials: int) -> Mapping[int, floa
     starts = [0, *(row.stop for row in plan.rows)]
     for start, row, population in zip(starts, plan.rows, plan.population, strict=False):
         trials = -(-num_trials * population // plan.trials)
-        found[-(-trials // search.mesh.devices.size)] += pace.updates(row.stop) - pace.updates(start)
+        updates = pace.updates(row.stop) - pace.updates(start)
+        found[-(-trials // search.mesh.devices.size)] += updates * search.generations
     return found

@@ -12,7 +12,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxtune.interface.habits import hinted
 from jaxtune.interface.warning import warn
 from jaxtune.samplers.sampler import Observed
 from jaxtune.spaces.distributions import distribution, import_optuna, parameters, unit
@@ -22,7 +21,6 @@ from jaxtune.spaces.hyperparameters import Entry
 from jaxtune.spaces.space import Space
 
 
-@hinted
 @dataclass(frozen=True, init=False, repr=False)
 class FromOptuna:
     """Proposes what a sampler of Optuna proposes, a batch for each generation. Needs the extra `optuna`.

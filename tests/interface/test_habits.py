@@ -134,6 +134,7 @@ OTHERS = {
     "kernels_only",
     "set_host_device_count",
     "nested",  # hands them on to tune
+    "FromOptuna",  # and this one to Optuna
 }
 
 
