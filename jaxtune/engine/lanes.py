@@ -151,3 +151,13 @@ def put(tree: Any, part: Any, replicate: Any, row: Any) -> Any:
         return lax.dynamic_update_slice(x, part[None, :, None], begin, allow_negative_indices=False)
 
     return jax.tree.map(with_part, tree, part)
+
+
+def once(function: Any, states: Any, number: Any) -> tuple[Any, Any]:
+    """What a function makes of the states of the chunk of a number, and more, in a loop of its own.
+
+    Where a chunk is taken out of the population and put back without a loop in between, XLA copies all lanes for each
+    of them. A loop that is known to run once is none, so how often it runs hangs on the number.
+    """
+    more = jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), jax.eval_shape(function, states)[1])
+    return lax.fori_loop(0, jnp.minimum(number, 0) + 1, lambda _, carry: function(carry[0]), (states, more))

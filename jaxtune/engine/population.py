@@ -24,6 +24,7 @@ from jaxtune.engine.lanes import (
     Shared,
     merged,
     num_chunks,
+    once,
     per_device,
     put,
     some,
@@ -122,18 +123,8 @@ def _burst(step: Any, states: Any, xs: Any, number: Any) -> tuple[Any, Any]:
     """`lax.scan` over the steps of a burst, for the chunk of a number."""
     if len(xs[0]) > 1:
         return lax.scan(step, states, xs)
-    states, logs = _once(lambda states: step(states, jax.tree.map(lambda leaf: leaf[0], xs)), states, number)
+    states, logs = once(lambda states: step(states, jax.tree.map(lambda leaf: leaf[0], xs)), states, number)
     return states, jax.tree.map(lambda leaf: leaf[None], logs)
-
-
-def _once(function: Any, states: Any, number: Any) -> tuple[Any, Any]:
-    """What a function makes of the states of the chunk of a number, and more, in a loop of its own.
-
-    Where a chunk is taken out of the population and put back without a loop in between, XLA copies all lanes for each
-    of them. A loop that is known to run once is none, so how often it runs hangs on the number.
-    """
-    more = jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), jax.eval_shape(function, states)[1])
-    return lax.fori_loop(0, jnp.minimum(number, 0) + 1, lambda _, carry: function(carry[0]), (states, more))
 
 
 def _with_held(functions: Functions, layout: Layout, state: list, hp: Any, shared: Shared) -> list:
@@ -206,7 +197,7 @@ def evaluate(
                     ), values
 
                 leaves = take(observed, index, row, layout.width)
-                leaves, values = _once(measured, leaves, number) if leaves else measured(leaves)
+                leaves, values = once(measured, leaves, number) if leaves else measured(leaves)
                 return put(observed, leaves, index, row), put(record, values, index, row)
 
             return lax.fori_loop(0, num_chunks(num_lanes, layout), chunk, carry)
