@@ -21,7 +21,10 @@ def check_search(scheduler: Any, sampler: Any, replicates: Any) -> int:
             f"scheduler must be a scheduler such as jt.SuccessiveHalving(...), got {checks.kind(scheduler)}."
         )
     if isinstance(sampler, type) or not callable(sampler):
-        raise TypeError(f"sampler must be a sampler such as jt.Sobol(), got {checks.kind(sampler)}.")
+        hint = (
+            f": write jt.FromOptuna({type(sampler).__name__})" if type(sampler).__module__.startswith("optuna.") else ""
+        )
+        raise TypeError(f"sampler must be a sampler such as jt.Sobol(), got {checks.kind(sampler)}{hint}.")
     checks.check_function("sampler", sampler, ("key", "space", "history", "num_points"))
     return check_whole("replicates", replicates)
 

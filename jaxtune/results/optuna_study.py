@@ -36,6 +36,7 @@ def to_optuna(result: Result, space: Space | Mapping[str, Any] | None = None, st
 
     Raises:
         ImportError: Optuna is not installed.
+        TypeError: `result` is none.
         ValueError: The space is not at hand, or is none that the trials are from.
 
     Example:
@@ -53,6 +54,8 @@ def to_optuna(result: Result, space: Space | Mapping[str, Any] | None = None, st
         (True, 9)
     """
     optuna = import_optuna("to_optuna()")
+    if not isinstance(result, Result):
+        raise TypeError(f"to_optuna needs a result, as tune and load return it, got a {type(result).__name__}.")
     known = space_of(result) if space is None else Space.of(space)
     if known is None:
         raise ValueError(

@@ -80,3 +80,8 @@ def test_a_storage_keeps_it(result, tmp_path):
     jt.to_optuna(result, storage=url)
     (summary,) = optuna.get_all_study_summaries(url)
     assert summary.n_trials == 16
+
+
+def test_anything_but_a_result_is_refused(result):
+    with pytest.raises(TypeError, match="to_optuna needs a result, as tune and load return it, got a Trial"):
+        jt.to_optuna(result.best)

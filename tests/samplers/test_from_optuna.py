@@ -118,6 +118,11 @@ def test_what_can_not_work_is_refused_at_once(make, message):
         make()
 
 
+def test_a_sampler_of_optuna_itself_is_told_how_to_come_in():
+    with pytest.raises(TypeError, match=r"got a value of type TPESampler: write jt.FromOptuna\(TPESampler\)"):
+        tune(DESCENT, DESCENT_SPACE, scheduler=jt.FullBudget(4, 2), sampler=TPESampler())
+
+
 def test_equal_arguments_make_equal_samplers():
     assert FromOptuna(TPESampler, multivariate=True) == FromOptuna(TPESampler, multivariate=True)
     assert FromOptuna(TPESampler, multivariate=True) != FromOptuna(TPESampler, multivariate=False)
