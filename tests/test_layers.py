@@ -22,9 +22,9 @@ RULES = {  # folder -> what it may import, and all that these may import
     "training": ("tasks",),
     "engine": ("tasks", "samplers", "schedulers"),
     "storage": ("interface",),
-    "results": ("engine", "storage"),
-    "monitoring": ("results",),
-    "drivers": ("monitoring",),
+    "monitoring": ("interface",),
+    "results": ("engine", "storage", "monitoring"),
+    "drivers": ("results",),
     "practice": ("drivers",),
     "cli": ("practice", "training"),  # by the public names
 }

@@ -335,14 +335,14 @@ class Study:
         known, training = self.record.spent, int(np.sum(self.standing.training))
         spent = known + int(training * (done - self.record.last_step)) * self.search.runs
         rungs = [r.stop for r in self.plan.rows if r.keep is not None]  # without the points of curves
-        rung = f"{sum(stop < row.stop for stop in rungs) + 1}/{len(rungs)}"
+        phase = f"rung {sum(stop < row.stop for stop in rungs) + 1}/{len(rungs)}"
         if self.search.generations > 1:
-            rung += f" of generation {self.search.generation + 1}/{self.search.generations}"
+            phase += f" of generation {self.search.generation + 1}/{self.search.generations}"
             spent += self.search.generation * self.plan.trial_steps * self.search.runs
         best = np.min(self._scores()[self.standing.competing], initial=np.inf)
         sign = 1.0 if self.search.problem.mode == "min" else -1.0
         value = float(sign * best) if np.isfinite(best) else None
-        self.tell(Progressed(spent, int(done), rung, training, value, self.search.problem.metric))
+        self.tell(Progressed(spent, int(done), phase, training, value, self.search.problem.metric))
 
     def _warn_undefined(self, values: np.ndarray) -> None:
         """Says once that a metric is NaN while losses are finite; `warn_undefined` saw it before if it is the data."""

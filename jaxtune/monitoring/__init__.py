@@ -1,1 +1,1 @@
-"""What a running search shows. May import `results`. Begin with `progress.py`."""
+"""What a running search shows. May import `interface`. Begin with `progress.py`."""

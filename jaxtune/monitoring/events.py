@@ -7,7 +7,6 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from jaxtune.interface.warning import warn
-from jaxtune.results.result import Result
 
 
 @dataclass(frozen=True)
@@ -25,7 +24,7 @@ class Progressed:
 
     lane_steps: int  # spent so far
     step: int
-    rung: str  # that is trained towards, and how many there are: "2/5"
+    phase: str  # what is trained towards, such as "rung 2/5"
     training: int  # trials
     best: float | None  # value of the trial that leads
     metric: str
@@ -95,7 +94,7 @@ class Interrupted:
 class Finished:
     """The search is over, interrupted or not."""
 
-    result: Result
+    result: Any  # a `Result`
 
 
 Event: TypeAlias = Started | Progressed | Evaluated | Stopped | Decided | Reached | Narrowed | Interrupted | Finished

@@ -52,7 +52,7 @@ class Progress:
     A display that fails, because the terminal is gone or the pipe closed, is switched off with a warning.
 
     >>> with Progress(total=1000, steps=200, enabled=False) as progress:
-    ...     progress.update(done=250, step=50, rung="1/3", survivors=8, best=0.91, metric="accuracy")
+    ...     progress.update(done=250, step=50, phase="rung 1/3", survivors=8, best=0.91, metric="accuracy")
     """
 
     def __init__(
@@ -81,8 +81,8 @@ class Progress:
         self._title, self._has_best = _PART.get()
         self._bar: rich.Progress | None = None
         self._task = rich.TaskID(0)
-        self._rung: str | None = None
-        self._line: str | None = None  # of the current rung, not written yet
+        self._phase: str | None = None
+        self._line: str | None = None  # of the current phase, not written yet
         self._lock = threading.RLock()  # the bar is drawn by a thread of its own too
         self._above: dict[str, _Above] = {}  # stdout, stderr, where they stand in for these
 
@@ -101,7 +101,7 @@ class Progress:
         """Shows what happens in the search."""
         match event:
             case Progressed():
-                self.update(event.lane_steps, event.step, event.rung, event.training, event.best, event.metric)
+                self.update(event.lane_steps, event.step, event.phase, event.training, event.best, event.metric)
             case Narrowed():
                 width = f"{event.width} on each device"
                 self.message(f"Memory ran out: the search goes on with fewer lanes at once, {width}.")
@@ -111,14 +111,13 @@ class Progress:
                 where = f"{event.reason} at step {event.step} of {self._steps}"
                 self.message(f"{where}: the result holds what is known by then.")
 
-    def update(self, done: int, step: int, rung: str, survivors: int, best: float | None, metric: str) -> None:
+    def update(self, done: int, step: int, phase: str, survivors: int, best: float | None, metric: str) -> None:
         """Show where the search is.
 
         Args:
             done: lane-steps spent so far.
             step: step count of the population.
-            rung: name of the rung being trained towards, such as "200"; another name starts a new line in a
-                log.
+            phase: what is trained towards, such as "rung 2/5"; another one starts a new line in a log.
             survivors: trials in training.
             best: best value so far, None if there is none yet.
             metric: what `best` is a value of.
@@ -127,7 +126,7 @@ class Progress:
         with self._guarded():
             if self._enabled:
                 where = f"{survivors:,} trial{'s' * (survivors != 1)}, step {step:,} of {self._steps:,}"
-                self._show(done, rung, where, f"{metric} {best:.4g}" if known else "")
+                self._show(done, phase, where, f"{metric} {best:.4g}" if known else "")
                 self._give_hint()
 
     def message(self, text: str) -> None:
@@ -161,7 +160,7 @@ class Progress:
         console.on_broken_pipe = _reraise  # type: ignore[method-assign]  # rich's closes stdout and exits
         if console.is_terminal or console.is_jupyter:
             self._bar = _bar(console, self._compiling)
-            blank: dict[str, Any] = {"part": self._title, "rung": "", "where": "", "best": ""}
+            blank: dict[str, Any] = {"part": self._title, "phase": "", "where": "", "best": ""}
             self._task = self._bar.add_task("search", total=self._total, **blank)
             self._bar.start()
             self._redirect(console)
@@ -206,16 +205,16 @@ class Progress:
                 return True
         return False
 
-    def _show(self, done: int, rung: str, where: str, best: str) -> None:
+    def _show(self, done: int, phase: str, where: str, best: str) -> None:
         if self._bar is not None:
-            texts: dict[str, Any] = {"rung": f"rung {rung}", "where": where, "best": best}
+            texts: dict[str, Any] = {"phase": phase, "where": where, "best": best}
             self._bar.update(self._task, completed=done, **texts)
             return
-        if rung != self._rung:
+        if phase != self._phase:
             self._flush()
         spent = f"{done:,} of {self._total:,} lane-steps"
-        parts = (self._title, f"rung {rung}", where, best and f"best {best}", spent)
-        self._rung = rung
+        parts = (self._title, phase, where, best and f"best {best}", spent)
+        self._phase = phase
         self._line = ", ".join(part for part in parts if part)
 
     def _give_hint(self) -> None:
@@ -304,7 +303,7 @@ class _Rate(rich.ProgressColumn):
 
 
 class _Doing(rich.ProgressColumn):
-    """The rung that is trained towards; before the first one, and whenever the search waits for them, compilers."""
+    """What is trained towards; before the first call, and whenever the search waits for them, compilers."""
 
     def __init__(self, compiling: Callable[[], bool]) -> None:
         super().__init__(_one_line())
@@ -312,8 +311,8 @@ class _Doing(rich.ProgressColumn):
 
     def render(self, task: rich.Task) -> Text:
         """The cell of one task."""
-        rung = task.fields["rung"]
-        return Text("compiling" if self._compiling() or not rung else rung, style="bold")
+        phase = task.fields["phase"]
+        return Text("compiling" if self._compiling() or not phase else phase, style="bold")
 
 
 def _one_line(longest: int | None = None) -> Column:

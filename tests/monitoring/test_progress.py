@@ -77,16 +77,16 @@ def wait_for(condition):
 
 def stop_early(error, console):
     with Progress(10, 10, console=console) as progress:
-        progress.update(5, 5, "5", 2, 0.1, "loss")
+        progress.update(5, 5, "rung 5", 2, 0.1, "loss")
         raise error
 
 
 def test_log_has_one_line_per_rung(capsys):
     with Progress(1000, 200) as progress:
-        progress.update(0, 0, "1/2", 512, None, "accuracy")
-        progress.update(200, 50, "1/2", 512, 0.5, "accuracy")
-        progress.update(300, 60, "2/2", 128, 0.75, "accuracy")
-        progress.update(1000, 200, "2/2", 128, 0.98765, "accuracy")
+        progress.update(0, 0, "rung 1/2", 512, None, "accuracy")
+        progress.update(200, 50, "rung 1/2", 512, 0.5, "accuracy")
+        progress.update(300, 60, "rung 2/2", 128, 0.75, "accuracy")
+        progress.update(1000, 200, "rung 2/2", 128, 0.98765, "accuracy")
     out, err = capsys.readouterr()
     assert out == ""
     assert err.splitlines() == [
@@ -98,7 +98,7 @@ def test_log_has_one_line_per_rung(capsys):
 def test_log_messages_keep_the_order(capsys):
     with Progress(10, 10) as progress:
         progress.message("plan")
-        progress.update(5, 5, "5", 2, None, "loss")
+        progress.update(5, 5, "rung 5", 2, None, "loss")
         progress.message("[bold]done[/bold]")
     rung = "rung 5, 2 trials, step 5 of 10, 5 of 10 lane-steps"
     assert capsys.readouterr().err.splitlines() == ["plan", rung, "[bold]done[/bold]"]
@@ -106,7 +106,7 @@ def test_log_messages_keep_the_order(capsys):
 
 def test_disabled_shows_nothing(capsys):
     with Progress(10, 10, enabled=False, console=terminal()) as progress:
-        progress.update(5, 5, "5", 2, 0.1, "loss")
+        progress.update(5, 5, "rung 5", 2, 0.1, "loss")
         progress.message("hello")
     assert capsys.readouterr() == ("", "")
     assert progress._console.file.getvalue() == ""
@@ -115,7 +115,7 @@ def test_disabled_shows_nothing(capsys):
 def test_terminal_shows_a_bar():
     console = terminal()
     with part_of("split 2 of 5"), Progress(83_200, 3200, console=console) as progress:
-        progress.update(25_600, 200, "2/4", 128, 0.98765, "accu[bold]racy")
+        progress.update(25_600, 200, "rung 2/4", 128, 0.98765, "accu[bold]racy")
         progress.message("[red]above[/red]")
     shown = console.file.getvalue()
     for text in (
@@ -133,7 +133,7 @@ def test_bar_fits_one_line_of_a_narrow_terminal():
     console = terminal(width=104)
     title = "stage 3 of 4 (weight_decay, dropout, label_smoothing)"
     with part_of(title), Progress(83_200, 3200, console=console) as progress:
-        progress.update(25_600, 200, "3/4", 128, 0.98765, "accuracy")
+        progress.update(25_600, 200, "rung 3/4", 128, 0.98765, "accuracy")
     last = console.file.getvalue().splitlines()[-2]  # the last one shows the cursor again
     for text in ("stage 3 of 4", "rung 3/4", "128 trials, step 200 of 3,200", "accuracy 0.9877", "0:00:00"):
         assert text in last
@@ -143,7 +143,7 @@ def test_bar_says_compiling_as_long_as_compilers_are_waited_for():
     console, compiling = terminal(), True
     with Progress(10, 10, console=console, compiling=lambda: compiling) as progress:
         wait_for(lambda: "compiling" in console.file.getvalue())
-        progress.update(0, 0, "1/2", 2, None, "loss")
+        progress.update(0, 0, "rung 1/2", 2, None, "loss")
         assert "rung" not in console.file.getvalue()
         compiling = False
         wait_for(lambda: "rung 1/2" in console.file.getvalue())
@@ -154,9 +154,9 @@ def test_bar_says_compiling_as_long_as_compilers_are_waited_for():
 
 def test_a_part_without_a_metric_of_its_own(capsys):
     with part_of("sweep of 'lr'", has_best=False), Progress(10, 10) as progress:
-        progress.update(5, 5, "1/1", 2, 0.0, "loss")
+        progress.update(5, 5, "rung 1/1", 2, 0.0, "loss")
     with Progress(10, 10) as progress:
-        progress.update(5, 5, "1/1", 2, 0.5, "loss")
+        progress.update(5, 5, "rung 1/1", 2, 0.5, "loss")
     assert capsys.readouterr().err.splitlines() == [
         "sweep of 'lr', rung 1/1, 2 trials, step 5 of 10, 5 of 10 lane-steps",
         "rung 1/1, 2 trials, step 5 of 10, best loss 0.5, 5 of 10 lane-steps",
@@ -211,7 +211,7 @@ def test_bar_is_closed_by_an_exception(error):
     assert console.file.getvalue().rstrip("\n").endswith("\x1b[?25h")  # the cursor is visible again
     # A live bar left behind would refuse a second one on the same console.
     with Progress(10, 10, console=console) as again:
-        again.update(1, 5, "5", 2, 0.1, "loss")
+        again.update(1, 5, "rung 5", 2, 0.1, "loss")
 
 
 def test_log_keeps_its_last_line_on_an_exception(capsys):
@@ -224,10 +224,10 @@ CELL = """
 import time
 from jaxtune.monitoring.progress import Progress
 with Progress(10, 10) as progress:
-    progress.update(5, 5, "1/2", 2, 0.1, "loss")
+    progress.update(5, 5, "rung 1/2", 2, 0.1, "loss")
     time.sleep(0.5)
     progress.message("hello")
-    progress.update(10, 10, "2/2", 2, 0.05, "loss")
+    progress.update(10, 10, "rung 2/2", 2, 0.05, "loss")
 """
 
 
@@ -257,17 +257,17 @@ def test_a_search_goes_on_when_its_display_is_gone(alone, kind):
     alone.setattr(sys, "stderr", screen.stream)
     stdout, file = sys.stdout, os.fstat(sys.stdout.fileno())
     with reported("OSError(5,", "BrokenPipe"), Progress(10, 10) as progress:
-        progress.update(1, 5, "5", 2, 0.1, "loss")
+        progress.update(1, 5, "rung 5", 2, 0.1, "loss")
         screen.hang_up()
         progress.message("hello")
-        progress.update(2, 5, "6", 2, 0.1, "loss")
+        progress.update(2, 5, "rung 6", 2, 0.1, "loss")
         progress.message("hello")
     assert (sys.stdout, sys.stderr) == (stdout, screen.stream)
     assert os.path.samestat(os.fstat(stdout.fileno()), file)  # rich points it to /dev/null
     later = Screen()
     alone.setattr(sys, "stderr", later.stream)
     with Progress(10, 10) as progress:
-        progress.update(1, 5, "5", 2, 0.1, "loss")
+        progress.update(1, 5, "rung 5", 2, 0.1, "loss")
     assert "rung 5" in later.read()
 
 
@@ -276,7 +276,7 @@ def test_a_terminal_that_is_gone_before_the_search(alone):
     alone.setattr(sys, "stderr", screen.stream)
     screen.hang_up()
     with reported("OSError(5,"), Progress(10, 10) as progress:
-        progress.update(1, 5, "5", 2, 0.1, "loss")
+        progress.update(1, 5, "rung 5", 2, 0.1, "loss")
     assert sys.stderr is screen.stream
 
 
@@ -296,7 +296,7 @@ def test_there_may_be_no_stderr(alone, capsys, closed):
     alone.setattr(sys, "stderr", stream if closed else None)
     with reported("closed file") if closed else contextlib.nullcontext(), Progress(10, 10) as progress:
         progress.message("hello")
-        progress.update(5, 5, "5", 2, 0.1, "loss")
+        progress.update(5, 5, "rung 5", 2, 0.1, "loss")
     assert capsys.readouterr().out == ""
 
 
@@ -307,7 +307,7 @@ def test_any_exception_of_the_display_is_caught(alone, name):
 
     alone.setattr(jaxtune.monitoring.progress.rich.Progress, name, fail)
     with reported("a bug"), Progress(10, 10, console=terminal()) as progress:
-        progress.update(5, 5, "5", 2, 0.1, "loss")
+        progress.update(5, 5, "rung 5", 2, 0.1, "loss")
         wait_for(lambda: name != "refresh" or not progress._enabled)
 
 
@@ -318,7 +318,7 @@ def test_a_report_that_fails_is_no_error(alone):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         with Progress(10, 10) as progress:
-            progress.update(5, 5, "5", 2, 0.1, "loss")
+            progress.update(5, 5, "rung 5", 2, 0.1, "loss")
 
 
 def test_a_console_that_lacks_a_character(alone):
@@ -326,7 +326,7 @@ def test_a_console_that_lacks_a_character(alone):
     alone.setattr(sys, "stderr", screen.stream)
     alone.setattr(sys, "stdout", screen.stream)
     with reported("UnicodeEncodeError"), Progress(10, 10) as progress:
-        progress.update(5, 5, "5", 2, 0.1, "Präzision")
+        progress.update(5, 5, "rung 5", 2, 0.1, "Präzision")
         print("from the callback")
     shown = screen.read()
     assert shown.count("from the callback") == 1
@@ -341,7 +341,7 @@ def test_interrupts_pass(alone):
             return super().write(text)
 
     with pytest.raises(KeyboardInterrupt), Progress(10, 10, console=Console(file=Interrupted())) as progress:
-        progress.update(5, 5, "5", 2, 0.1, "loss")
+        progress.update(5, 5, "rung 5", 2, 0.1, "loss")
 
 
 # What others print
@@ -353,7 +353,7 @@ def test_what_is_printed_elsewhere_is_left_alone(alone, stderr):
     alone.setattr(sys, "stderr", screen.stream)
     alone.setattr(sys, "stdout", log.stream)
     with Progress(10, 10) as progress:
-        progress.update(5, 5, "5", 2, 0.1, "loss")
+        progress.update(5, 5, "rung 5", 2, 0.1, "loss")
         print("to stdout")
         print("to stderr", file=sys.stderr)
     shown = screen.read()
@@ -377,7 +377,7 @@ def test_lines_appear_above_the_bar_of_the_same_terminal(alone):
     handler = logging.StreamHandler(sys.stderr)
     with Progress(10, 10) as progress:
         kept = sys.stdout
-        progress.update(5, 5, "5", 2, 0.1, "loss")
+        progress.update(5, 5, "rung 5", 2, 0.1, "loss")
         print("[bold]one[/bold] :smile:", "x" * 200)
         sys.stderr.writelines(["two\n", "thr"])
         print("ee", file=sys.stderr)
@@ -416,9 +416,9 @@ def test_a_search_in_a_callback_leaves_lines_above_the_bar(alone):
     screen = Screen()
     alone.setattr(sys, "stderr", screen.stream)
     with Progress(10, 10) as outer:
-        outer.update(5, 5, "5", 2, 0.1, "loss")
+        outer.update(5, 5, "rung 5", 2, 0.1, "loss")
         with Progress(20, 10) as inner:
-            inner.update(10, 5, "7", 3, 0.2, "loss")
+            inner.update(10, 5, "rung 7", 3, 0.2, "loss")
     assert "rung 7, 3 trials, step 5 of 10, best loss 0.2, 10 of 20 lane-steps\r\n" in screen.read()
     assert sys.stderr is screen.stream
 
