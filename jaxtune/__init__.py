@@ -6,6 +6,7 @@ own, with an example.
 Search:
     tune                      trains all configurations side by side and gives back a Result
     plan                      says beforehand what a search will take: programs, memory, time
+    Confirm                   that the best trials are trained again, on fresh seeds, before one of them wins
     nested                    one search per outer split of the data, for published tables
     search                    the whole search as a pure function, to be jitted and vmapped
 

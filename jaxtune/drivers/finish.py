@@ -60,7 +60,7 @@ def bound(search: Search, result: Result, previous: Result | None) -> Result:
     for trial, kept in result.weights.items():
         if trial >= first:
             weights[trial] = kept.bound(search.task, search.problem.space, result)
-    return replace(result, weights=weights)
+    return replace(result, weights=weights, _confirmed=result.bound_confirmation(search.task, search.problem.space))
 
 
 def states_of(groups: Groups, retired: list[Retired]) -> dict[int, Callable[[], Any]]:

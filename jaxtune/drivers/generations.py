@@ -118,8 +118,7 @@ class Generations:
                 break
             if not over:
                 self._learn(study.history, study.standing.points)
-                sizes = [[(one.slots, one.width) for one in group.layouts] for group in study.groups.groups]
-                self._remember(study.standing.points, sizes)
+                self._remember(study.standing.points, [sizes for _, sizes in study.groups.sizes])
         return self._end(over)
 
     def _prepare(self) -> None:

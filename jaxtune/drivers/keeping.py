@@ -12,8 +12,8 @@ from jaxtune.interface.warning import warn
 from jaxtune.monitoring.events import Decided, Evaluated, Event, Finished, Narrowed, Reached, Stopped
 from jaxtune.results import journal
 from jaxtune.results.journal import Journal, Rules
-from jaxtune.results.loading import winner
 from jaxtune.results.saving import save_result
+from jaxtune.results.shelving import unstored
 from jaxtune.results.winner import ShelvedWinner
 from jaxtune.storage import files
 from jaxtune.storage.checkpoints import Checkpoint
@@ -56,7 +56,7 @@ class Saved(NamedTuple):
             if event["event"] == "narrowed" and event.get("generation", 0) == len(past):
                 widths[event["group"]] = event["width"]
         weights = {
-            int(trial): winner(found.parts[f"weights-{trial}"], about)
+            int(trial): unstored(found.parts[f"weights-{trial}"], about)
             for trial, about in position.get("weights", {}).items()
             if found is not None
         }

@@ -42,7 +42,7 @@ from jaxtune.results.history import History, joined
 from jaxtune.results.journal import Journal
 from jaxtune.results.record import Record
 from jaxtune.results.result import Result
-from jaxtune.results.saving import stored
+from jaxtune.results.shelving import stored
 from jaxtune.results.undefined import undefined_runs, warn_undefined
 from jaxtune.samplers.sampler import Observed
 from jaxtune.schedulers.plan import Row
@@ -393,4 +393,5 @@ class Study:
             ended=whole,
             num_tests=0 if previous is None else previous.num_tests,
             conditions=self.conditions,
+            sizes=self.groups.sizes,
         )

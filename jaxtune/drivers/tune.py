@@ -5,16 +5,19 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from jaxtune.drivers import arguments
+from jaxtune.drivers.confirming import with_confirmation
 from jaxtune.drivers.generations import Generations
 from jaxtune.drivers.run import Run
 from jaxtune.drivers.setup import set_up
 from jaxtune.engine.host import Host, deadline, interrupts
 from jaxtune.engine.placement import Placement
+from jaxtune.engine.search import Search
 from jaxtune.interface.cores import hint
 from jaxtune.interface.counts import check_seconds
 from jaxtune.interface.entry import entry
 from jaxtune.monitoring.events import Stream
 from jaxtune.monitoring.progress import Progress
+from jaxtune.results.confirming.confirm import Confirm, check_confirm
 from jaxtune.results.manifest import manifest
 from jaxtune.results.result import Result
 from jaxtune.samplers import Sobol
@@ -41,6 +44,7 @@ def tune(
     patience: int | None = None,
     keep: str = "last",
     keep_weights: int = 1,
+    confirm: Confirm | None = None,
     time_limit: float | None = None,
     directory: str | os.PathLike[str] | None = None,
     overwrite: bool = False,
@@ -88,6 +92,9 @@ def tune(
             evaluation, which doubles the memory of the states.
         keep_weights: How many of the best trials keep their weights, on the host: `result.ranking[i].predict(x)` for
             `i < keep_weights`. Those that were pruned have none.
+        confirm: A `Confirm`: train the best few again at the end, on seeds that the search never used, as
+            `Result.confirm` does. Then `best`, `test`, `gap`, `refit` and the pictures are about the winner of that;
+            `ranking` keeps what the search saw.
         time_limit: Seconds, compiling included, after which the search ends as by Ctrl-C, once the calls of programs
             that are running then are done and evaluated. There is always a result.
         directory: A folder in which the search is kept, which may be new. The same call again goes on from its last
@@ -138,21 +145,29 @@ def tune(
     arguments.check_callback(callback)
     common = task, space, scheduler, sampler, metric, mode, replicates, seed, placement
     search = set_up(*common, folds, evaluate_every, keep, keep_weights, patience, generations)
+    check_confirm(confirm, search.plan.trials * search.generations)
     arguments.check_previous(previous, search)
     advice = hint(list(search.mesh.devices.flat))
     view = Progress(search.lane_steps, search.plan.steps, progress, compiling=lambda: host.compiling, hint=advice)
     if directory is None:
-        with interrupts(host), view:
-            return Generations(search, host, Stream([view]), previous).run(callback)
+        with interrupts(host):
+            with view:
+                result = Generations(search, host, Stream([view]), previous).run(callback)
+            return with_confirmation(result, confirm, host, progress)
     what = manifest(search, scheduler, evaluate_every, previous)
     with Writer(directory, overwrite) as folder, interrupts(host, terminated=True):
         run = Run(folder, what, search, checkpoint_every, strict)
-        if run.is_over:
-            return run.result(previous)
-        try:
-            with view:
-                return Generations(search, host, Stream([run.keeper, view]), previous, run.saved).run(
-                    callback, run.begin
-                )
-        finally:
-            run.keeper.close()
+        result = run.result(previous) if run.is_over else _run(run, search, host, view, previous, callback)
+        return with_confirmation(result, confirm, host, progress, folder)
+
+
+def _run(
+    run: Run, search: Search, host: Host, view: Progress, previous: Result | None, callback: Callable | None
+) -> Result:
+    """Searches in a folder, from where it stands."""
+    try:
+        with view:
+            stream = Stream([run.keeper, view])
+            return Generations(search, host, stream, previous, run.saved).run(callback, run.begin)
+    finally:
+        run.keeper.close()

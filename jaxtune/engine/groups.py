@@ -70,6 +70,14 @@ class Groups:
         """Those that have trials in training."""
         return [group for group in self.groups if group.count]
 
+    @property
+    def sizes(self) -> list[tuple[dict[str, int], list[tuple[int, int]]]]:
+        """Of each group, its options and the (slots, width) pairs that its population may take."""
+        return [
+            (dict(group.case.variant.indices), [(one.slots, one.width) for one in group.layouts])
+            for group in self.groups
+        ]
+
     def of(self, trial: int) -> Group:
         """The group of a trial."""
         return next(group for group in self.groups if trial in group.trials)

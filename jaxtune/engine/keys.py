@@ -4,7 +4,7 @@ from typing import Any
 
 import jax
 
-SAMPLE, EXPLORE, TRAIN, GENERATION = range(4)  # what a key of a search is for
+SAMPLE, EXPLORE, TRAIN, GENERATION, CONFIRM = range(5)  # what a key of a search is for
 INIT, ORDER, STEP, EVALUATE = range(4)  # what a key of a replicate is for
 
 

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from jax.sharding import Mesh
 
 from jaxtune.engine.data import Data, data_bytes
-from jaxtune.engine.keys import TRAIN, generation_key, search_key
+from jaxtune.engine.keys import CONFIRM, TRAIN, generation_key, search_key
 from jaxtune.engine.lanes import Shared
 from jaxtune.engine.pace import Pace
 from jaxtune.engine.placement import Placement
@@ -40,6 +40,8 @@ class Search:
         patience: Evaluations without improvement after which a trial stops early.
         generations: How many times the plan runs, each time with other configurations.
         generation: How many times it has run before.
+        confirms: Winners are trained again, on seeds that no search uses.
+        first_seed: The number of the first replicate.
     """
 
     task: Task
@@ -55,6 +57,8 @@ class Search:
     patience: int | None = None
     generations: int = 1
     generation: int = 0
+    confirms: bool = False
+    first_seed: int = 0
 
     @cached_property
     def mesh(self) -> Mesh:
@@ -63,8 +67,8 @@ class Search:
 
     @cached_property
     def key(self) -> jax.Array:
-        """The key of this generation of the search."""
-        return generation_key(self.root, self.generation)
+        """The key of this generation of the search, or of confirming its winners."""
+        return search_key(self.root, CONFIRM) if self.confirms else generation_key(self.root, self.generation)
 
     @cached_property
     def root(self) -> jax.Array:
@@ -114,4 +118,5 @@ class Search:
         """What all lanes of a group share."""
         replicate, fold = jnp.divmod(jnp.arange(self.runs, dtype=jnp.int32), self.num_folds)
         total_steps = jnp.int32(self.pace(case).updates(self.plan.steps))
-        return Shared(self.training_key, case.functions.consts, data, replicate, fold, total_steps)
+        seeds = jnp.int32(self.first_seed) + replicate
+        return Shared(self.training_key, case.functions.consts, data, seeds, fold, total_steps)

@@ -6,26 +6,23 @@ import functools
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote
 
 import numpy as np
 
 from jaxtune.interface.entry import entry
 from jaxtune.results import journal
+from jaxtune.results.confirming.keeping import load_confirmation
 from jaxtune.results.history import History, joined
 from jaxtune.results.journal import Journal
 from jaxtune.results.manifest import rules
 from jaxtune.results.result import Result
-from jaxtune.results.trained import Shelved
-from jaxtune.results.winner import ShelvedWinner
-from jaxtune.schedulers.plan import Exploit, Plan, Row
+from jaxtune.results.shelving import unstored
 from jaxtune.spaces.space import Space
 from jaxtune.spaces.values import Named
 from jaxtune.spaces.written import Names, space_read, value_read
 from jaxtune.storage import arrays, files, log
+from jaxtune.storage.contents import array, check_digests, inside
 from jaxtune.storage.directory import Directory
-from jaxtune.storage.files import DamagedFile
-from jaxtune.tasks.folds import Fold
 from jaxtune.tasks.task import Task
 
 
@@ -70,14 +67,14 @@ def load(directory: Any, task: Task | None = None, space: Space | Mapping[str, A
         return found
     content = _content(folder)
     if task is None:
-        return _result(folder.path, content, None if space is None else Space.of(space))
+        return _result(folder, content, None if space is None else Space.of(space))
     given = _space(content) if space is None else Space.of(space)
-    return _result(folder.path, content, given).with_task(task, given)
+    return _result(folder, content, given).with_task(task, given)
 
 
 def load_results(folder: Directory, space: Space | None = None) -> Result:
     """The result of a search that is over; with the space, functions among its options are themselves again."""
-    return _result(folder.path, _content(folder), space)
+    return _result(folder, _content(folder), space)
 
 
 def events_of_results(folder: Directory) -> list[dict[str, Any]]:
@@ -90,81 +87,29 @@ def _content(folder: Directory) -> dict[str, Any]:
     """What `results.json` says, once all files are found to be as they were written."""
     content: dict[str, Any] = files.read_json(folder.path / "results.json")
     folder.check_format(content)
-    for name, known in content["sha256"].items():
-        size = content.get("log_bytes") if name == "log.jsonl" else None
-        if files.digest(inside(folder.path, name), size) != known:
-            raise DamagedFile(f"{folder.path / name} is damaged: it doesn't have the digest that results.json names.")
+    grown = {"log.jsonl": content["log_bytes"]} if "log_bytes" in content else {}
+    check_digests(folder.path, "results.json", content["sha256"], grown)
     return content
 
 
-def inside(path: Path, name: str) -> Path:
-    """A file of a run by its name, which leads nowhere else."""
-    for part in name.split("/"):
-        path = files.plain_file(path / files.check_name(part))
-    return path
-
-
-def _result(path: Path, content: Mapping[str, Any], space: Space | None) -> Result:
+def _result(folder: Directory, content: Mapping[str, Any], space: Space | None) -> Result:
+    path = folder.path
     weights = {
-        int(trial): winner(arrays.load(inside(path, one["file"])), one) for trial, one in content["weights"].items()
+        int(trial): unstored(arrays.load(inside(path, one["file"])), one) for trial, one in content["weights"].items()
     }
-    return Result(_history(path, content, Names(space).values), weights=weights, **content["result"])
+    history, confirmed = _history(path, content, Names(space).values), load_confirmation(folder)
+    return Result(history, weights=weights, _confirmed=confirmed, **content["result"])
 
 
 def _history(path: Path, content: Mapping[str, Any], known: Mapping[Named, Any]) -> History:
-    def array(name: str) -> np.ndarray:
-        found: np.ndarray = np.load(inside(path, name), allow_pickle=False)
-        return found
-
     def read(value: Any) -> Any:
         if isinstance(value, str):
-            return array(value)
-        return {name: array(file) for name, file in value.items()} if isinstance(value, dict) else tuple(value)
+            return array(path, value)
+        return {name: array(path, file) for name, file in value.items()} if isinstance(value, dict) else tuple(value)
 
     rows = tuple({name: value_read(value, known) for name, value in row.items()} for row in content["configurations"])
     found = {name: read(value) for name, value in content["history"].items()}
     return History(hparams=rows, **{"generation": np.zeros(len(rows), int)} | found)  # before there were generations
-
-
-def winner(stored: Mapping[str, Any], one: Mapping[str, Any]) -> ShelvedWinner:
-    """What `saving.stored` made named arrays and plain values of."""
-
-    def under(prefix: str) -> dict[str, Any]:
-        return {name.removeprefix(prefix): x for name, x in sorted(stored.items()) if name.startswith(prefix)}
-
-    plan = one["plan"]
-    parts = under("folds/")
-    folds = [Fold(parts[f"{n:05d}/train"], parts[f"{n:05d}/validation"]) for n in range(one["folds"] or 0)]
-    search = {
-        "plan": Plan(
-            tuple(plan["brackets"]),
-            tuple(Row(stop, None if keep is None else tuple(keep)) for stop, keep in plan["rows"]),
-            None if plan["exploit"] is None else Exploit(**plan["exploit"]),
-            plan["multiple"],
-        ),
-        "folds": tuple(folds) or None,
-        **{name: one[name] for name in ("seed", "replicates", "keep")},
-        "generation": one.get("generation", 0),
-    }
-    variables = _nested(under("variables/"), one["variables"]) if one["variables"] else None
-    trained = Shelved(list(under("state/").values()), variables)
-    hp = {name: x[()] for name, x in under("hp/").items()}
-    layouts = [tuple(layout) for layout in one["layouts"]]
-    return ShelvedWinner(
-        trained, search, tuple(one["limits"]), one["indices"], hp, one["step"], layouts, tuple(one["identity"])
-    )
-
-
-def _nested(flat: Mapping[str, Any], kind: str) -> dict[str, Any]:
-    found: dict[Any, Any] = {"params": {}, "other": {}} if kind == "nnx" else {}
-    for name, leaf in flat.items():
-        names = map(unquote, name.split("/"))
-        *path, last = [int(part) if kind == "nnx" and part.isdecimal() else part for part in names]
-        inner = found
-        for part in path:
-            inner = inner.setdefault(part, {})
-        inner[last] = leaf
-    return found
 
 
 def _space(content: Mapping[str, Any]) -> Space:

@@ -5,34 +5,35 @@ from __future__ import annotations
 import html
 import math
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 
-from jaxtune.engine.host import Host, deadline
-from jaxtune.interface.counts import check_whole, whole_or_none
+from jaxtune.engine.host import Host, deadline, interrupts
 from jaxtune.interface.entry import entry, given_back
 from jaxtune.interface.habits import Answering
 from jaxtune.results import tables
-from jaxtune.results.gap import Gap
+from jaxtune.results.chosen import Chosen
+from jaxtune.results.confirming.confirm import Confirm, check_confirm
+from jaxtune.results.confirming.confirmation import Confirmation
+from jaxtune.results.confirming.confirming import confirmed
+from jaxtune.results.confirming.keeping import save_confirmation
+from jaxtune.results.confirming.rounds import Confirmed
 from jaxtune.results.history import with_errors
-from jaxtune.results.kept import kept_training
 from jaxtune.results.saving import save_result
 from jaxtune.results.text import short, with_error
-from jaxtune.results.trained import without_task
 from jaxtune.results.trial import Trial, statuses
 from jaxtune.results.undefined import undefined_runs
 from jaxtune.results.views import Views
-from jaxtune.results.weighted import Refit
 from jaxtune.storage.directory import Writer
-from jaxtune.tasks.fingerprints import array_digest
 
 
 @given_back
 @dataclass(eq=False, repr=False, kw_only=True)
-class Result(Views, Answering):
+class Result(Views, Chosen, Answering):
     """What a search found. `result.best` is the winner; every other view is one method away.
 
     The winner: `best` (a Trial, with `hparams`, `metrics`, `predict`, `variables`, `model`), `test()` on data that
@@ -60,6 +61,7 @@ class Result(Views, Answering):
         num_folds: of a cross-validation, else None.
         history: the record, as arrays.
         conditions: what another search has to share in order to be comparable.
+        sizes: of populations, (slots, width) pairs by option indices of static hyperparameters: programs there are.
         weights: trial -> its weights, of those that keep them (see `tune(keep_weights=)`).
     """
 
@@ -67,19 +69,24 @@ class Result(Views, Answering):
     timing: dict[str, float] = field(default_factory=dict)
     num_tests: int = 0
     conditions: dict[str, Any] = field(default_factory=dict)
+    sizes: Sequence[tuple[dict[str, int], Sequence[tuple[int, int]]]] = ()
+    _confirmed: Confirmed | None = None
     _tested: dict[str, np.ndarray] | None = None
 
     def __getstate__(self) -> dict[str, Any]:
         """What is pickled: trials are made again when asked for; the task is left behind, see `with_task`."""
-        return {name: value for name, value in self.__dict__.items() if name not in ("trials", "ranking")}
+        made = "trials", "ranking", "confirmation"
+        return {name: value for name, value in self.__dict__.items() if name not in made}
 
     @property
     def best(self) -> Trial:
-        """The winner, with its trained `state`, `variables` and `model`.
+        """The winner, with its trained `state`, `variables` and `model`; the confirmed one after `tune(confirm=)`.
 
         Raises:
             ValueError: no trial has a finite value, because all diverged or none reports one.
         """
+        if self.confirmation is not None:
+            return self.confirmation.best
         if self._best_id is not None:
             return self.ranking[0]
         if not self.history.failed.all():
@@ -94,46 +101,16 @@ class Result(Views, Answering):
     @property
     def winner(self) -> Any:
         """The weights of the best trial, with its search; None where these are not at hand."""
+        if self.confirmation is not None:
+            return self.confirmation.winner
         return self.weights.get(self._order[0])
 
-    @entry
-    def test(self) -> dict[str, float]:
-        """Evaluate the best trial on the test split, which selection never saw. Calls count in `num_tests`.
-
-        Returns:
-            The mean over replicates (and folds) under each metric's name and, with several, its standard error
-            under `<name>_se`.
-
-        Raises:
-            ValueError: the task has no test data, there is no best trial, or its weights are gone.
-        """
-        return with_errors(self._look_at_test(self._testable("test()")), self.num_folds)
-
-    def _look_at_test(self, winner: Any) -> dict[str, np.ndarray]:
-        self._tested = winner.metrics("test")
+    def _count_test(self) -> None:
         self.num_tests += 1
-        return self._tested
 
-    @entry
-    def gap(self) -> Gap:
-        """How much worse the best trial is on the test split than on the validation data that selected it.
-
-        Takes the values of the last `test()`, or calls it. See `Gap` for what is reported beside the difference.
-
-        Raises:
-            ValueError: as `test`.
-        """
-        winner = self._testable("gap()")
-        tested = self._look_at_test(winner) if self._tested is None else self._tested
-        return Gap.of(
-            self.metric,
-            self.mode,
-            validation=np.ravel(self.best.replicates[self.metric]),
-            test=tested[self.metric],
-            errors={split: winner.sampling_error(split)[self.metric] for split in ("validation", "test")},
-            candidates=self._candidates(),
-            num_folds=self.num_folds or 1,
-        )
+    @property
+    def _seen(self) -> Trial:
+        return self.trials[self.best.id]
 
     def _candidates(self) -> np.ndarray:
         """Values that the best one was picked from: one per healthy trial or, of checkpoints, all evaluations."""
@@ -144,51 +121,80 @@ class Result(Views, Answering):
         return values[np.isfinite(values)]
 
     @entry
-    def refit(
+    def confirm(
         self,
-        steps: int | None = None,
-        replicates: int = 1,
+        top: int = 8,
+        replicates: int = 5,
+        *,
         time_limit: float | None = None,
         directory: str | os.PathLike[str] | None = None,
-    ) -> Refit:
-        """Train the best configuration again, on training and validation data together.
+        progress: bool = True,
+    ) -> Confirmation:
+        """Train the best few trials again, on seeds that the search never used, and rank them by that alone.
 
-        The programs are those of the search, so this compiles nothing as a rule. There are no validation data left to
-        watch; `Refit.test` evaluates the test split.
+        The best of many noisy values is partly the luckiest one: what the search saw of it is too good, and another
+        trial may be better. All candidates share the fresh initial weights, batches and masks, seed by seed, so that
+        they are compared in pairs. Seeds go where they decide (a race): whoever is worse than the first by a paired
+        test at the 5 % level gets no more, those that can't be told from it get more, within `top * replicates`
+        trainings. Trials of population-based training are trained by the schedules that they ended with.
+
+        The programs are those of the search. Tuned with `confirm=`, a result speaks of the confirmed winner from the
+        start.
 
         Args:
-            steps: how long; None for as long as the weights of the best trial were trained, on the same schedule.
-            replicates: seeds, of initial weights and batch order.
-            time_limit: seconds after which the first seeds stop where they are, and all others at the same step.
-            directory: a folder in which the weights are kept, once they are trained; the same call again finds them.
+            top: How many trials, the best ones of `ranking`.
+            replicates: Seeds per trial that the budget allows, rounded up to a multiple of the search's.
+            time_limit: Seconds after which it ends with the seeds that are done by then.
+            directory: A folder that keeps seeds that are done; the same call again goes on from there.
+            progress: Whether to show a progress bar.
 
         Returns:
-            The new weights; `Refit.interrupted` where time was up.
+            The ranking with means, standard errors, and paired differences to the first with intervals; whether the
+            first is better beyond chance; and the winner with its weights.
 
         Raises:
-            ValueError: there is no best trial, its search is not at hand, or a number is below 1.
+            ValueError: There is no best trial, its search is not at hand, or a number is below 1 or above what there
+                are.
+
+        Source: Maron and Moore, The racing algorithm: model selection for lazy learners, Artificial Intelligence Review
+            11, 1997; Hutter et al., Sequential model-based optimization for general algorithm configuration, LION 2011;
+            Tukey's intervals for all pairs: Kramer, Extension of multiple range tests to group means with unequal
+            numbers of replications, Biometrics 12, 1956.
+
+        Example:
+            >>> import flax.linen as nn, numpy as np, optax
+            >>> import jaxtune as jt
+            >>> x = np.linspace(-1, 1, 64, dtype=np.float32)[:, None]
+            >>> task = jt.supervised(
+            ...     nn.Dense(1), optimizer=lambda hp: optax.sgd(hp["lr"]), loss=optax.squared_error,
+            ...     train=(x, 3 * x), validation=(x, 3 * x), batch_size=16,
+            ... )
+            >>> result = jt.tune(task, {"lr": jt.LogUniform(1e-4, 0.5)}, scheduler=jt.FullBudget(8, 50), progress=False)
+            >>> confirmation = result.confirm(top=3, replicates=2, progress=False)
+            >>> confirmation.ranking[0] == confirmation.best.id, len(confirmation.records())
+            (True, 3)
         """
-        winner = self._searched("refit()")
-        replicates, steps = check_whole("replicates", replicates), whole_or_none("steps", steps)
+        self._searched("confirm()")
+        confirm = Confirm(top, replicates)
+        check_confirm(confirm, len(self.trials))
         host = Host(deadline(time_limit))
-        best, total = self.best, int(self.history.total_steps[self._order[0]])
-        given = best.best_step if steps is None else steps
-        course = best.course(given)
-        told = total if steps is None else steps
-        train = partial(winner.retrain, course, told, replicates, host)
-        if directory is None:
-            states, reached = train()
-        else:
-            what = {"winner": array_digest(winner.states), "steps": given, "told": told, "replicates": replicates}
-            states, reached = kept_training(directory, what, winner.case.functions.state_tree, train)
-        trained = winner.retrained(states, replicates, reached, told)
+        with interrupts(host):
+            search = self.weights[self._order[0]].search
+            return Confirmation(self, confirmed(self, search, confirm, host, progress, directory))
 
-        def test() -> dict[str, np.ndarray]:
-            tested = self._testable("test()").metrics("test", trained)
-            self.num_tests += 1
-            return tested
+    @property
+    def _best_id(self) -> int | None:
+        return super()._best_id if self.confirmation is None else self.confirmation.best.id
 
-        return Refit(best.hparams, reached, replicates, reached < given, trained.states, trained, test)
+    def is_confirmed_by(self, confirm: Confirm) -> bool:
+        """Whether its winner was confirmed in this way, to the end."""
+        made = self._confirmed
+        return made is not None and not made.interrupted and made.confirm == confirm
+
+    @cached_property
+    def confirmation(self) -> Confirmation | None:
+        """How the best trials did on fresh seeds, after `tune(confirm=)`; else None."""
+        return None if self._confirmed is None else Confirmation(self, self._confirmed)
 
     @entry
     def with_task(self, task: Any, space: Any) -> Result:
@@ -216,7 +222,13 @@ class Result(Views, Answering):
         """
         if self.winner is None:
             raise ValueError("with_task() is for results with weights, and this one has none.")
-        return replace(self, weights={trial: kept.bound(task, space, self) for trial, kept in self.weights.items()})
+        weights = {trial: kept.bound(task, space, self) for trial, kept in self.weights.items()}
+        return replace(self, weights=weights, _confirmed=self.bound_confirmation(task, space))
+
+    def bound_confirmation(self, task: Any, space: Any) -> Confirmed | None:
+        """What is known of its confirmation, with weights that can be used."""
+        made = self._confirmed
+        return made if made is None or made.winner is None else made.bound(task, space, self)
 
     @entry
     def save(self, directory: Any, *, overwrite: bool = False) -> None:
@@ -246,24 +258,9 @@ class Result(Views, Answering):
         """
         with Writer(directory, overwrite) as folder:
             folder.check_new()
-            save_result(self, folder.path)
-
-    def _searched(self, who: str) -> Any:
-        best = self.best  # raises where nothing won
-        if self.winner is not None and not hasattr(self.winner, "task"):
-            raise without_task(who)
-        if self.winner is None:
-            raise ValueError(
-                f"{who} needs the weights of the best trial, and trial {best.id} ({best.status}) has none "
-                "here: only the result that tune() returns holds them, and only of trials never pruned."
-            )
-        return self.winner
-
-    def _testable(self, who: str) -> Any:
-        winner = self._searched(who)
-        if winner.task.test is None:
-            raise ValueError(f"{who} needs test data: give the task test=.")
-        return winner
+            save_result(replace(self, _confirmed=None), folder.path)
+            if self._confirmed is not None:
+                save_confirmation(self, self._confirmed, folder.path)
 
     # As text
 
@@ -272,10 +269,11 @@ class Result(Views, Answering):
         if self.interrupted:
             lines.append("  interrupted: the search was stopped before its end")
         if self._best_id is not None:
-            best = self.ranking[0]
+            best = self.best
             value = with_error(best.metrics[self.metric], best.standard_error[self.metric])
             when = f"after {best.steps} steps" if best.best_step == best.steps else f"at step {best.best_step}"
-            lines.append(f"  best: trial {best.id}, {self.metric} {value} ({self.mode}) {when}")
+            fresh = "" if self.confirmation is None else f", {self._on_fresh_seeds()}"
+            lines.append(f"  best: trial {best.id}, {self.metric} {value} ({self.mode}) {when}{fresh}")
             lines.append("    " + ", ".join(f"{name}={short(v)}" for name, v in best.hparams.items()))
         else:
             lines.append(f"  best: none, no trial has a finite {self.metric}")
@@ -286,6 +284,9 @@ class Result(Views, Answering):
         if self.timing:
             lines.append("  time: " + ", ".join(f"{part} {s:.1f} s" for part, s in self.timing.items()))
         return "\n".join(lines)
+
+    def _on_fresh_seeds(self) -> str:
+        return f"on fresh seeds; the search saw {short(self._seen.metrics[self.metric], 4)}"
 
     def _repr_html_(self) -> str:
         """The summary and the ten best trials, for notebooks."""

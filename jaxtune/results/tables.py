@@ -36,9 +36,9 @@ def records(trials: Sequence[Trial], history: History, metric: str) -> list[dict
         metric: the metric that ranks; with several replicates or folds it gets a column of standard errors.
     """
     taken = {"id", "steps", "status", "bracket", "generation"}
-    metrics = _headings(history.metrics, "metric_", taken)
-    error = _headings([f"{metric}_se"] if history.metrics[metric].shape[1] > 1 else [], "error_", taken)
-    columns = _headings(hparam_names(history.hparams), "hp_", taken)
+    metrics = headings(history.metrics, "metric_", taken)
+    error = headings([f"{metric}_se"] if history.metrics[metric].shape[1] > 1 else [], "error_", taken)
+    columns = headings(hparam_names(history.hparams), "hp_", taken)
     return [
         {"id": trial.id}
         | {column: trial.hparams.get(name) for name, column in columns.items()}
@@ -60,15 +60,15 @@ def curves(history: History, num_folds: int | None) -> dict[str, np.ndarray]:
     if num_folds is not None:
         places["fold"] = run % num_folds
     places["step"] = history.step[evaluation]
-    columns = _headings(history.metrics, "metric_", set(places))
+    columns = headings(history.metrics, "metric_", set(places))
     return places | {column: history.values(name)[evaluation, run, trial] for name, column in columns.items()}
 
 
 def splits(winners: Sequence[Mapping[str, Any]], scores: Mapping[str, np.ndarray]) -> list[dict[str, Any]]:
     """One plain dict per split of a nested search: its number, the winner's hyperparameters, and the test metrics."""
     taken = {"split"}
-    metrics = _headings(scores, "metric_", taken)
-    columns = _headings(hparam_names(winners), "hp_", taken)
+    metrics = headings(scores, "metric_", taken)
+    columns = headings(hparam_names(winners), "hp_", taken)
     return [
         {"split": number + 1}
         | {column: winner.get(name) for name, column in columns.items()}
@@ -104,12 +104,12 @@ def ranked(trials: Sequence[Trial], history: History, metric: str) -> list[dict[
     metrics = [name for name in history.metrics if not name.startswith("train_")]
     metrics.sort(key=lambda name: name != metric)
     taken = {"rank", "trial", "steps", "status"}
-    headings = _headings(metrics, "metric_", taken)
-    columns = _headings(hparam_names(history.hparams), "hp_", taken)
+    shown = headings(metrics, "metric_", taken)
+    columns = headings(hparam_names(history.hparams), "hp_", taken)
     cells = {column: _text_column(trials, history, name) for name, column in columns.items()}
     return [
         {"rank": str(row + 1), "trial": str(trial.id)}
-        | {column: with_error(trial.metrics[name], trial.standard_error[name]) for name, column in headings.items()}
+        | {column: with_error(trial.metrics[name], trial.standard_error[name]) for name, column in shown.items()}
         | {column: texts[row] for column, texts in cells.items()}
         | {"steps": str(trial.steps), "status": trial.status}
         for row, trial in enumerate(trials)
@@ -155,18 +155,18 @@ def ranges(hparams: Sequence[Mapping[str, Any]]) -> str:
     return ", ".join(f"{n} from {short(min(v))} to {short(max(v))}" for n, v in chosen.items()) or "no numbers"
 
 
-def _headings(names: Iterable[str], prefix: str, taken: set[str]) -> dict[str, str]:
+def headings(names: Iterable[str], prefix: str, taken: set[str]) -> dict[str, str]:
     """Name -> heading: the name or, where that is taken, one with the prefix. Adds the headings to those taken."""
     kept = set(names) - taken
     taken |= kept  # a name that is free stays as it is, also where a prefix would make it of another one
-    headings = {}
+    found = {}
     for name in names:
         heading = name
         while name not in kept and heading in taken:
             heading = prefix + heading
-        headings[name] = heading
+        found[name] = heading
         taken.add(heading)
-    return headings
+    return found
 
 
 def _row(cells: Sequence[str]) -> str:

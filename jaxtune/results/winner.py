@@ -23,6 +23,7 @@ from jaxtune.engine.placement import Placement
 from jaxtune.engine.search import Search
 from jaxtune.interface.settings import own_settings
 from jaxtune.results.conditions import check_conditions, of_winner
+from jaxtune.results.gap import BLOCKS
 from jaxtune.results.trained import Trained
 from jaxtune.samplers import Sobol
 from jaxtune.spaces.space import Space
@@ -32,8 +33,7 @@ from jaxtune.tasks.executables import Jitted
 from jaxtune.tasks.problem import resolve
 from jaxtune.tasks.task import Task
 
-_KEPT = ("plan", "seed", "generation", "replicates", "folds", "keep")  # of a search, in a pickle
-_BLOCKS = 20  # of a split, left out one at a time to see how much its metrics depend on its examples
+_KEPT = ("plan", "seed", "generation", "confirms", "replicates", "folds", "keep")  # of a search, in a pickle
 
 
 @dataclass(frozen=True, eq=False)
@@ -120,7 +120,7 @@ class Winner:
         examples.
         """
         size = len(jax.tree.leaves(self._data(split, 0))[0]) if self._data(split, 0) is not None else 0
-        blocks = min(_BLOCKS, size)
+        blocks = min(BLOCKS, size)
         if blocks < 2:
             return dict.fromkeys(self.case.functions.metrics, float("nan"))
         values = {name: x.mean(axis=0) for name, x in self._evaluate(self.trained, split, blocks).items()}
@@ -150,7 +150,8 @@ class Winner:
                 "refit() trains on training and validation data together, but theirs are not alike: examples need the "
                 "same structure, shapes and dtypes."
             )
-        search, runs = self.search, self.search.runs
+        runs = self.layouts[0].runs  # as in the programs of the search: the winner may have more
+        search = replace(self.search, replicates=runs // self.search.num_folds)
         # Without batches, steps have to be traced for the size of all data.
         problem = replace(search.problem, task=search.problem.task.replace(train=pooled(self.task)))
         case = problem.case(self.case.variant)
@@ -173,7 +174,7 @@ class Winner:
             states, reached = replace(group, programs=programs).alone(stages, host)
             parts.append(states)
             stages, host = [(min(stop, reached), hp) for stop, hp in stages], Host()
-        return jax.tree.map(lambda *xs: _concatenated(xs)[:replicates], *parts), reached
+        return jax.tree.map(lambda *xs: concatenated(xs)[:replicates], *parts), reached
 
     def retrained(self, states: Any, replicates: int, step: int, total_steps: int) -> Trained:
         """States that were trained on all other data than those for testing."""
@@ -217,7 +218,10 @@ class ShelvedWinner:
         problem = resolve(one, Space.of(space), result.metric, result.mode, whole=task)
         placement, unused = Placement(None, *self.limits), Sobol()  # nothing is proposed any more
         search = Search(task=task, problem=problem, sampler=unused, placement=placement, **self.search)
-        check_conditions("The result", result.conditions, search)
+        seen = replace(
+            search, replicates=result.num_runs // search.num_folds
+        )  # a confirmed winner has seeds of its own
+        check_conditions("The result", result.conditions, seen)
         case = self._case(search)
         leaves = _with_keys(jax.tree.leaves(self.trained.states), case)
         states = jax.tree.unflatten(case.functions.state_tree, leaves)
@@ -237,7 +241,7 @@ class ShelvedWinner:
         return case
 
 
-def _concatenated(parts: Sequence[Any]) -> Any:
+def concatenated(parts: Sequence[Any]) -> Any:
     """Leaves [n, ...] in one; of random keys numpy knows nothing."""
     is_key = jnp.issubdtype(parts[0].dtype, jax.dtypes.prng_key)
     return jnp.concatenate(parts) if is_key else np.concatenate(parts)

@@ -25,8 +25,10 @@ from jaxtune.storage.lock import Lock
 from jaxtune.storage.log import Log
 
 FORMAT = 1
-_HEADS = "search.json", "results.json", "refit.json"  # each says that there is a run
-_OURS = *_HEADS, "log.jsonl", "log.torn", "checkpoints", "history", "trials.csv", "winner", "weights"
+_HEADS = "search.json", "results.json", "refit.json", "round.json"  # each says that there is a run
+CONFIRMATION = "confirmation.json", "confirmation"
+_MORE = "log.jsonl", "log.torn", "checkpoints", "history", "trials.csv", "winner", "weights", "confirming"
+_OURS = *_HEADS, *CONFIRMATION, *_MORE
 
 
 def part_folder(directory: Any, kind: str, number: int) -> Path | None:
@@ -158,9 +160,9 @@ class Writer(Directory):
 
     def forget_results(self) -> None:
         """More was trained, and is saved: what came of it before is no result any more."""
-        results = self.path / "results.json"
-        if results.exists():
-            files.remove(results)
+        for name in (CONFIRMATION[0], "results.json"):
+            if (self.path / name).exists():
+                files.remove(self.path / name)
 
     def open_log(self) -> Log:
         """The log, for more events."""
