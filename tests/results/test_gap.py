@@ -70,7 +70,7 @@ def test_no_optimism():
 @pytest.mark.parametrize(("mode", "gap"), [("min", 0.5), ("max", -0.5)])
 def test_a_gap_is_positive_where_the_test_is_worse(mode, gap):
     one = Gap.of(
-        "m", mode, validation=np.array([1.0]), test=np.array([1.5]), errors={"validation": 0.3, "test": 0.4},
+        "m", mode, seen=1.0, validation=np.array([1.0]), test=np.array([1.5]), errors={"validation": 0.3, "test": 0.4},
         candidates=np.array([1.0]),
     )  # fmt: skip
     assert one.gap == pytest.approx(gap)
@@ -81,7 +81,7 @@ def test_a_gap_is_positive_where_the_test_is_worse(mode, gap):
 def test_seeds_add_to_the_standard_error():
     validation, test = np.array([1.0, 2.0, 4.0]), np.array([2.0, 5.0, 5.0])  # differences 1, 3, 1
     one = Gap.of(
-        "m", "min", validation=validation, test=test, errors={"validation": 0.0, "test": 0.0},
+        "m", "min", seen=1.0, validation=validation, test=test, errors={"validation": 0.0, "test": 0.0},
         candidates=np.array([1.0]),
     )  # fmt: skip
     assert one.gap == pytest.approx(5 / 3)
@@ -89,7 +89,7 @@ def test_seeds_add_to_the_standard_error():
 
 
 def test_text_of_a_gap():
-    one = Gap("rmse", 0.4, 0.5, 0.1, 0.02, 0.003, 7)
+    one = Gap("rmse", 0.4, 0.4, 0.5, 0.0, 0.1, 0.06, 0.14, 0.02, 0.003, 7)
     assert str(one) == "rmse: validation 0.4, test 0.5; gap 0.1 ± 0.02 (of which having picked the best of 7 " \
         "explains 0 to 0.003)"  # fmt: skip
 

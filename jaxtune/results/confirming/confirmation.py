@@ -85,7 +85,7 @@ class Confirmation(Chosen, Answering):
         return [int(self._confirmed.trials[n]) for n in self._race.order]
 
     @cached_property
-    def best(self) -> Trial:  # type: ignore[override]
+    def best(self) -> Trial:
         """The winner, with the values and the weights of its fresh seeds; that of the search where all failed."""
         if not self._has_winner:
             return self._seen
@@ -104,7 +104,7 @@ class Confirmation(Chosen, Answering):
         )
 
     @property
-    def winner(self) -> Any:  # type: ignore[override]
+    def winner(self) -> Any:
         """Its weights, with its search; None where these are not at hand."""
         return self._confirmed.winner if self._has_winner else self._result.weights.get(self._seen.id)
 
@@ -113,7 +113,7 @@ class Confirmation(Chosen, Answering):
         return not self._race.lost.all() and bool(self._race.seeds.any())
 
     @property
-    def _seen(self) -> Trial:  # type: ignore[override]
+    def _seen(self) -> Trial:
         return self._result.trials[self.ranking[0] if self._has_winner else int(self._confirmed.trials[0])]
 
     def _count_test(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 from typing import Any
 
 from jaxtune.engine.host import Host
@@ -34,4 +35,8 @@ def confirmed(result: Any, search: Search, confirm: Confirm, host: Host, progres
         part_of("confirming"),
         Progress(rounds.lane_steps, rounds.steps, progress, compiling=lambda: host.compiling) as view,
     ):
-        return rounds.run(lambda *now: view.update(*now, metric=result.metric))
+        return rounds.run(partial(_show, view, result.metric))
+
+
+def _show(view: Progress, metric: str, done: int, step: int, phase: str, training: int, best: float | None) -> None:
+    view.update(done, step, phase, training, best, metric)

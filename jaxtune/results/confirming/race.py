@@ -102,7 +102,7 @@ class Race:
         from scipy.stats import t  # here, because it doubles the time to import jaxtune
 
         limit = float(t.ppf(1 - _OUT, self.noise[1]))
-        for candidate in np.flatnonzero(left):
+        for candidate in np.flatnonzero(left).tolist():
             mean, error = self.difference(candidate)
             left[candidate] = candidate == self.order[0] or mean <= limit * error
         return left

@@ -127,7 +127,7 @@ class Rounds:
             left = self._left()
             if not len(left):
                 break
-            found = self._round(number, left, show)
+            found = None if number and self._host.interrupted else self._round(number, left, show)
             if found is None:
                 interrupted = True
                 break
