@@ -16,6 +16,7 @@ from jaxtune.interface.counts import check_whole, whole_or_none
 from jaxtune.interface.entry import entry, given_back
 from jaxtune.interface.habits import Answering
 from jaxtune.results import tables
+from jaxtune.results.ensembling import Ensembling
 from jaxtune.results.gap import Gap
 from jaxtune.results.history import with_errors
 from jaxtune.results.kept import kept_training
@@ -32,14 +33,14 @@ from jaxtune.tasks.fingerprints import array_digest
 
 @given_back
 @dataclass(eq=False, repr=False, kw_only=True)
-class Result(Views, Answering):
+class Result(Views, Ensembling, Answering):
     """What a search found. `result.best` is the winner; every other view is one method away.
 
     The winner: `best` (a Trial, with `hparams`, `metrics`, `predict`, `variables`, `model`), `test()` on data that
     nothing was selected by, `gap()` between validation and test, `refit()` on all data.
 
-    The others: `trials` by id, `ranking` best first, the first `keep_weights` of them with weights; in text and
-    notebooks the object itself and `table()`.
+    The others: `trials` by id, `ranking` best first, the first `keep_weights` of them with weights, which `ensemble()`
+    averages; in text and notebooks the object itself and `table()`.
 
     As data: `to_dataframe()`, `records()`, `to_csv()` have a row per trial, `curves_dataframe()`, `curves()` the
     metrics over steps, `progress()` the best value so far over what was spent; `history` is all of it as arrays.

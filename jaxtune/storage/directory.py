@@ -25,7 +25,7 @@ from jaxtune.storage.lock import Lock
 from jaxtune.storage.log import Log
 
 FORMAT = 1
-_HEADS = "search.json", "results.json", "refit.json"  # each says that there is a run
+_HEADS = "search.json", "results.json", "refit.json", "ensemble.json"  # each says that there is a run
 _OURS = *_HEADS, "log.jsonl", "log.torn", "checkpoints", "history", "trials.csv", "winner", "weights"
 
 
