@@ -249,6 +249,31 @@ def test_static_hyperparameters_may_differ():
     assert values["loss"][0] == pytest.approx(np.mean((outputs - Y[65:]) ** 2) / Y[:40].var(), rel=1e-4)
 
 
+class Masked(nn.Module):
+    """A fourth class that is impossible."""
+
+    @nn.compact
+    def __call__(self, x):
+        return jnp.where(jnp.arange(4) < 3, nn.Dense(4)(nn.tanh(nn.Dense(8)(x))), -jnp.inf)
+
+
+def test_outputs_that_are_infinite():
+    task = jt.supervised(
+        Masked(), optimizer=lambda hp: optax.adam(hp["lr"]), batch_size=16, **data_of(LABELS),
+        loss=optax.softmax_cross_entropy_with_integer_labels, preprocess=jt.standardize(),
+    )  # fmt: skip
+    result = tune(task, SPACE, scheduler=jt.FullBudget(3, 20), keep_weights=3)
+    inputs, labels = task.validation
+    first, second, third = (trial.predict(inputs)[:, :3] for trial in result.ranking[:3])
+    outputs = Outputs.of({trial.id: result.weights[trial.id] for trial in result.ranking}, "validation", None)
+    expected = [cross_entropy(averaged([second, second, one], None), labels) for one in (first, second, third)]
+    np.testing.assert_allclose(outputs.costs_of("loss")(np.array([0, 2, 0])), expected, rtol=1e-5)
+    for options in ({}, {"combine": PROBABILITIES}):
+        ensemble = result.ensemble(bags=1, **options)
+        assert ensemble.metrics["loss"] <= ensemble.best_metrics["loss"] < np.inf
+        assert (ensemble.predict(inputs)[:, 3] == -np.inf).all()
+
+
 # What it says
 
 
