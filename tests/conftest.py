@@ -56,7 +56,7 @@ _SLOW = {  # folder -> its files that are too slow for the fast tier, or all of 
     "engine": "host population programs recovery usual_effort width",
     "interface": "cores settings",
     "practice": "interrupted nested overfit range_test sensitivity staged",
-    "results": "comparable loading pickling predict refit undefined",
+    "results": "averages comparable ensemble loading pickling predict refit undefined",
     "samplers": "bayesian gaussian_process tpe",
     "spaces": "numbers",
     "tasks": "bits convolutions executables fingerprints folds pooling problem stored weak",

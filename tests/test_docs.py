@@ -26,7 +26,7 @@ MODULES = [  # those with an example
     if not module.name.endswith("__main__") and "    >>> " in inspect.getsource(importlib.import_module(module.name))
 ]
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")])
-GIVEN_BACK = {"Result", "Trial", "Outcome", "Nested", "SearchPlan"}  # users never make these
+GIVEN_BACK = {"Result", "Trial", "Ensemble", "Outcome", "Nested", "SearchPlan"}  # users never make these
 BLOCK = re.compile(r"^```python\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 
 

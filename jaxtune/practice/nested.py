@@ -15,6 +15,7 @@ from jaxtune.interface.counts import check_seed, is_whole, whole_or_none
 from jaxtune.interface.entry import entry, given_back
 from jaxtune.monitoring.progress import part_of
 from jaxtune.results import tables
+from jaxtune.results.averages import names_of_averages
 from jaxtune.results.history import standard_error
 from jaxtune.results.result import Result
 from jaxtune.results.text import short, with_error
@@ -39,7 +40,9 @@ class Nested:
     the winner of each split and its test metrics.
 
     Attributes:
-        scores: name -> float [S], test metrics of each split's winner (of its refits, where these were asked for).
+        scores: name -> float [S], test metrics of each split's winner (of its refits, where these were asked for). Of
+            several refits the mean of a metric over them and, under `<name>_of_average`, the metric of their averaged
+            outputs, see `Refit.test`.
         mean: name -> mean over the splits.
         standard_error: name -> standard error of that mean; NaN for one split.
         results: one Result per split.
@@ -115,7 +118,8 @@ def nested(
         validation: Share of each training part, in (0, 1), that its search selects on (its last examples after
             shuffling); None means a fifth or, with `folds=`, an inner cross-validation instead.
         refit: Train the winner again on the whole training part with so many seeds, and test these; None tests the
-            weights that the search ended with.
+            weights that the search ended with. With several seeds the scores have each metric's mean over seeds
+            beside the metric of the average of their outputs.
         time_limit: Seconds for all, after which the searches stop as by Ctrl-C.
         directory: A folder in which each split's search is kept, as by `tune(directory=)`: the same call again goes on
             with the split that was not whole.
@@ -174,7 +178,7 @@ def nested(
         if not whole and cut is None:
             raise
     results, winners, tests = map(list, zip(*whole, strict=True)) if whole else ([], [], [])
-    names = [name for name in tests[0] if name in results[0].history.metrics] if whole else []  # no standard errors
+    names = _scored(tests[0], results[0].history.metrics) if whole else []
     scores = {name: np.array([test[name] for test in tests]) for name in names}
     return Nested(scores, results, winners, num_splits=len(outer), interrupted=cut)
 
@@ -188,6 +192,13 @@ def _tested(
     kept = None if folder is None else folder / "refit"
     again = result.refit(replicates=refit, time_limit=seconds_left(end), directory=kept)
     return None if again.interrupted else (result, again, again.test())
+
+
+def _scored(tested: Mapping[str, float], recorded: Mapping[str, Any]) -> list[str]:
+    """Names of what `test` told but for standard errors: metrics, each with that of the average beside it."""
+    metrics = [name for name in tested if name in recorded]
+    averages = names_of_averages(metrics)
+    return [name for metric in metrics for name in (metric, averages[metric]) if name in tested]
 
 
 def _outer(task: Task, splits: Any, seed: int) -> Sequence[Fold]:

@@ -22,6 +22,7 @@ from jaxtune.results.confirming.confirmation import Confirmation
 from jaxtune.results.confirming.confirming import confirmed
 from jaxtune.results.confirming.keeping import save_confirmation
 from jaxtune.results.confirming.rounds import Confirmed
+from jaxtune.results.ensembling import Ensembling
 from jaxtune.results.history import with_errors
 from jaxtune.results.saving import save_result
 from jaxtune.results.text import short, with_error
@@ -33,14 +34,14 @@ from jaxtune.storage.directory import Writer
 
 @given_back
 @dataclass(eq=False, repr=False, kw_only=True)
-class Result(Views, Chosen, Answering):
+class Result(Views, Chosen, Ensembling, Answering):
     """What a search found. `result.best` is the winner; every other view is one method away.
 
     The winner: `best` (a Trial, with `hparams`, `metrics`, `predict`, `variables`, `model`), `test()` on data that
     nothing was selected by, `gap()` between validation and test, `refit()` on all data.
 
-    The others: `trials` by id, `ranking` best first, the first `keep_weights` of them with weights; in text and
-    notebooks the object itself and `table()`.
+    The others: `trials` by id, `ranking` best first, the first `keep_weights` of them with weights, which `ensemble()`
+    averages; in text and notebooks the object itself and `table()`.
 
     As data: `to_dataframe()`, `records()`, `to_csv()` have a row per trial, `curves_dataframe()`, `curves()` the
     metrics over steps, `progress()` the best value so far over what was spent; `history` is all of it as arrays.

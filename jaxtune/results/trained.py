@@ -17,11 +17,14 @@ from jax.interpreters.partial_eval import dce_jaxpr
 from jaxtune.engine.keys import EVALUATE, replicate_key
 from jaxtune.interface.counts import check_whole
 from jaxtune.interface.settings import own_settings
+from jaxtune.results.averages import Combine
 from jaxtune.spaces.variant import Variant
 from jaxtune.tasks import checks
 from jaxtune.tasks.arrays import as_arrays
+from jaxtune.tasks.combining import are_floats
 from jaxtune.tasks.executables import Jitted
 from jaxtune.tasks.functions import Extras, seamed
+from jaxtune.tasks.hp import Hyperparameters
 from jaxtune.tasks.task import Task
 from jaxtune.tasks.weak import weaken
 
@@ -83,24 +86,23 @@ class Trained:
     def metrics(self, run: int, data: Any, blocks: int = 0) -> dict[str, np.ndarray]:
         """Metrics of one run, name -> [] or, with one block of examples left out at a time, name -> [blocks]."""
         evaluate = Jitted(partial(_metrics, seamed(self.task, "evaluate", self.variant), blocks))
-        values = evaluate(self._key(run), self.state(run), data, dict(self.hp), self._extras(run))
+        values = evaluate(self.key_of(run), self.state(run), data, dict(self.hp), self.extras(run))
         return {name: np.asarray(x) for name, x in values.items()}
 
     @own_settings()
-    def predict(self, inputs: Any, replicate: int | None = None, combine: Callable[[Any], Any] | None = None) -> Any:
+    def predict(self, inputs: Any, replicate: int | None = None, combine: Any = None) -> Any:
         """See `Trial.predict`."""
+        ways = Combine.of(combine)
         if not self.task.evaluation.has_model:
             raise ValueError("predict() needs a task made by jt.supervised: this one has no outputs to tell of.")
         inputs = self._checked_inputs(inputs)
         runs = self._runs(replicate)
-        results = [self._outputs(run, inputs) for run in runs]
-        if combine is not None:
-            results = [jax.tree.map(np.asarray, combine(outputs)) for outputs in results]
+        results = [ways.prepared(self._outputs(run, inputs)) for run in runs]
         if len(results) == 1:
-            return results[0]
-        if not all(np.issubdtype(x.dtype, np.inexact) or x.dtype.kind == "V" for x in jax.tree.leaves(results[0])):
+            return ways.outputs(results[0])
+        if not are_floats(results[0]):
             raise TypeError("predict() averages over replicates and folds, which needs floats: give it a combine=.")
-        return jax.tree.map(lambda *x: np.mean(np.stack(x), axis=0, dtype=_mean_dtype(x[0])), *results)
+        return ways.average(results)
 
     def _checked_inputs(self, inputs: Any) -> Any:
         inputs = as_arrays(inputs, "inputs")
@@ -126,7 +128,7 @@ class Trained:
         """Outputs of one run in the unit of the original targets, on the host."""
         count, size = checks.num_examples(inputs, "inputs"), self.task.batch_size or 1
         parts = [jax.tree.map(lambda x, i=i: x[i : i + size], inputs) for i in range(0, count, size)]
-        key, state, extras = self._key(run), self.state(run), self._extras(run)
+        key, state, extras = self.key_of(run), self.state(run), self.extras(run)
         outputs = [jax.device_get(self._predict(key, state, part, dict(self.hp), extras)) for part in parts]
         if not all(map(np.ndim, jax.tree.leaves(outputs))):
             raise TypeError(
@@ -140,25 +142,32 @@ class Trained:
         def outputs(key: Any, state: Any, inputs: Any, hp: dict, extras: Extras) -> Any:
             count = jax.tree.leaves(inputs)[0].shape[0]
             targets = jax.tree.map(lambda x: jnp.zeros_like(x, shape=(count, *x.shape[1:])), self.task.train[1])
-            alone = partial(
-                self.task.evaluation.outputs_of,
-                key,
-                state,
-                hp=self.variant.hp({name: weaken(x) for name, x in hp.items()}),
-                step=weaken(extras.step),
-                total_steps=weaken(extras.total_steps),
-                stats=extras.stats,
-            )
+            named = self.named(hp, extras)
+
+            def alone(pair: Any) -> Any:
+                return self.task.evaluation.outputs_of(key, state, pair, **named)
+
             if self.task.prepare is not None:
                 _check_apart(alone, inputs, targets)
             return alone((inputs, targets))
 
         return Jitted(outputs)
 
-    def _key(self, run: int) -> jax.Array:
+    def named(self, hp: dict, extras: Extras) -> dict[str, Any]:
+        """Hyperparameters and extras as functions of an `Evaluation` take them, traced."""
+        return {
+            "hp": Hyperparameters(self.variant.hp({name: weaken(x) for name, x in hp.items()})),
+            "step": weaken(extras.step),
+            "total_steps": weaken(extras.total_steps),
+            "stats": extras.stats,
+        }
+
+    def key_of(self, run: int) -> jax.Array:
+        """The key of the evaluation of one run."""
         return replicate_key(self.key, run // self.num_folds, EVALUATE)
 
-    def _extras(self, run: int) -> Extras:
+    def extras(self, run: int) -> Extras:
+        """What functions of the task may ask for, of one run."""
         return Extras(np.int32(self.updates), np.int32(self.total_updates), self.stats_of(run % self.num_folds))
 
 
@@ -210,10 +219,6 @@ def _check_apart(outputs: Callable, inputs: Any, targets: Any) -> None:
 
 def _example(x: Any) -> str:
     return f"[N{''.join(f', {n}' for n in np.shape(x)[1:])}]"
-
-
-def _mean_dtype(x: np.ndarray) -> Any:
-    return x.dtype if x.dtype.itemsize >= 4 else np.float32
 
 
 def _on_host(x: Any) -> Any:

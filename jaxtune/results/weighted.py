@@ -11,6 +11,7 @@ import jax
 import numpy as np
 
 from jaxtune.interface.entry import entry, given_back
+from jaxtune.results.averages import both_ways, of_replicates, with_averages
 from jaxtune.results.history import with_errors
 from jaxtune.results.trained import without_task
 from jaxtune.spaces.values import portable
@@ -51,7 +52,7 @@ class Weighted:
         return None if self._trained is None else self._trained.model(self.hparams)
 
     @entry
-    def predict(self, inputs: Any, *, replicate: int | None = None, combine: Callable[[Any], Any] | None = None) -> Any:
+    def predict(self, inputs: Any, *, replicate: int | None = None, combine: Any = None) -> Any:
         """What the trained model says of new examples: from raw inputs to outputs in the unit of the targets.
 
         In evaluation mode, preprocessed as in training, in batches of the task's size. Of several replicates and folds
@@ -60,7 +61,10 @@ class Weighted:
         Args:
             inputs: Pytree of arrays [N, ...], as the inputs of `train`; no targets.
             replicate: Number of one seed, from 0; None for the mean over all.
-            combine: From outputs [N, ...] to what is to be averaged instead, such as `jax.nn.softmax` of logits.
+            combine: What is to be averaged instead: a function of outputs [N, ...], such as `jax.nn.softmax` for mean
+                probabilities; or a pair, that function and the one that makes outputs of the mean again, such as
+                `(jax.nn.softmax, jnp.log)` for logits of the mean probabilities. The mean of logits themselves is a
+                normalized geometric mean of probabilities.
 
         Returns:
             Pytree of numpy arrays [N, ...].
@@ -68,7 +72,7 @@ class Weighted:
         Raises:
             ValueError: There are no weights, the task is none of `supervised`, or inputs are not like those of
                 train.
-            TypeError: Outputs that are no floats can't be averaged.
+            TypeError: Outputs that are no floats can't be averaged, or `combine` is nothing of this kind.
 
         Example:
             >>> import flax.linen as nn, numpy as np, optax
@@ -112,15 +116,47 @@ class Refit(Weighted):
     _test: Callable[[], dict[str, np.ndarray]] | None = field(default=None, repr=False)
 
     @entry
-    def test(self) -> dict[str, float]:
+    def test(self, *, combine: Any = None) -> dict[str, float]:
         """Evaluate on the test split; counts in `num_tests` of the result.
 
+        With several replicates also as `predict` averages them, which is as a rule better than one of them is: the mean
+        of their outputs has metrics of its own. The loss sees the mean of the outputs that it is computed on in
+        training, metrics see the mean of those in the unit of the original targets.
+
+        Args:
+            combine: What is averaged instead of outputs: a pair of functions, from outputs to that and back, as
+                `predict` takes it, such as `(jax.nn.softmax, jnp.log)`. They are compiled, batch by batch.
+
         Returns:
-            The mean over replicates under each metric's name and, with several, its standard error under `<name>_se`.
+            The mean over replicates under each metric's name and, with several, its standard error under `<name>_se`
+            and the metric of the average under `<name>_of_average`; that is missing where the task is none of
+            `supervised`, or where outputs are no floats and no `combine` makes them so. Where a metric has such a name
+            itself, it is `error_<name>_se` and `average_<name>_of_average`.
 
         Raises:
             ValueError: The task has no test data.
+            TypeError: `combine` is no pair of functions, or makes nothing of the outputs that can be averaged.
+
+        Example:
+            >>> import flax.linen as nn, numpy as np, optax
+            >>> import jaxtune as jt
+            >>> x = np.linspace(-1, 1, 64, dtype=np.float32)[:, None]
+            >>> task = jt.supervised(
+            ...     nn.Sequential([nn.Dense(8), nn.tanh, nn.Dense(1)]), optimizer=lambda hp: optax.adam(hp["lr"]),
+            ...     loss=optax.squared_error, batch_size=16, train=(x[::3], x[::3] ** 2),
+            ...     validation=(x[1::3], x[1::3] ** 2), test=(x[2::3], x[2::3] ** 2),
+            ... )
+            >>> space = {"lr": jt.LogUniform(1e-3, 0.1)}
+            >>> result = jt.tune(task, space, scheduler=jt.FullBudget(4, 50), progress=False)
+            >>> tested = result.refit(replicates=3).test()
+            >>> tested["loss_of_average"] < tested["loss"]
+            True
         """
         if self._test is None:
             raise without_task("test()")
-        return with_errors(self._test())
+        ways = both_ways("test()", combine)
+        tested = self._test()
+        if self.replicates == 1:
+            return with_errors(tested)
+        averages = of_replicates(self._trained, self._trained.task.test, ways)
+        return with_averages(with_errors(tested), tested, averages)

@@ -12,10 +12,12 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxtune.tasks import checks
+from jaxtune.tasks.combining import Both, are_floats
 from jaxtune.tasks.evaluation import Evaluation
 from jaxtune.tasks.executables import Jitted
 from jaxtune.tasks.functions import asks_for
 from jaxtune.tasks.task import Task
+from jaxtune.training.averaging import averaged
 from jaxtune.training.broadcasts import check_not_broadcast
 from jaxtune.training.metrics import is_share, mode_of
 from jaxtune.training.mismatch import called
@@ -43,7 +45,6 @@ class Evaluate(Evaluation):
     ) -> dict[str, jax.Array]:
         """See `Task.evaluate`."""
         recipe, extras = self.recipe, {"step": step, "total_steps": total_steps}
-        values = partial(self._values, hp, extras)
 
         def look(pair: Any) -> _View:
             inputs, targets = recipe.seen(stats, pair)
@@ -51,14 +52,61 @@ class Evaluate(Evaluation):
             original = recipe.original(stats, outputs) if recipe.metrics else None
             return _View(outputs, targets, original, pair[1])
 
-        whole = self._whole_split(look, values, data)
+        return self._evaluated(self._names, look, partial(self._values, hp, extras), data)
+
+    def of_outputs(self, outputs: tuple[Any, Any], data: Any, *, step: Any, total_steps: Any, stats: Any) -> dict:
+        """See `Evaluation.of_outputs`."""
+        names = tuple(name for name in self._names if name != "loss" or not self.loss_takes_hp)
+
+        def look(part: Any) -> _View:
+            pair, (seen, original) = part
+            return _View(seen, self.recipe.seen(stats, pair)[1], seen if original is None else original, pair[1])
+
+        values = partial(self._values, {}, {"step": step, "total_steps": total_steps})
+        return self._evaluated(names, look, values, (tuple(data), outputs))
+
+    def of_average(
+        self,
+        keys: Any,
+        states: Any,
+        data: Any,
+        *,
+        combine: Both | None,
+        hp: dict,
+        step: Any,
+        total_steps: Any,
+        stats: Any,
+    ) -> dict:
+        """See `Evaluation.of_average`."""
+        recipe, extras = self.recipe, {"step": step, "total_steps": total_steps}
+
+        def each(pair: Any) -> Any:
+            """Outputs of all models, leaves [R, N, ...]."""
+
+            def one(model: Any) -> Any:
+                key, state = model
+                return self.seen_outputs_of(key, state, pair, hp=hp, stats=stats, **extras)
+
+            return jax.lax.map(one, (keys, states))
+
+        def look(pair: Any) -> _View:
+            seen, original = (None if many is None else averaged(many, combine) for many in each(pair))
+            return _View(seen, recipe.seen(stats, pair)[1], seen if original is None else original, pair[1])
+
+        if combine is None and not are_floats(jax.eval_shape(each, _resized(data, 1))):
+            return {}
+        return self._evaluated(self._names, look, partial(self._values, hp, extras), data)
+
+    def _evaluated(self, names: Sequence[str], look: Callable, values: Callable, data: Any) -> dict[str, jax.Array]:
+        """The loss and metrics of these names, of what `look` sees of some examples."""
+        whole = self._whole_split(names, look, values, data)
 
         def batch_sums(batch: Any) -> tuple[dict[str, jax.Array], Any]:
             view, size = look(batch), _count(batch)
-            means = {name: mean(values(name, view)) for name in self._names if name not in whole}
+            means = {name: mean(values(name, view)) for name in names if name not in whole}
             return {name: value * size for name, value in means.items()}, view.needed(whole)
 
-        total, view = _over_batches(batch_sums, data, recipe.batch_size)
+        total, view = _over_batches(batch_sums, data, self.recipe.batch_size)
         results = {name: value / _count(data) for name, value in total.items()}
         return results | {name: mean(values(name, view)) for name in whole}
 
@@ -83,7 +131,7 @@ class Evaluate(Evaluation):
         checks.check_real(value, role)
         return value
 
-    def _whole_split(self, look: Callable, values: Callable, data: Any) -> tuple[str, ...]:
+    def _whole_split(self, names: Sequence[str], look: Callable, values: Callable, data: Any) -> tuple[str, ...]:
         """Names of what has to see the whole split at once, because it returns no value per example.
 
         Two numbers of examples tell `[N, ...]` from a fixed shape. Wrong shapes, and broadcasts of outputs with
@@ -97,7 +145,7 @@ class Evaluate(Evaluation):
         def alone(name: str, outputs: Any, targets: Any) -> Any:
             return values(name, _View(outputs, targets, outputs, targets))
 
-        for name in self._names:
+        for name in names:
             role, pair = (name, views[0][:2]) if name == "loss" else (f"metric {name!r}", views[0][2:])
             check_not_broadcast(role, partial(alone, name), *pair)
 
@@ -110,13 +158,24 @@ class Evaluate(Evaluation):
                 raise
             return not _is_per_example(name, sizes, shapes)
 
-        return tuple(name for name in self._names if takes_all(name))
+        return tuple(name for name in names if takes_all(name))
 
     def outputs_of(self, key: Any, state: dict, pair: Any, *, hp: dict, step: Any, total_steps: Any, stats: Any) -> Any:
         """Outputs for some examples in evaluation mode, in the unit of the original targets."""
         inputs, _ = self.recipe.seen(stats, pair)
         outputs = self.recipe.predict(key, hp, state, inputs, step=step, total_steps=total_steps)
         return self.recipe.original(stats, outputs)
+
+    def seen_outputs_of(
+        self, key: Any, state: dict, pair: Any, *, hp: dict, step: Any, total_steps: Any, stats: Any
+    ) -> tuple[Any, Any]:
+        """See `Evaluation.seen_outputs_of`."""
+        inputs, _ = self.recipe.seen(stats, pair)
+        outputs = self.recipe.predict(key, hp, state, inputs, step=step, total_steps=total_steps)
+        original = self.recipe.original(stats, outputs) if self.recipe.metrics else outputs
+        leaves, others = jax.tree.leaves(outputs), jax.tree.leaves(original)
+        equal = len(leaves) == len(others) and all(a is b for a, b in zip(leaves, others, strict=True))
+        return outputs, None if equal else original
 
     def variables_of(self, state: dict) -> Any:
         """The trained and the frozen variables of a state, as the module takes them."""
