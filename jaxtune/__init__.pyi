@@ -9,8 +9,8 @@ from jaxtune.practice.overfit import overfit_check as overfit_check
 from jaxtune.practice.range_test import lr_range_test as lr_range_test
 from jaxtune.practice.sensitivity import sensitivity as sensitivity
 from jaxtune.practice.staged import staged as staged
+from jaxtune.results.averaging.ensemble import Ensemble as Ensemble
 from jaxtune.results.confirming.confirm import Confirm as Confirm
-from jaxtune.results.ensemble import Ensemble as Ensemble
 from jaxtune.results.loading import load as load
 from jaxtune.results.optuna_study import to_optuna as to_optuna
 from jaxtune.results.result import Result as Result

@@ -15,7 +15,7 @@ from jaxtune.interface.counts import check_seed, is_whole, whole_or_none
 from jaxtune.interface.entry import entry, given_back
 from jaxtune.monitoring.progress import part_of
 from jaxtune.results import tables
-from jaxtune.results.averages import names_of_averages
+from jaxtune.results.averaging.averages import names_of_averages
 from jaxtune.results.history import standard_error
 from jaxtune.results.result import Result
 from jaxtune.results.text import short, with_error

@@ -16,13 +16,13 @@ from jaxtune.engine.host import Host, deadline, interrupts
 from jaxtune.interface.entry import entry, given_back
 from jaxtune.interface.habits import Answering
 from jaxtune.results import tables
+from jaxtune.results.averaging.ensembling import Ensembling
 from jaxtune.results.chosen import Chosen
 from jaxtune.results.confirming.confirm import Confirm, check_confirm
 from jaxtune.results.confirming.confirmation import Confirmation
 from jaxtune.results.confirming.confirming import confirmed
 from jaxtune.results.confirming.keeping import save_confirmation
 from jaxtune.results.confirming.rounds import Confirmed
-from jaxtune.results.ensembling import Ensembling
 from jaxtune.results.history import with_errors
 from jaxtune.results.saving import save_result
 from jaxtune.results.text import short, with_error

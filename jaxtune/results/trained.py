@@ -17,7 +17,7 @@ from jax.interpreters.partial_eval import dce_jaxpr
 from jaxtune.engine.keys import EVALUATE, replicate_key
 from jaxtune.interface.counts import check_whole
 from jaxtune.interface.settings import own_settings
-from jaxtune.results.averages import Combine
+from jaxtune.results.averaging.averages import Combine
 from jaxtune.spaces.variant import Variant
 from jaxtune.tasks import checks
 from jaxtune.tasks.arrays import as_arrays

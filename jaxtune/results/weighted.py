@@ -11,7 +11,7 @@ import jax
 import numpy as np
 
 from jaxtune.interface.entry import entry, given_back
-from jaxtune.results.averages import both_ways, of_replicates, with_averages
+from jaxtune.results.averaging.averages import both_ways, of_replicates, with_averages
 from jaxtune.results.history import with_errors
 from jaxtune.results.trained import without_task
 from jaxtune.spaces.values import portable

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from jaxtune.results.selection import bagged, greedy
+from jaxtune.results.averaging.selection import bagged, greedy
 
 RNG = np.random.default_rng(3)
 TARGETS = RNG.normal(size=30)

@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxtune.results.averages import mean
+from jaxtune.results.averaging.averages import mean
 from jaxtune.tasks.combining import Both, are_floats, prepared, restored, shapes
 from jaxtune.tasks.executables import Jitted
 from jaxtune.tasks.fingerprints import array_digest, digest, fingerprint

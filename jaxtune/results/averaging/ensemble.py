@@ -11,7 +11,7 @@ import numpy as np
 
 from jaxtune.interface.entry import entry, given_back
 from jaxtune.results import tables
-from jaxtune.results.averages import Combine
+from jaxtune.results.averaging.averages import Combine
 from jaxtune.results.history import with_errors
 from jaxtune.results.text import short
 from jaxtune.results.trained import without_task

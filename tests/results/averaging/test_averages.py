@@ -12,7 +12,7 @@ from flax import nnx
 from toys import ONE, tune
 
 import jaxtune as jt
-from jaxtune.results.averages import Combine, both_ways, mean, names_of_averages, with_averages
+from jaxtune.results.averaging.averages import Combine, both_ways, mean, names_of_averages, with_averages
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(3, 2, size=(70, 4)).astype(np.float32)

@@ -9,11 +9,11 @@ import numpy as np
 
 from jaxtune.interface.counts import check_whole
 from jaxtune.interface.entry import entry
-from jaxtune.results.averages import Combine, both_ways
-from jaxtune.results.ensemble import Ensemble
-from jaxtune.results.kept_ensemble import kept_ensemble
-from jaxtune.results.outputs import Outputs, digest_of
-from jaxtune.results.selection import bagged
+from jaxtune.results.averaging.averages import Combine, both_ways
+from jaxtune.results.averaging.ensemble import Ensemble
+from jaxtune.results.averaging.kept import kept_ensemble
+from jaxtune.results.averaging.outputs import Outputs, digest_of
+from jaxtune.results.averaging.selection import bagged
 from jaxtune.results.trained import without_task
 from jaxtune.tasks.combining import Both
 from jaxtune.tasks.fingerprints import array_digest

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from jaxtune.results.saving import stored
+from jaxtune.results.shelving import stored
 from jaxtune.storage import arrays, files
 from jaxtune.storage.directory import FORMAT, Writer
 from jaxtune.storage.log import numbers

@@ -14,7 +14,7 @@ from safetensors.numpy import load_file
 from toys import DESCENT, DESCENT_SPACE, Listed, tune
 
 import jaxtune as jt
-from jaxtune.results.outputs import Outputs
+from jaxtune.results.averaging.outputs import Outputs
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(3, 2, size=(90, 4)).astype(np.float32)
@@ -317,7 +317,7 @@ def test_the_same_call_finds_it_again(regression, tmp_path, monkeypatch):
         np.testing.assert_array_equal(
             saved["variables/params/Dense_0/kernel"], trial.variables["params"]["Dense_0"]["kernel"]
         )
-    monkeypatch.setattr("jaxtune.results.ensembling._selected", None)  # nothing is selected again
+    monkeypatch.setattr("jaxtune.results.averaging.ensembling._selected", None)  # nothing is selected again
     again = regression.ensemble(size=3, combine=(jnp.cbrt, lambda x: x**3), directory=folder)
     assert (members_of(again), again.metrics, again.best_metrics) == (members_of(made), made.metrics, made.best_metrics)
     assert again.best.id == made.best.id
