@@ -117,7 +117,7 @@ def test_the_search_is_left_as_it_was(found):
 def test_an_honest_winner_is_not_the_lucky_one():
     """Where luck is below 0 the trial that depends on it looks best; on other seeds the steady one is, mostly."""
     rows = [{"value": 3.0, "luck": 0.0}, {"value": 9.0, "luck": 6.0}, {"value": 4.0, "luck": 0.0}]
-    searches = [lucky(rows, seed=seed) for seed in range(30)]
+    searches = [lucky(rows, seed=seed) for seed in range(60)]
     deceived = [result for result in searches if result.best.id == 1]
     winners = [result.confirm(top=3, replicates=5, progress=False).best.id for result in deceived]
     assert len(deceived) >= 3
