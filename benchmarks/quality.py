@@ -3,8 +3,9 @@
 Every (budget, task, method, seed) is a search. A budget of B is B full trainings in lane-steps; a method whose plan
 can't spend all of it spends less, as its row says. Each search's value is divided by that of Sobol + halving with the
 same task, budget and seed; tables have geometric means over seeds with 95 % bootstrap intervals. Real tasks count by
-validation loss, as selected, and by test loss; functions by their exact regret. A task of another kind, a variant, is
-in no mean over tasks.
+validation loss, as selected, and by test loss; functions by their exact regret. A value as selected is optimistic, so
+a confirmed winner is compared by what it is worth: its losses when it is trained again with ten fresh seeds. A task of
+another kind, a variant, is in no mean over tasks.
 
     pip install -e ".[demo,peers]"      # and torch, for Optuna's Gaussian process
     python benchmarks/quality.py --data DIR --results quality.jsonl [--tasks digits] [--budgets 16 48 160]
@@ -34,7 +35,11 @@ from side_by_side import machine
 
 import jaxtune as jt
 
-REFERENCE = "halving"
+REFERENCE, WORTH = "halving", "halving-worth"
+TITLES = {
+    REFERENCE: "validation loss as selected, or regret",
+    WORTH: "validation loss of the winner on fresh seeds, or regret",
+}
 SEEDS = {"function": 30, "real": 20, "variant": 20}
 FEW, MANY = 10, 100  # seeds of real tasks whose budget is above that many trainings
 RESAMPLES = 10_000
@@ -48,6 +53,7 @@ class Method:
     label: str
     make: Callable
     needs: tuple[str, ...] = ()
+    reference: str = REFERENCE
 
 
 def optuna(sampler, prune):
@@ -64,6 +70,8 @@ def cmaes():
     return Search()
 
 
+HALVING = ours.Search(ours.halving)
+IMPROVEMENT = ours.Search(ours.halvings, jt.Bayesian("expected_improvement"))
 METHODS = {
     "random": Method("random, full budget", lambda: ours.Search(ours.full, jt.Random())),
     "sobol": Method("Sobol, full budget", lambda: ours.Search(ours.full)),
@@ -84,6 +92,10 @@ METHODS = {
     "optuna-tpe": Method("Optuna TPE + HyperbandPruner", lambda: optuna("TPESampler", True), ("optuna",)),
     "optuna-gp": Method("Optuna GP, full budget", lambda: optuna("GPSampler", False), ("optuna", "torch")),
     "cmaes": Method("cmaes, full budget", cmaes, ("cmaes",)),
+    "halving-worth": Method("Sobol + halving", lambda: ours.Worth(HALVING, False), (), WORTH),
+    "halving-confirmed": Method("the same with confirm", lambda: ours.Worth(HALVING, True), (), WORTH),
+    "improvement-worth": Method("Bayesian", lambda: ours.Worth(IMPROVEMENT, False), (), WORTH),
+    "improvement-confirmed": Method("the same with confirm", lambda: ours.Worth(IMPROVEMENT, True), (), WORTH),
 }
 QUICK = {"tasks": ["hartmann"], "methods": ["sobol", "halving"], "budgets": [3], "seeds": 2}
 
@@ -167,30 +179,37 @@ def _is_dear(problem, budget):
 def report(records):
     """All tables."""
     budgets = sorted({record["budget"] for record in records})
-    tables = (table(records, budget, split) for budget in budgets for split in ("value", "test"))
+    tables = (
+        table(records, budget, split, reference)
+        for budget in budgets
+        for reference in TITLES
+        for split in ("value", "test")
+    )
     return "\n\n".join(filter(None, tables))
 
 
-def table(records, budget, split):
-    """The table of a budget: of values as selected, or on test data; nothing where there are none."""
-    mine = {tuple(r[key] for key in KEYS if key != "budget"): r for r in records if r["budget"] == budget}
+def table(records, budget, split, reference):
+    """The table of a budget and all methods with one reference: of values, or on test data; nothing without any."""
+    methods = {name: method for name, method in METHODS.items() if method.reference == reference}
+    chosen = [r for r in records if r["budget"] == budget and r["method"] in methods]
+    mine = {tuple(r[key] for key in KEYS if key != "budget"): r for r in chosen}
     mine = {key: record for key, record in mine.items() if record[split] is not None}
     kinds = {record["task"]: record["kind"] for record in mine.values()}
     if not kinds:
         return ""
     groups = groups_of(kinds)
-    title = "test loss" if split == "test" else "validation loss as selected, or regret"
+    title = "test loss" if split == "test" else TITLES[reference]
     lines = [f"Budget {budget}: {title} / that of Sobol + halving", ""]
     lines += [line(["", "cost", "seeds", *kinds, *groups]), "|" + "---|" * (3 + len(kinds) + len(groups))]
-    for name, method in METHODS.items():
+    for name, method in methods.items():
         own = [record for (_, other, _), record in mine.items() if other == name]
         if own:
-            logs = {task: log_ratios(mine, task, name, split) for task in kinds}
+            logs = {task: log_ratios(mine, task, name, split, reference) for task in kinds}
             sets = [(task,) for task in kinds] + list(groups.values())
             cost, seeds = np.mean([r["cost"] for r in own]), sorted({len(x) for x in logs.values() if len(x)})
             seeds = "-".join(map(str, dict.fromkeys([seeds[0], seeds[-1]]))) if seeds else "0"
             lines.append(line([method.label, f"{cost:.1f}", seeds, *(cell([logs[t] for t in s]) for s in sets)]))
-    means = (f"{task} {typical(mine, task, split):.3g}" for task in kinds)
+    means = (f"{task} {typical(mine, task, split, reference):.3g}" for task in kinds)
     return "\n".join([*lines, "", f"Sobol + halving itself, geometric means: {', '.join(means)}."])
 
 
@@ -202,10 +221,10 @@ def groups_of(kinds):
     return {name: tasks for name, tasks in found.items() if len(tasks) > 1 and (name != "all" or tasks != real)}
 
 
-def log_ratios(records, task, name, split):
+def log_ratios(records, task, name, split, reference):
     """Of a method's searches to the reference's with the same seeds."""
-    seeds = sorted(seed for (t, n, seed) in records if (t, n) == (task, name) and (t, REFERENCE, seed) in records)
-    values = [[records[task, n, seed][split] for seed in seeds] for n in (name, REFERENCE)]
+    seeds = sorted(seed for (t, n, seed) in records if (t, n) == (task, name) and (t, reference, seed) in records)
+    values = [[records[task, n, seed][split] for seed in seeds] for n in (name, reference)]
     return np.log(values[0]) - np.log(values[1])
 
 
@@ -219,9 +238,9 @@ def cell(logs):
     return f"{np.exp(np.mean([x.mean() for x in logs])):.2f} ({low:.2f}-{high:.2f})"
 
 
-def typical(records, task, split):
+def typical(records, task, split, reference):
     """The geometric mean of the reference."""
-    return np.exp(np.mean([np.log(r[split]) for (t, n, _), r in records.items() if (t, n) == (task, REFERENCE)]))
+    return np.exp(np.mean([np.log(r[split]) for (t, n, _), r in records.items() if (t, n) == (task, reference)]))
 
 
 def line(cells):

@@ -12,6 +12,8 @@ from methods.found import Found
 
 LADDER = {"min_steps": MIN_STEPS, "max_steps": MAX_STEPS, "eta": ETA}
 Plan = tuple[Any, int]  # scheduler, generations
+FRESH = 10  # seeds that tell what a winner is worth
+MANY = 100  # trainings, of which eight candidates get their share
 
 
 @dataclass(frozen=True)
@@ -34,6 +36,38 @@ class Search:
             task = problem.task(seed)
             result = jt.tune(task, problem.space, metric=problem.metric, seed=seed, progress=False, **how)
             value, test = result.best.metrics[problem.metric], result.test()[problem.metric]
+            yield seed, Found(float(value), float(test), cost)
+
+
+@dataclass(frozen=True)
+class Worth:
+    """What the winner of such a search is worth: on fresh seeds, or by the function itself.
+
+    With `confirmed` a quarter of the budget goes into training the best few again, and the winner is theirs.
+    """
+
+    search: Search
+    confirmed: bool
+
+    def outcomes(self, problem: Problem, budget: int, seeds: Sequence[int]) -> Iterator[tuple[int, Found]]:
+        """Searches one seed after another."""
+        spared, top = (budget // 4, 4 if budget < MANY else 8) if self.confirmed else (0, 0)
+        confirm = jt.Confirm(top, max(1, spared // top)) if top else None
+        scheduler, generations = self.search.plan(budget - spared)
+        how = {"scheduler": scheduler, "sampler": self.search.sampler, "generations": generations, "confirm": confirm}
+        cost = scheduler.plan().trial_steps * generations / MAX_STEPS + spared
+        for seed in seeds:
+            common = {"metric": problem.metric, "mode": "min", "progress": False}
+            best = jt.tune(problem.task(seed), problem.space, seed=seed, **common, **how).best
+            if problem.regret is not None:
+                yield seed, Found(problem.regret(best.hparams), None, cost)
+                continue
+            known = {name: value for name, value in best.hparams.items() if name in problem.space}
+            again = jt.tune(
+                problem.task(seed), problem.space, scheduler=jt.FullBudget(1, MAX_STEPS), sampler=jt.Points([known]),
+                replicates=FRESH, seed=2**31 + seed, **common,
+            )  # fmt: skip
+            value, test = again.best.metrics[problem.metric], again.test()[problem.metric]
             yield seed, Found(float(value), float(test), cost)
 
 

@@ -92,6 +92,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--model", choices=("mlp", "cnn"), default="mlp", help="the network to tune (default: mlp)")
     kept = "keep the search in a folder, with the files: the same command again goes on from there"
     add("--directory", "--output", type=Path, metavar="DIR", help=f"{kept} (default: files only, in ./jaxtune-demo)")
+    add("--confirm", action="store_true", help="train the best 8 again, on 5 fresh seeds each, before one of them wins")
     add("--overwrite", action="store_true", help="delete the run that is in the folder")
     for name, what in _RUNS.items():
         command = commands.add_parser(name, help=what, description=f"{what[0].upper()}{what[1:]}.")
@@ -171,13 +172,15 @@ def _keep_programs() -> None:
 def _search(options: argparse.Namespace, scheduler: Any, output: Path) -> int:
     from rich.console import Console
 
+    import jaxtune as jt
     from jaxtune.cli.demo import digits, report
 
     console = Console(highlight=False)
     task = digits.task(options.model)
     report.announce(console, task, scheduler, options.model)
     imported = report.process_age()
-    kept: Any = {"directory": options.directory, "overwrite": options.overwrite}
+    confirm = jt.Confirm(top=min(8, scheduler.plan().trials)) if options.confirm else None
+    kept: Any = {"directory": options.directory, "overwrite": options.overwrite, "confirm": confirm}
     result = digits.search(task, scheduler, digits.interval(options.max_steps), options.seed, **kept)
     report.show(console, result)
     files = report.write(result, output)

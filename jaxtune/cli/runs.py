@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 import jaxtune as jt
-from jaxtune.cli.tables import best_trials
+from jaxtune.cli.tables import best_trials, confirmed_trials
 from jaxtune.results.runs import run_records
 from jaxtune.results.text import short
 from jaxtune.storage.directory import Writer
@@ -57,6 +57,8 @@ def show_run(directory: Path, repairs: bool) -> None:
         result = jt.load(directory)
         console.print(Text(repr(result)), soft_wrap=True)
         console.print(best_trials(result))
+        if result.confirmation is not None:
+            console.print(confirmed_trials(result.confirmation))
 
 
 def watch_run(directory: Path) -> None:

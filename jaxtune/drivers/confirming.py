@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 
 from jaxtune.engine.host import Host
@@ -35,8 +36,11 @@ def with_confirmation(
     unconfirmed = replace(result, _confirmed=None)
     kept = None if folder is None else folder.path / "confirming"
     parts = None if kept is None else kept / digest((confirm, unconfirmed.ranking[0].hparams))[:16]
+    begin = time.monotonic()
     found = confirmed(unconfirmed, winner.search, confirm, host, progress, parts)
-    result = replace(result, _confirmed=found)
+    seconds = time.monotonic() - begin
+    timing = {**result.timing, "confirm": seconds, "total": result.timing["total"] + seconds}
+    result = replace(unconfirmed, _confirmed=found, timing=timing)
     if folder is not None and kept is not None and not found.interrupted:
         try:
             save_confirmation(result, found, folder.path)

@@ -57,7 +57,7 @@ class Result(Views, Chosen, Ensembling, Answering):
         seed: the seed of the search.
         interrupted: the search was stopped early (Ctrl-C, time_limit or a callback).
         ended: nothing more will happen to this search; False for the results that a callback sees.
-        timing: seconds by part: "compile", "run" and "total".
+        timing: seconds by part: "compile", "run" and "total"; "confirm" too after `tune(confirm=)`.
         num_tests: how often `test()` has looked at the test split, in an earlier search that this one continues too.
         num_folds: of a cross-validation, else None.
         history: the record, as arrays.

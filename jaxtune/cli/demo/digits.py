@@ -145,7 +145,7 @@ def search(task: jt.Task, scheduler: Any, evaluate_every: int, seed: int, **kept
     """Tunes a network.
 
     Selects by the loss, which tells apart configurations that classify as many of 180 digits correctly; `kept` says
-    where the search is kept, as for `tune`.
+    where the search is kept and whether its winner is confirmed, as for `tune`.
     """
     if scheduler.plan().rows[0].stop == evaluate_every and evaluate_every % _EARLY == 0:
         scheduler = Watched(scheduler, _EARLY)

@@ -10,7 +10,7 @@ import psutil
 from rich.console import Console
 
 import jaxtune as jt
-from jaxtune.cli.tables import best_trials
+from jaxtune.cli.tables import best_trials, confirmed_trials
 
 
 def announce(console: Console, task: jt.Task, scheduler: Any, model: str) -> None:
@@ -27,6 +27,8 @@ def announce(console: Console, task: jt.Task, scheduler: Any, model: str) -> Non
 def show(console: Console, result: jt.Result) -> None:
     """Prints the ten best trials, and what the test split says about the winner."""
     console.print(best_trials(result))
+    if result.confirmation is not None:
+        console.print(confirmed_trials(result.confirmation))
     test = result.test()
     console.print(
         f"[bold]Test accuracy of the winner: {test['accuracy']:.4f}[/] (loss {test['loss']:.4f}), "
@@ -59,7 +61,7 @@ def show_time(console: Console, result: jt.Result, imported: float) -> None:
         result: What the search found.
         imported: `process_age()` when the search began.
     """
-    seconds = {"import": imported, "compile": result.timing["compile"], "run": result.timing["run"]}
+    seconds = {"import": imported} | {part: s for part, s in result.timing.items() if part != "total"}
     total = process_age()
     if sum(seconds.values()) > total:
         console.print(f"Time: {total:.1f} s, for the search was over: it had taken {result.timing['total']:.1f} s")

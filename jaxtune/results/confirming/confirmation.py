@@ -175,7 +175,7 @@ class Confirmation(Chosen, Answering):
         return [
             {"rank": str(rank), "trial": str(one.trial.id), "seeds": str(one.seeds)}
             | {self.metric: "failed" if one.failed else with_error(one.mean, one.error)}
-            | {"worse by": _with_interval(one), "seen in the search": short(one.trial.metrics[self.metric], 4)}
+            | {"worse by": _with_interval(one), "seen": short(one.trial.metrics[self.metric], 4)}
             | {f"hp {name}": short(value) for name, value in one.trial.hparams.items()}
             for rank, one in enumerate(self._candidates_in_order, start=1)
         ]
