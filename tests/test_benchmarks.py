@@ -138,6 +138,16 @@ def test_compiles_fails_where_a_promise_is_broken(script, capsys, count, status)
 # memory.py
 
 
+@runs("benchmarks/confirming.py")
+def test_confirming_simulates_races_and_gaps(tmp_path):
+    found = rows(run("benchmarks/confirming.py", cwd=tmp_path))
+    races, gaps = found[:9], found[9:]
+    assert [row["noise"] for row in races] == ["equal"] * 3 + ["unequal"] * 3 + ["heavy tails"] * 3
+    assert all(0 < number(row["trainings"]) <= 40 for row in races)
+    assert [row["spread"] for row in gaps] == ["0", "1", "3"]
+    assert all(number(row["seen"]) < number(row["in truth"]) for row in gaps)  # the best of many is a lucky one
+
+
 @runs("benchmarks/memory.py")
 def test_memory_sets_lanes_against_what_they_need(tmp_path):
     text = run("benchmarks/memory.py", cwd=tmp_path)

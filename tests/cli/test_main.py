@@ -214,6 +214,21 @@ def test_cnn(tmp_path):
 
 
 @pytest.mark.slow
+def test_a_confirmed_winner_is_shown_by_demo_and_show(main, capsys, tmp_path):
+    arguments = ["--scheduler", "full", "--trials", "3", "--max-steps", "20", "--confirm", "--directory", str(tmp_path)]
+    assert main(["demo", *arguments]) == 0
+    out, err = capsys.readouterr()
+    assert "confirming, seed 1, 3 trials, step 20 of 20" in err
+    assert re.search(r"The best of them on fresh seeds\s+rank +trial +seeds +loss +worse by +seen", out)
+    assert re.search(r"Trial \d (can't be told from|is better than) trial \d", out)
+    assert re.search(r"Time: .*, confirm \d+\.\d s, test", out)
+    assert main(["show", str(tmp_path)]) == 0
+    shown = capsys.readouterr().out
+    assert "on fresh seeds; the search saw" in shown
+    assert "The best of them on fresh seeds" in shown
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "trials"), [("hyperband", 6), ("pbt", 8), ("full", 8)])
 def test_other_schedulers(main, capsys, tmp_path, name, trials):
     chosen = [] if name == "hyperband" else ["--trials", str(trials)]

@@ -13,6 +13,7 @@ from jaxtune.practice.overfit import OverfitCheck
 from jaxtune.practice.range_test import RangeTest
 from jaxtune.practice.sensitivity import Sensitivity
 from jaxtune.practice.staged import Staged
+from jaxtune.results.confirming.confirmation import Confirmation
 
 MODULES = [getattr(jt, name) for name in jt.__all__ if inspect.ismodule(getattr(jt, name))]
 PUBLIC = {name: getattr(jt, name) for name in jt.__all__ if getattr(jt, name) not in MODULES}
@@ -24,6 +25,7 @@ GIVEN_BACK = [
     jt.Outcome,
     jt.Nested,
     jt.SearchPlan,
+    Confirmation,
     OverfitCheck,
     RangeTest,
     Sensitivity,
