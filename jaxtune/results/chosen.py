@@ -11,6 +11,7 @@ import numpy as np
 from jaxtune.engine.host import Host, deadline
 from jaxtune.interface.counts import check_whole, whole_or_none
 from jaxtune.interface.entry import entry
+from jaxtune.results.averaging.averages import both_ways, with_averages
 from jaxtune.results.gap import Gap
 from jaxtune.results.history import History, with_errors
 from jaxtune.results.kept import kept_training
@@ -53,17 +54,26 @@ class Chosen:
         raise NotImplementedError
 
     @entry
-    def test(self) -> dict[str, float]:
+    def test(self, *, combine: Any = None) -> dict[str, float]:
         """Evaluate the best trial on the test split, which selection never saw. Calls count in `num_tests`.
+
+        With several replicates, as a confirmed winner has them, also as `predict` averages them.
+
+        Args:
+            combine: what is averaged instead of outputs: a pair of functions, from outputs to that and back, such as
+                `(jax.nn.softmax, jnp.log)`; see `Refit.test`.
 
         Returns:
             The mean over replicates (and folds) under each metric's name and, with several, its standard error
-            under `<name>_se`.
+            under `<name>_se` and, without folds, the metric of the averaged outputs under `<name>_of_average`.
 
         Raises:
             ValueError: the task has no test data, there is no best trial, or its weights are gone.
+            TypeError: `combine` is no pair of functions, or makes nothing of the outputs that can be averaged.
         """
-        return with_errors(self._look_at_test(self._testable("test()")), self.num_folds)
+        ways, winner = both_ways("test()", combine), self._testable("test()")
+        tested = self._look_at_test(winner)
+        return with_averages(with_errors(tested, self.num_folds), tested, winner.averages("test", ways))
 
     def _look_at_test(self, winner: Any) -> dict[str, np.ndarray]:
         self._tested = winner.metrics("test")

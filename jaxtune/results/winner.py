@@ -22,6 +22,7 @@ from jaxtune.engine.layouts import check_populations
 from jaxtune.engine.placement import Placement
 from jaxtune.engine.search import Search
 from jaxtune.interface.settings import own_settings
+from jaxtune.results.averaging.averages import of_replicates
 from jaxtune.results.conditions import check_conditions, of_winner
 from jaxtune.results.gap import BLOCKS
 from jaxtune.results.trained import Trained
@@ -29,6 +30,7 @@ from jaxtune.samplers import Sobol
 from jaxtune.spaces.space import Space
 from jaxtune.tasks import checks
 from jaxtune.tasks.case import Case
+from jaxtune.tasks.combining import Both
 from jaxtune.tasks.executables import Jitted
 from jaxtune.tasks.problem import resolve
 from jaxtune.tasks.task import Task
@@ -112,6 +114,12 @@ class Winner:
     def metrics(self, split: str, trained: Trained | None = None) -> dict[str, np.ndarray]:
         """Name -> [R] on the validation or test data, of its weights or of others, trained anew."""
         return {name: values[:, 0] for name, values in self._evaluate(trained or self.trained, split, 0).items()}
+
+    def averages(self, split: str, combine: Both | None) -> dict[str, float]:
+        """Metrics of the outputs averaged over replicates, as `of_replicates` has them; none of one, or of folds."""
+        if self.search.folds is not None or self.trained.replicates == 1:
+            return {}
+        return of_replicates(self.trained, self._data(split, 0), combine)
 
     def sampling_error(self, split: str) -> dict[str, float]:
         """Name -> standard error that comes from the choice of the split's examples, by the jackknife.

@@ -2,9 +2,11 @@
 
 import pickle
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 from toys import DESCENT, DESCENT_SPACE, NET, NET_SPACE, Listed, descent_loss, tune
 
@@ -436,3 +438,23 @@ def test_progress(found, capsys):
     first, second = capsys.readouterr().err.splitlines()
     assert first == "confirming, seed 1, 3 trials, step 4 of 4, 12 of 24 lane-steps"
     assert second.startswith("confirming, seed 2, 3 trials, step 4 of 4, best loss ")
+
+
+# A network: what `predict` averages has metrics of its own
+
+
+def test_the_test_tells_of_the_averaged_outputs():
+    x = np.linspace(-1, 1, 40, dtype=np.float32)[:, None]
+    split = x, x**2
+    task = jt.supervised(
+        nn.Sequential([nn.Dense(8), nn.tanh, nn.Dense(1)]), optimizer=lambda hp: optax.adam(hp["lr"]),
+        loss=optax.squared_error, batch_size=10, train=split, validation=split, test=split,
+    )  # fmt: skip
+    space, options = {"lr": jt.LogUniform(1e-3, 0.1)}, {"scheduler": jt.FullBudget(3, 20)}
+    result = tune(task, space, confirm=jt.Confirm(2, 3), **options)
+    tested, seeds = result.test(), len(result.best.replicates["loss"])
+    alone = [np.mean((result.best.predict(x, replicate=seed) - split[1]) ** 2) for seed in range(seeds)]
+    assert tested["loss"] == pytest.approx(np.mean(alone), rel=1e-4)
+    assert tested["loss_of_average"] == pytest.approx(np.mean((result.best.predict(x) - split[1]) ** 2), rel=1e-4)
+    assert tested["loss_of_average"] < tested["loss"]
+    assert result.num_tests == 1
