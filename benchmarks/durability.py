@@ -281,6 +281,8 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", nargs="+", choices=("kills", "damage", "cost"), default=("kills", "damage", "cost"))
     parser.add_argument("--campaigns", type=int, default=20, help="of each kind of search")
+    parser.add_argument("--steps", type=int, default=STEPS // 8, help="of a full training of these")
+    parser.add_argument("--longest", type=float, default=2.0, help="seconds of training until a kill")
     parser.add_argument("--quick", action="store_true", help="one campaign, few changes, short searches")
     parser.add_argument("--first-step", nargs=2, help=argparse.SUPPRESS)
     given = parser.parse_args()
@@ -288,7 +290,9 @@ def main():
         return print_first_step(int(given.first_step[0]), given.first_step[1])
     quick = given.quick
     if "kills" in given.only:  # first: the processes are forked from one that has not touched a device
-        options = (KINDS[:1], 1, STEPS // 8, 10, 0.3) if quick else (KINDS, given.campaigns, STEPS // 8, 1000, 2.0)
+        options = (
+            (KINDS[:1], 1, STEPS // 8, 10, 0.3) if quick else (KINDS, given.campaigns, given.steps, 1000, given.longest)
+        )
         kills(*options)
     print(machine())
     if "damage" in given.only:

@@ -19,6 +19,7 @@ from jaxtune.engine.placement import Placement
 from jaxtune.engine.search import Search
 from jaxtune.engine.width import Width
 from jaxtune.interface.entry import entry, given_back
+from jaxtune.results.confirming.confirm import Confirm, check_confirm
 from jaxtune.samplers import Sobol
 from jaxtune.samplers.sampler import Sampler
 from jaxtune.schedulers.plan import Scheduler
@@ -71,6 +72,7 @@ class SearchPlan:
         static: Names of those that make groups.
         runs: Replicates times folds.
         lane_steps: Steps over all lanes, in steps of the task's batch size: the budget.
+        confirming: Further ones that it takes to confirm the winner, at most.
         programs: Programs to compile, over all groups.
         devices: Number of devices.
         memory: Bytes of all states (and checkpoints), over all devices; populations are padded to powers of two.
@@ -89,6 +91,7 @@ class SearchPlan:
     static: tuple[str, ...]
     runs: int
     lane_steps: int
+    confirming: int
     programs: int
     devices: int
     memory: int
@@ -111,7 +114,8 @@ class SearchPlan:
             f"  traced: {', '.join(self.traced) or 'nothing'}",
             f"  static: {', '.join(self.static) or 'nothing'}",
             f"  rungs:  {rungs}" + (f", {self.generations} times" if self.generations > 1 else ""),
-            f"  budget: {self.lane_steps:,} lane-steps",
+            f"  budget: {self.lane_steps:,} lane-steps"
+            + (f", and at most {self.confirming:,} to confirm the winner" if self.confirming else ""),
             f"  memory: {_bytes(self.memory)} of states, {_bytes(self.data)} of data, "
             f"{_bytes(self.scratch)} of scratch; {self.devices} device(s) with {_bytes(self.available)} free",
             f"  disk:   {_bytes(self.disk)} of checkpoints at most, with directory=",
@@ -138,6 +142,7 @@ def plan(
     folds: Any = None,
     evaluate_every: int | None = None,
     keep: str = "last",
+    confirm: Confirm | None = None,
     seed: int = 0,
     placement: Placement = Placement(),  # noqa: B008 - a frozen value
 ) -> SearchPlan:
@@ -155,6 +160,7 @@ def plan(
         folds: See `tune`.
         evaluate_every: See `tune`.
         keep: See `tune`.
+        confirm: See `tune`.
         seed: See `tune`.
         placement: See `tune`.
 
@@ -181,6 +187,9 @@ def plan(
     """
     common = task, space, scheduler, sampler, None, "min", replicates, seed, placement
     search = set_up(*common, folds, evaluate_every, keep, generations=generations)
+    check_confirm(confirm, search.plan.trials * search.generations)
+    seeds = 0 if confirm is None else confirm.budget(search.replicates)
+    confirming = seeds * search.num_folds * search.plan.steps
     problem, table = search.problem, search.plan
     points = propose(search.key, sampler=sampler, space=problem.space, num_points=table.trials)
     hp = decoded(points, problem.space)
@@ -197,13 +206,14 @@ def plan(
         static=tuple(dict.fromkeys(problem.space.hp_name(key) for key in problem.space.static)),
         runs=search.runs,
         lane_steps=search.lane_steps,
+        confirming=confirming,
         programs=programs,
         devices=search.mesh.devices.size,
         memory=sum(group.slots * group.lane_bytes for group in groups),
         data=search.data_bytes,
         scratch=search.mesh.devices.size * max(group.scratch_bytes for group in groups),
         available=available_memory(search.mesh),
-        seconds=search.generations * _training_time(widths, hp),
+        seconds=search.generations * _training_time(widths, hp) * (1 + confirming / search.lane_steps),
         compile_seconds=_SECONDS_PER_PROGRAM * max(1.0, programs / (jax.local_device_count() or 1)),
     )
 

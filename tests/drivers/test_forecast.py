@@ -119,3 +119,13 @@ def test_tells_devices_scratch_and_how_the_width_was_chosen(monkeypatch):
     assert (by_measurement.groups[0].chosen_by, by_measurement.groups[0].chunk) == ("measurement", 1)
     assert by_measurement.seconds == 0.25 * by_measurement.lane_steps  # what was measured is not measured again
     assert "1 device(s) with" in repr(by_measurement)
+
+
+def test_a_confirmation_costs_at_most_what_the_plan_says():
+    """Three seeds come in rounds of two."""
+    options = {"scheduler": jt.SuccessiveHalving(8, 10, 40, eta=4), "replicates": 2, "confirm": jt.Confirm(2, 3)}
+    planned = jt.plan(NET, NET_SPACE, placement=ONE, **options)
+    assert planned.confirming == 2 * 4 * 40
+    assert "and at most 320 to confirm the winner" in repr(planned)
+    seeds = tune(NET, NET_SPACE, **options).confirmation._confirmed.seeds
+    assert seeds.sum() * 40 <= planned.confirming

@@ -34,6 +34,10 @@ class Confirm:
     def __post_init__(self) -> None:
         set_counts(self, "top", "replicates")
 
+    def budget(self, together: int, top: int | None = None) -> int:
+        """Trainings that there are for all trials, which get their seeds so many at a time."""
+        return (self.top if top is None else top) * -(-self.replicates // together) * together
+
 
 def check_confirm(confirm: Any, num_trials: int) -> None:
     """Raises unless this is None or a `Confirm` of at most so many trials."""

@@ -103,8 +103,7 @@ class Rounds:
         rows = [row for row in search.plan.rows if row.stop <= steps]
         self._course = _points(trials, [row.stop for row in rows], search.problem.space)
         self.steps = rows[-1].stop
-        self.replicates = -(-confirm.replicates // search.replicates) * search.replicates
-        self.budget = self.replicates * len(trials)
+        self.budget = confirm.budget(search.replicates, len(trials))
         names = search.problem.first.functions.metrics
         self._metrics = {name: np.zeros((0, search.num_folds, len(trials))) for name in names}
         self._lost, self._seeds = np.zeros(len(trials), bool), np.zeros(len(trials), int)
@@ -155,7 +154,7 @@ class Rounds:
         """Candidates of the next round: none where the race is over, or the budget doesn't suffice."""
         race, per = self._race(), self._search.replicates
         left = np.flatnonzero(race.left)
-        is_won = len(left) == 1 and race.seeds[left[0]] >= self.replicates
+        is_won = len(left) == 1 and race.seeds[left[0]] >= self.budget // len(self._trials)
         fits = int(self._seeds.sum()) + per * len(left) <= self.budget
         for out in set(self._outcomes) - set(left.tolist()):
             del self._outcomes[out]  # nobody will ask for their weights
