@@ -1,6 +1,6 @@
 """The difference between what selection saw and what the test split says, with what chance explains of it."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -71,7 +71,7 @@ class Gap:
         num = len(differences)
         seeds = float(np.var(differences, ddof=1) / num) if num > 1 else 0.0
         variance = errors["validation"] ** 2 + errors["test"] ** 2 + seeds
-        gap, half = float(np.mean(differences)), _half_width({errors["test"] ** 2: BLOCKS - 1, seeds: num - 1})
+        gap, half = float(np.mean(differences)), _half_width([(errors["test"] ** 2, BLOCKS - 1), (seeds, num - 1)])
         return cls(
             metric=metric,
             seen=float(seen),
@@ -96,14 +96,14 @@ class Gap:
         )
 
 
-def _half_width(variances: Mapping[float, int]) -> float:
+def _half_width(variances: Sequence[tuple[float, int]]) -> float:
     """Of an interval for a sum of estimates with these variances, each known with so many degrees of freedom."""
     from scipy.stats import t  # here, because it doubles the time to import jaxtune
 
-    total = sum(variances)
+    total = sum(variance for variance, _ in variances)
     if not total > 0:  # or NaN
         return 0.0 if total == 0 else float("nan")
-    freedom = total**2 / sum(variance**2 / max(known, 1) for variance, known in variances.items())
+    freedom = total**2 / sum(variance**2 / max(known, 1) for variance, known in variances)
     return float(t.ppf((1 + _CONFIDENCE) / 2, freedom) * np.sqrt(total))
 
 

@@ -11,6 +11,7 @@ from jaxtune.engine.search import Search
 from jaxtune.monitoring.progress import Progress, part_of
 from jaxtune.results.confirming.confirm import Confirm
 from jaxtune.results.confirming.rounds import Confirmed, Rounds
+from jaxtune.tasks.fingerprints import array_digest
 
 
 def confirmed(result: Any, search: Search, confirm: Confirm, host: Host, progress: bool, directory: Any) -> Confirmed:
@@ -30,7 +31,8 @@ def confirmed(result: Any, search: Search, confirm: Confirm, host: Host, progres
     fine = [trial for trial in result.ranking if math.isfinite(trial.metrics[result.metric])]
     steps = int(result.history.reach[fine[0].id])
     sizes = {frozenset(indices.items()): tuple(map(tuple, made)) for indices, made in result.sizes}
-    rounds = Rounds(search, fine[: confirm.top], steps, confirm, sizes, host, directory)
+    identity = "" if directory is None else array_digest(result.weights[result.ranking[0].id].states)
+    rounds = Rounds(search, fine[: confirm.top], steps, confirm, sizes, host, directory, identity)
     with (
         part_of("confirming"),
         Progress(rounds.lane_steps, rounds.steps, progress, compiling=lambda: host.compiling) as view,

@@ -14,7 +14,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from jaxtune.engine.again import Outcome, Sizes, train_again
+from jaxtune.engine.again import Outcome, Sizes, Table, train_again
 from jaxtune.engine.host import Busy, Host
 from jaxtune.engine.recovery import OutOfMemory
 from jaxtune.engine.search import Search
@@ -28,7 +28,6 @@ from jaxtune.results.winner import Winner, concatenated
 from jaxtune.schedulers.plan import Plan, Row
 from jaxtune.storage.directory import part_folder
 from jaxtune.tasks.decoding import decoded
-from jaxtune.tasks.fingerprints import digest
 
 Show = Callable[[int, int, str, int, float | None], None]
 
@@ -86,6 +85,7 @@ class Rounds:
         sizes: Of populations that have programs.
         host: Waits for programs, and tells when to end.
         directory: A folder that keeps rounds that are over, or None.
+        identity: What tells this search from all others, for the folder.
     """
 
     def __init__(
@@ -97,9 +97,10 @@ class Rounds:
         sizes: Sizes,
         host: Host,
         directory: Any = None,
+        identity: str = "",
     ) -> None:
         self._search, self._trials, self._sizes, self._host = search, trials, sizes, host
-        self._confirm, self._directory = confirm, directory
+        self._confirm, self._directory, self._identity = confirm, directory, identity
         rows = [row for row in search.plan.rows if row.stop <= steps]
         self._course = _points(trials, [row.stop for row in rows], search.problem.space)
         self.steps = rows[-1].stop
@@ -171,10 +172,9 @@ class Rounds:
         if self._directory is None:
             return self._train(number, left, show)
         what = {
+            "search": self._identity,
             "trials": [self._trials[n].id for n in left],
-            "hyperparameters": digest(repr([self._trials[n].hparams for n in left])),
             "steps": self.steps,
-            "seed": np.asarray(jax.random.key_data(self._search.root)).tolist(),
             "round": number,
         }
         arrays = kept_arrays(part_folder(self._directory, "round", number), "round", what, train)
@@ -191,14 +191,8 @@ class Rounds:
         def told(done: float) -> None:
             show(spent + int(done * len(left) * search.runs), int(done), f"seed {number + 1}", len(left), best)
 
-        course, before = [], None
-        for points in self._course:
-            if before is None or not np.array_equal(points, before):
-                hp = decoded(points[left], space)
-            course.append(hp)
-            before = points
         try:
-            return train_again(search, course, self._host, self._sizes, told)
+            return train_again(search, _tables(self._course, left, space), self._host, self._sizes, told)
         except Busy:
             return None
         except OutOfMemory as error:
@@ -256,6 +250,15 @@ def _as_arrays(outcomes: Sequence[Outcome], names: Sequence[str]) -> dict[str, A
     metrics = {f"metrics/{k:05d}": np.stack([one.metrics[name] for one in outcomes]) for k, name in enumerate(names)}
     lost, step = np.array([one.lost for one in outcomes]), np.array([one.step for one in outcomes])
     return states | metrics | {"lost": lost, "step": step}
+
+
+def _tables(course: Sequence[np.ndarray], left: np.ndarray, space: Any) -> list[Table]:
+    """Of each stop, the hyperparameters of the candidates that are left."""
+    found: list[Table] = []
+    for number, points in enumerate(course):
+        same = number > 0 and np.array_equal(points, course[number - 1])
+        found.append(found[-1] if same else decoded(points[left], space))
+    return found
 
 
 def _points(trials: Sequence[Trial], stops: Sequence[int], space: Any) -> list[np.ndarray]:
