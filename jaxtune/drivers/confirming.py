@@ -8,7 +8,7 @@ from dataclasses import replace
 from jaxtune.engine.host import Host
 from jaxtune.interface.warning import warn
 from jaxtune.results.confirming.confirm import Confirm
-from jaxtune.results.confirming.confirming import confirmed
+from jaxtune.results.confirming.confirming import train_again
 from jaxtune.results.confirming.keeping import save_confirmation
 from jaxtune.results.result import Result
 from jaxtune.storage import files
@@ -30,17 +30,19 @@ def with_confirmation(
         progress: Whether to show a progress bar.
         folder: Of the run; seeds that are done are kept there until all are.
     """
-    winner = result.weights.get(result.ranking[0].id)
-    if confirm is None or result.interrupted or host.interrupted or winner is None or result.is_confirmed_by(confirm):
+    if confirm is None or result.interrupted or host.interrupted or _is_done(result, confirm):
         return result
-    unconfirmed = replace(result, _confirmed=None)
+    winner = result.weights.get(result.ranking[0].id)
+    if winner is None:
+        return result
+    unconfirmed = replace(result, confirmed=None)
     kept = None if folder is None else folder.path / "confirming"
     parts = None if kept is None else kept / digest((confirm, unconfirmed.ranking[0].hparams))[:16]
     begin = time.monotonic()
-    found = confirmed(unconfirmed, winner.search, confirm, host, progress, parts)
+    found = train_again(unconfirmed, winner.search, confirm, host, progress, parts)
     seconds = time.monotonic() - begin
     timing = {**result.timing, "confirm": seconds, "total": result.timing["total"] + seconds}
-    result = replace(unconfirmed, _confirmed=found, timing=timing)
+    result = replace(unconfirmed, confirmed=found, timing=timing)
     if folder is not None and kept is not None and not found.interrupted:
         try:
             save_confirmation(result, found, folder.path)
@@ -49,3 +51,8 @@ def with_confirmation(
         except OSError as error:
             warn(f"The confirmed winner in {folder.path} can't be written ({error.strerror}).")
     return result
+
+
+def _is_done(result: Result, confirm: Confirm) -> bool:
+    made = result.confirmed
+    return made is not None and not made.interrupted and made.confirm == confirm

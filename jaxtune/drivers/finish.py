@@ -10,6 +10,7 @@ from jaxtune.drivers.retired import Retired
 from jaxtune.engine.groups import Groups
 from jaxtune.engine.search import Search
 from jaxtune.engine.standing import Standing
+from jaxtune.results.confirming import rounds
 from jaxtune.results.history import History, rank_trials
 from jaxtune.results.result import Result
 from jaxtune.results.winner import Winner
@@ -60,7 +61,8 @@ def bound(search: Search, result: Result, previous: Result | None) -> Result:
     for trial, kept in result.weights.items():
         if trial >= first:
             weights[trial] = kept.bound(search.task, search.problem.space, result)
-    return replace(result, weights=weights, _confirmed=result.bound_confirmation(search.task, search.problem.space))
+    confirmed = rounds.bound(result.confirmed, search.task, search.problem.space, result)
+    return replace(result, weights=weights, confirmed=confirmed)
 
 
 def states_of(groups: Groups, retired: list[Retired]) -> dict[int, Callable[[], Any]]:

@@ -20,9 +20,9 @@ from jaxtune.results.averaging.ensembling import Ensembling
 from jaxtune.results.chosen import Chosen
 from jaxtune.results.confirming.confirm import Confirm, check_confirm
 from jaxtune.results.confirming.confirmation import Confirmation
-from jaxtune.results.confirming.confirming import confirmed
+from jaxtune.results.confirming.confirming import train_again
 from jaxtune.results.confirming.keeping import save_confirmation
-from jaxtune.results.confirming.rounds import Confirmed
+from jaxtune.results.confirming.rounds import Confirmed, bound
 from jaxtune.results.history import with_errors
 from jaxtune.results.saving import save_result
 from jaxtune.results.text import short, with_error
@@ -38,7 +38,8 @@ class Result(Views, Chosen, Ensembling, Answering):
     """What a search found. `result.best` is the winner; every other view is one method away.
 
     The winner: `best` (a Trial, with `hparams`, `metrics`, `predict`, `variables`, `model`), `test()` on data that
-    nothing was selected by, `gap()` between validation and test, `refit()` on all data.
+    nothing was selected by, `gap()` between validation and test, `refit()` on all data. Whether it was the luckiest:
+    `confirm()`, and `confirmation` after `tune(confirm=)`. Several trials together: `ensemble()`.
 
     The others: `trials` by id, `ranking` best first, the first `keep_weights` of them with weights, which `ensemble()`
     averages; in text and notebooks the object itself and `table()`.
@@ -63,6 +64,7 @@ class Result(Views, Chosen, Ensembling, Answering):
         history: the record, as arrays.
         conditions: what another search has to share in order to be comparable.
         sizes: of populations, (slots, width) pairs by option indices of static hyperparameters: programs there are.
+        confirmed: what `confirmation` is made of.
         weights: trial -> its weights, of those that keep them (see `tune(keep_weights=)`).
     """
 
@@ -71,7 +73,7 @@ class Result(Views, Chosen, Ensembling, Answering):
     num_tests: int = 0
     conditions: dict[str, Any] = field(default_factory=dict)
     sizes: Sequence[tuple[dict[str, int], Sequence[tuple[int, int]]]] = ()
-    _confirmed: Confirmed | None = None
+    confirmed: Confirmed | None = None
     _tested: dict[str, np.ndarray] | None = None
 
     def __getstate__(self) -> dict[str, Any]:
@@ -181,21 +183,16 @@ class Result(Views, Chosen, Ensembling, Answering):
         host = Host(deadline(time_limit))
         with interrupts(host):
             search = self.weights[self._order[0]].search
-            return Confirmation(self, confirmed(self, search, confirm, host, progress, directory))
+            return Confirmation(self, train_again(self, search, confirm, host, progress, directory))
 
     @property
     def _best_id(self) -> int | None:
         return super()._best_id if self.confirmation is None else self.confirmation.best.id
 
-    def is_confirmed_by(self, confirm: Confirm) -> bool:
-        """Whether its winner was confirmed in this way, to the end."""
-        made = self._confirmed
-        return made is not None and not made.interrupted and made.confirm == confirm
-
     @cached_property
     def confirmation(self) -> Confirmation | None:
         """How the best trials did on fresh seeds, after `tune(confirm=)`; else None."""
-        return None if self._confirmed is None else Confirmation(self, self._confirmed)
+        return None if self.confirmed is None else Confirmation(self, self.confirmed)
 
     @entry
     def with_task(self, task: Any, space: Any) -> Result:
@@ -224,12 +221,7 @@ class Result(Views, Chosen, Ensembling, Answering):
         if self.winner is None:
             raise ValueError("with_task() is for results with weights, and this one has none.")
         weights = {trial: kept.bound(task, space, self) for trial, kept in self.weights.items()}
-        return replace(self, weights=weights, _confirmed=self.bound_confirmation(task, space))
-
-    def bound_confirmation(self, task: Any, space: Any) -> Confirmed | None:
-        """What is known of its confirmation, with weights that can be used."""
-        made = self._confirmed
-        return made if made is None or made.winner is None else made.bound(task, space, self)
+        return replace(self, weights=weights, confirmed=bound(self.confirmed, task, space, self))
 
     @entry
     def save(self, directory: Any, *, overwrite: bool = False) -> None:
@@ -259,9 +251,9 @@ class Result(Views, Chosen, Ensembling, Answering):
         """
         with Writer(directory, overwrite) as folder:
             folder.check_new()
-            save_result(replace(self, _confirmed=None), folder.path)
-            if self._confirmed is not None:
-                save_confirmation(self, self._confirmed, folder.path)
+            save_result(replace(self, confirmed=None), folder.path)
+            if self.confirmed is not None:
+                save_confirmation(self, self.confirmed, folder.path)
 
     # As text
 

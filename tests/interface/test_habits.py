@@ -124,6 +124,7 @@ def test_arguments_of_other_tuners(words):
 
 # Made by jaxtune alone, of other libraries' classes, or with nothing to confuse.
 OTHERS = {
+    "Ensemble",
     "Result",
     "Trial",
     "Outcome",

@@ -14,7 +14,7 @@ from jaxtune.results.confirming.rounds import Confirmed, Rounds
 from jaxtune.tasks.fingerprints import array_digest
 
 
-def confirmed(result: Any, search: Search, confirm: Confirm, host: Host, progress: bool, directory: Any) -> Confirmed:
+def train_again(result: Any, search: Search, confirm: Confirm, host: Host, progress: bool, directory: Any) -> Confirmed:
     """Trains the best trials of a result again.
 
     Args:

@@ -60,13 +60,16 @@ class Confirmed:
     winner: Any
     interrupted: bool
 
-    def bound(self, task: Any, space: Any, result: Any) -> Confirmed:
-        """The same with weights that can be used; see `Result.with_task`."""
-        return replace(self, winner=self.winner.bound(task, space, result))
-
     def race(self, metric: str, mode: str) -> Race:
         """Its candidates, by the mean over folds."""
         return _race(self.metrics, self.lost, metric, mode)
+
+
+def bound(made: Confirmed | None, task: Any, space: Any, result: Any) -> Confirmed | None:
+    """The same with weights that can be used; see `Result.with_task`."""
+    if made is None or made.winner is None:
+        return made
+    return replace(made, winner=made.winner.bound(task, space, result))
 
 
 def _race(metrics: Mapping[str, np.ndarray], lost: np.ndarray, metric: str, mode: str) -> Race:
