@@ -145,20 +145,21 @@ def tune(
     arguments.check_callback(callback)
     common = task, space, scheduler, sampler, metric, mode, replicates, seed, placement
     search = set_up(*common, folds, evaluate_every, keep, keep_weights, patience, generations)
-    check_confirm(confirm, search.plan.trials * search.generations)
     arguments.check_previous(previous, search)
+    known = 0 if previous is None else len(previous.trials)
+    check_confirm(confirm, known + search.plan.trials * search.generations)
     advice = hint(list(search.mesh.devices.flat))
     view = Progress(search.lane_steps, search.plan.steps, progress, compiling=lambda: host.compiling, hint=advice)
     if directory is None:
         with interrupts(host):
             with view:
                 result = Generations(search, host, Stream([view]), previous).run(callback)
-            return with_confirmation(result, confirm, host, progress)
+            return with_confirmation(result, search, confirm, host, progress)
     what = manifest(search, scheduler, evaluate_every, previous)
     with Writer(directory, overwrite) as folder, interrupts(host, terminated=True):
         run = Run(folder, what, search, checkpoint_every, strict)
         result = run.result(previous) if run.is_over else _run(run, search, host, view, previous, callback)
-        return with_confirmation(result, confirm, host, progress, folder)
+        return with_confirmation(result, search, confirm, host, progress, folder)
 
 
 def _run(

@@ -188,7 +188,7 @@ def _too_many(name: str, by_position: list[str], args: tuple[Any, ...]) -> str:
 
 
 def _unknown(name: str, word: str, parameters: Iterable[str]) -> str:
-    known = list(parameters)
+    known = [parameter for parameter in parameters if parameter != "self"]
     ours = _lookup(_ARGUMENTS, word).split() or [word]
     meant = next((one for one in ours if one in known), None)
     if meant is not None:

@@ -17,6 +17,10 @@ flat = load_file("model.safetensors")  # from safetensors.flax
 nested = {tuple(int(k) if k.isdigit() else k for k in name.split("/")): x for name, x in flat.items()}
 nnx.update(model, nnx.traversals.unflatten_mapping(nested))  # model: yours, made with the hyperparameters above
 ```"""
+_FRESH = (
+    " It was the best of {confirmation.num_trials} on fresh seeds that the search had not used, and the metrics are "
+    "those of its own {confirmation.num_seeds}."
+)
 _NONE = "The task names no variables: the whole state is in `../weights`, leaf by leaf."
 
 
@@ -32,11 +36,12 @@ def model_card(result: Any, config: Mapping[str, Any], kind: str | None) -> str:
     rows = [f"| {name} | {short(value)} |" for name, value in best.hparams.items()]
     metrics = [f"| {name} | {with_error(value, best.standard_error[name])} |" for name, value in best.metrics.items()]
     many = "; these are the weights of the first replicate" if result.num_runs > 1 else ""
+    fresh = "" if result.confirmation is None else _FRESH.format(confirmation=result.confirmation)
     lines = [
         f"# Trial {best.id}",
         "",
         f"The best of {history.num_trials:,} configurations by {result.metric} ({result.mode}), after "
-        f"{best.best_step:,} steps; found by jaxtune with seed {result.seed}{many}.",
+        f"{best.best_step:,} steps; found by jaxtune with seed {result.seed}{many}.{fresh}",
         "",
         "| hyperparameter | value |",
         "|---|---|",
@@ -46,7 +51,7 @@ def model_card(result: Any, config: Mapping[str, Any], kind: str | None) -> str:
         "|---|---|",
         *metrics,
         "",
-        "The metrics are of the data that selected it, or of training (`train_`): not of a test set.",
+        "The metrics are of the validation data, which selected it, or of training (`train_`): not of a test set.",
         "",
         "## Loading",
         "",

@@ -6,6 +6,7 @@ import os
 from functools import partial
 from typing import Any
 
+import jax
 import numpy as np
 
 from jaxtune.engine.host import Host, deadline
@@ -128,6 +129,7 @@ class Chosen:
             ValueError: there is no best trial, its search is not at hand, or a number is below 1.
         """
         winner = self._searched("refit()")
+        check_data(winner.task)
         replicates, steps = check_whole("replicates", replicates), whole_or_none("steps", steps)
         host = Host(deadline(time_limit))
         best, total = self.best, int(self.history.total_steps[self.best.id])
@@ -165,3 +167,10 @@ class Chosen:
         if winner.task.test is None:
             raise ValueError(f"{who} needs test data: give the task test=.")
         return winner
+
+
+def check_data(task: Any) -> None:
+    """Raises ValueError if arrays of a task are gone, as after a donation."""
+    for name in ("train", "validation"):
+        if any(isinstance(x, jax.Array) and x.is_deleted() for x in jax.tree.leaves(getattr(task, name))):
+            raise ValueError(f"The {name} data of the task were deleted, so that nothing can be trained again.")

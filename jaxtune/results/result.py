@@ -17,7 +17,7 @@ from jaxtune.interface.entry import entry, given_back
 from jaxtune.interface.habits import Answering
 from jaxtune.results import tables
 from jaxtune.results.averaging.ensembling import Ensembling
-from jaxtune.results.chosen import Chosen
+from jaxtune.results.chosen import Chosen, check_data
 from jaxtune.results.confirming.confirm import Confirm, check_confirm
 from jaxtune.results.confirming.confirmation import Confirmation
 from jaxtune.results.confirming.confirming import train_again
@@ -29,7 +29,7 @@ from jaxtune.results.text import short, with_error
 from jaxtune.results.trial import Trial, statuses
 from jaxtune.results.undefined import undefined_runs
 from jaxtune.results.views import Views
-from jaxtune.storage.directory import Writer
+from jaxtune.storage.directory import Directory, Writer
 
 
 @given_back
@@ -177,7 +177,9 @@ class Result(Views, Chosen, Ensembling, Answering):
             >>> confirmation.ranking[0] == confirmation.best.id, len(confirmation.records())
             (True, 3)
         """
-        self._searched("confirm()")
+        check_data(self._searched("confirm()").task)
+        if directory is not None and not Directory(directory).is_free:
+            raise ValueError(f"directory={str(directory)!r} holds a run: name a folder of the confirmation's own.")
         confirm = Confirm(top, replicates)
         check_confirm(confirm, len(self.trials))
         host = Host(deadline(time_limit))
@@ -265,11 +267,13 @@ class Result(Views, Chosen, Ensembling, Answering):
             best = self.best
             value = with_error(best.metrics[self.metric], best.standard_error[self.metric])
             when = f"after {best.steps} steps" if best.best_step == best.steps else f"at step {best.best_step}"
-            fresh = "" if self.confirmation is None else f", {self._on_fresh_seeds()}"
+            fresh = f", {self._on_fresh_seeds()}" if self._is_confirmed else ""
             lines.append(f"  best: trial {best.id}, {self.metric} {value} ({self.mode}) {when}{fresh}")
             lines.append("    " + ", ".join(f"{name}={short(v)}" for name, v in best.hparams.items()))
         else:
             lines.append(f"  best: none, no trial has a finite {self.metric}")
+        if self.confirmation is not None and not self._is_confirmed:
+            lines.append(f"  not confirmed: {self.confirmation.verdict}")
         if self._tested is not None:
             tested = with_errors(self._tested, self.num_folds)
             text = with_error(tested[self.metric], tested.get(f"{self.metric}_se", math.nan))
@@ -277,6 +281,10 @@ class Result(Views, Chosen, Ensembling, Answering):
         if self.timing:
             lines.append("  time: " + ", ".join(f"{part} {s:.1f} s" for part, s in self.timing.items()))
         return "\n".join(lines)
+
+    @property
+    def _is_confirmed(self) -> bool:
+        return self.confirmation is not None and self.confirmation.has_winner
 
     def _on_fresh_seeds(self) -> str:
         return f"on fresh seeds; the search saw {short(self._seen.metrics[self.metric], 4)}"

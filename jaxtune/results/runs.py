@@ -100,7 +100,8 @@ def _of_search(search: dict[str, Any]) -> dict[str, Any]:
 
 
 def _of_result(result: Result) -> dict[str, Any]:
-    best = result.ranking[0].metrics[result.metric]
+    first = result.ranking[0] if result.confirmation is None else result.best
+    best = first.metrics[result.metric]
     return {
         "best": best if np.isfinite(best) else None,
         "metric": result.metric,

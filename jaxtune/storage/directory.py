@@ -77,6 +77,11 @@ class Directory:
         return not any((self.path / name).exists() for name in _HEADS)
 
     @property
+    def is_free(self) -> bool:
+        """Whether no run is here."""
+        return not any((self.path / name).exists() for name in ("run.lock", *_HEADS))
+
+    @property
     def has_results(self) -> bool:
         """Whether the search is over."""
         return (self.path / "results.json").exists()

@@ -46,4 +46,6 @@ def check_confirm(confirm: Any, num_trials: int) -> None:
     if not isinstance(confirm, Confirm):
         raise TypeError(f"confirm must be None or a jt.Confirm(top=8, replicates=5), got {confirm!r}.")
     if confirm.top > num_trials:
-        raise ValueError(f"confirm has top={confirm.top}, but there are {num_trials} trials: set top={num_trials}.")
+        raise ValueError(
+            f"confirm takes the best top={confirm.top} trials, but there are {num_trials}: set top={num_trials}."
+        )

@@ -42,7 +42,8 @@ class Confirmation(Chosen, Answering):
     """The best trials of a search, trained again on seeds that it never used, and ranked by these alone.
 
     The winner: `best` (a Trial, with the weights of all its fresh seeds), `test()`, `gap()`, `refit()`, as a result has
-    them. All of them: `records()`, `table()`, `to_dataframe()`; in text and notebooks the object itself.
+    them. All of them: `records()`, `table()`, `to_dataframe()`; in text and notebooks the object itself. For later:
+    `result`.
 
     Attributes:
         metric: Name of the metric that ranks.
@@ -75,6 +76,21 @@ class Confirmation(Chosen, Answering):
         return self._result.num_tests
 
     @property
+    def num_trials(self) -> int:
+        """How many trials were trained again."""
+        return len(self._confirmed.trials)
+
+    @property
+    def num_seeds(self) -> int:
+        """How many seeds the first one got."""
+        return int(self._confirmed.seeds[self._race.order[0]])
+
+    @property
+    def has_winner(self) -> bool:
+        """Whether a trial went through all of its fresh seeds; else `best` is what the search saw."""
+        return not self._race.lost.all() and bool(self._race.seeds.any())
+
+    @property
     def is_separable(self) -> bool | None:
         """Whether the first is better than the second beyond chance; None where one seed, or one trial, can't tell."""
         return self._race.is_separable
@@ -84,10 +100,15 @@ class Confirmation(Chosen, Answering):
         """Ids of the trials, best first: by how long they got seeds, then by their mean; those that failed last."""
         return [int(self._confirmed.trials[n]) for n in self._race.order]
 
+    @property
+    def result(self) -> Any:
+        """That of the search with the confirmed winner as its best, as after `tune(confirm=)`; it can be saved."""
+        return replace(self._result, confirmed=self._confirmed)
+
     @cached_property
     def best(self) -> Trial:
         """The winner, with the values and the weights of its fresh seeds; that of the search where all failed."""
-        if not self._has_winner:
+        if not self.has_winner:
             return self._seen
         values = self._values(self._race.order[0])
         return replace(
@@ -106,15 +127,11 @@ class Confirmation(Chosen, Answering):
     @property
     def winner(self) -> Any:
         """Its weights, with its search; None where these are not at hand."""
-        return self._confirmed.winner if self._has_winner else self._result.weights.get(self._seen.id)
-
-    @property
-    def _has_winner(self) -> bool:
-        return not self._race.lost.all() and bool(self._race.seeds.any())
+        return self._confirmed.winner if self.has_winner else self._result.weights.get(self._seen.id)
 
     @property
     def _seen(self) -> Trial:
-        return self._result.trials[self.ranking[0] if self._has_winner else int(self._confirmed.trials[0])]
+        return self._result.trials[self.ranking[0] if self.has_winner else int(self._confirmed.trials[0])]
 
     def _count_test(self) -> None:
         self._result._count_test()
@@ -172,9 +189,11 @@ class Confirmation(Chosen, Answering):
 
     def table(self) -> list[dict[str, str]]:
         """The trials as formatted text, best first, one dict (heading -> cell) per row."""
+        taken = {"rank", "trial", "seeds", "worse by", "seen"}
+        metric = tables.headings([self.metric], "metric_", taken)[self.metric]
         return [
             {"rank": str(rank), "trial": str(one.trial.id), "seeds": str(one.seeds)}
-            | {self.metric: "failed" if one.failed else with_error(one.mean, one.error)}
+            | {metric: "failed" if one.failed else with_error(one.mean, one.error)}
             | {"worse by": _with_interval(one), "seen": short(one.trial.metrics[self.metric], 4)}
             | {f"hp {name}": short(value) for name, value in one.trial.hparams.items()}
             for rank, one in enumerate(self._candidates_in_order, start=1)
@@ -206,7 +225,8 @@ class Confirmation(Chosen, Answering):
         counts, budget = self._confirmed.seeds, self._confirmed.budget
         each = f"{counts.min()} to {counts.max()}" if counts.min() < counts.max() else f"{counts.max()}"
         cut = ", interrupted" if self.interrupted else ""
-        return f"Confirmation: {len(counts)} trials on {each} fresh seeds ({counts.sum()} of {budget} trainings{cut})"
+        who, seeds = _number(len(counts), "trial"), "fresh seed" if counts.max() == 1 else "fresh seeds"
+        return f"Confirmation: {who} on {each} {seeds} ({counts.sum()} of {budget} trainings{cut})"
 
     def _words(self, one: _Candidate) -> str:
         seen = f"the search saw {short(one.trial.metrics[self.metric], 4)}"
@@ -214,7 +234,7 @@ class Confirmation(Chosen, Answering):
             return seen
         value = f"{self.metric} {with_error(one.mean, one.error)}" if not one.failed else "failed"
         worse = "" if math.isnan(one.difference) else f", worse by {_with_interval(one)}"
-        return f"{value} on {one.seeds} seed{'s' * (one.seeds > 1)}{worse}; {seen}"
+        return f"{value} on {_number(one.seeds, 'seed')}{worse}; {seen}"
 
     @property
     def verdict(self) -> str:
@@ -228,11 +248,16 @@ class Confirmation(Chosen, Answering):
                 f"All {len(found)} trials failed on fresh seeds (diverged, or {self.metric} was undefined): trial "
                 f"{self._seen.id} stays the winner that the search saw, and is not to be trusted."
             )
-        also = f" Trial {', '.join(failed)} failed on a fresh seed." if failed else ""
+        also = f" Trial{'s' * (len(failed) > 1)} {', '.join(failed)} failed on a fresh seed." if failed else ""
         first, *others = (one for one in found if not one.failed)
-        if race.is_separable is None:
-            return f"Trial {first.trial.id} is compared with nobody on several seeds.{also}"
+        if not others:
+            return f"Only trial {first.trial.id} was confirmed.{also}"
         second = others[0]
+        if race.is_separable is None:
+            return (
+                f"One seed can't tell whether trial {first.trial.id} is better than trial {second.trial.id}: confirm "
+                f"with more replicates.{also}"
+            )
         if race.is_separable:
             return f"Trial {first.trial.id} is better than trial {second.trial.id} beyond chance.{also}"
         near = [one for one in others if one.low <= 0 and one.seeds == first.seeds] or [second]
@@ -246,6 +271,10 @@ class Confirmation(Chosen, Answering):
         """The table, for notebooks."""
         text = html.escape(f"{self._head()}\n{self.verdict}")
         return f"<div><pre>{text}</pre>{tables.as_html(self.table())}</div>"
+
+
+def _number(count: int, what: str) -> str:
+    return f"{count} {what}{'s' * (count != 1)}"
 
 
 def _with_interval(one: _Candidate) -> str:

@@ -47,12 +47,20 @@ class Race:
         return np.lexsort(keys).tolist()  # goes by the last key first
 
     @cached_property
-    def noise(self) -> tuple[float, float]:
-        """Variance of one score once what its seed and its candidate have in common is taken away, and its freedom.
+    def racing(self) -> np.ndarray:
+        """Bool [K]: has got all seeds so far."""
+        most: np.ndarray = ~self.lost & (self.seeds == self.seeds[~self.lost].max(initial=0))
+        return most
+
+    def noise(self, among: np.ndarray) -> tuple[float, float]:
+        """Variance of a score once what its seed and its candidate have in common is taken away, and its freedom.
 
         NaN and 0 where there is too little to tell.
+
+        Args:
+            among: Bool [K], the candidates that are looked at.
         """
-        scores = self.scores[:, ~self.lost]
+        scores = self.scores[:, among]
         seed, candidate = np.nonzero(np.isfinite(scores))
         num_seeds, num = scores.shape
         freedom = len(seed) - num_seeds - num + 1
@@ -63,49 +71,61 @@ class Race:
         rest = values - design @ np.linalg.lstsq(design, values, rcond=None)[0]
         return float(rest @ rest / freedom), float(freedom)
 
-    def difference(self, candidate: int) -> tuple[float, float]:
-        """How much worse a candidate is than the first, and the standard error of that, on the seeds of both.
+    def difference(self, candidate: int, among: np.ndarray | None = None) -> tuple[float, float, float]:
+        """How much worse a candidate is than the first on the seeds of both, with its standard error and its freedom.
 
-        The variance is that of all candidates or that of these two, whichever is larger: few seeds tell little of two
-        alone, and those that differ much from seed to seed must not pass for the others.
+        The variance is that of all candidates still in the race and of this one, or that of these two, whichever is
+        larger: few seeds tell little of two alone, and those that differ much from seed to seed must not pass for the
+        others.
+
+        Args:
+            candidate: Its number.
+            among: Bool [K], candidates whose noise counts; None for those still in the race.
         """
         paired = self.scores[:, candidate] - self.scores[:, self.order[0]]
         paired = paired[np.isfinite(paired)]
-        num, variance = len(paired), 2 * self.noise[0]
-        if num > 1:
-            variance = np.fmax(variance, paired.var(ddof=1))
-        return (float(paired.mean()), float(np.sqrt(variance / num))) if num else (np.nan, np.nan)
+        known = (self.racing if among is None else among).copy()
+        known[[candidate, self.order[0]]] = True
+        variance, freedom = self.noise(known)
+        if not len(paired):
+            return np.nan, np.nan, 0.0
+        variance = 2 * variance if len(paired) < 2 else np.fmax(2 * variance, paired.var(ddof=1))
+        return float(paired.mean()), float(np.sqrt(variance / len(paired))), freedom
 
     def interval(self, candidate: int) -> tuple[float, float]:
         """The interval of that difference.
 
         Tukey's for all pairs, so that it may be looked at whoever comes first, and at all of them.
         """
-        mean, error = self.difference(candidate)
-        half = _all_pairs(self.confidence, int(np.sum(~self.lost)), self.noise[1]) * error
+        mean, error, freedom = self.difference(candidate)
+        half = _all_pairs(self.confidence, int(np.sum(~self.lost)), freedom) * error
         return mean - half, mean + half
 
     @property
     def is_separable(self) -> bool | None:
         """Whether the first is better than the second beyond chance; None where there is no second, or one seed."""
         second = self.order[1] if len(self.order) > 1 else None
-        if second is None or self.lost[second] or not self.noise[1]:
+        if second is None or self.lost[second] or not self.difference(second)[2]:
             return None
         return self.interval(second)[0] > 0
 
     @property
     def left(self) -> np.ndarray:
-        """Bool [K]: who gets more seeds: has got all so far, and is not worse than the first by a paired test."""
-        left = ~self.lost & (self.seeds == self.seeds.max(initial=0))
-        if not self.noise[1]:
-            return left
+        """Bool [K]: who gets more seeds: has got all so far, and is not worse than the first by a paired test.
+
+        Whoever is out takes its noise along, so that the others are tested again without it.
+        """
+        left, out = self.racing.copy(), np.ones(len(self.lost), bool)
+        while out.any():
+            out = np.array([bool(left[n]) and self._is_worse(n, left) for n in range(len(left))])
+            left &= ~out
+        return left
+
+    def _is_worse(self, candidate: int, among: np.ndarray) -> bool:
         from scipy.stats import t  # here, because it doubles the time to import jaxtune
 
-        limit = float(t.ppf(1 - _OUT, self.noise[1]))
-        for candidate in np.flatnonzero(left).tolist():
-            mean, error = self.difference(candidate)
-            left[candidate] = candidate == self.order[0] or mean <= limit * error
-        return left
+        mean, error, freedom = self.difference(candidate, among)
+        return candidate != self.order[0] and freedom > 0 and mean > float(t.ppf(1 - _OUT, freedom)) * error
 
 
 def _mean(column: np.ndarray) -> float:

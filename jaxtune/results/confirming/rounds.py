@@ -28,6 +28,7 @@ from jaxtune.results.winner import Winner, concatenated
 from jaxtune.schedulers.plan import Plan, Row
 from jaxtune.storage.directory import part_folder
 from jaxtune.tasks.decoding import decoded
+from jaxtune.tasks.fingerprints import array_digest
 
 Show = Callable[[int, int, str, int, float | None], None]
 
@@ -104,14 +105,15 @@ class Rounds:
     ) -> None:
         self._search, self._trials, self._sizes, self._host = search, trials, sizes, host
         self._confirm, self._directory, self._identity = confirm, directory, identity
-        rows = [row for row in search.plan.rows if row.stop <= steps]
+        rows = [row for row in search.plan.rows if row.stop <= steps] or search.plan.rows
         self._course = _points(trials, [row.stop for row in rows], search.problem.space)
         self.steps = rows[-1].stop
         self.budget = confirm.budget(search.replicates, len(trials))
         names = search.problem.first.functions.metrics
         self._metrics = {name: np.zeros((0, search.num_folds, len(trials))) for name in names}
         self._lost, self._seeds = np.zeros(len(trials), bool), np.zeros(len(trials), int)
-        self._outcomes: dict[int, list[Outcome]] = {n: [] for n in range(len(trials))}  # of those that are left
+        self._racing = np.ones(len(trials), bool)  # who is out stays out, whatever becomes of the others
+        self._outcomes: dict[int, list[Outcome]] = {n: [] for n in range(len(trials))}  # of whoever can still win
 
     @property
     def lane_steps(self) -> int:
@@ -157,11 +159,13 @@ class Rounds:
     def _left(self) -> np.ndarray:
         """Candidates of the next round: none where the race is over, or the budget doesn't suffice."""
         race, per = self._race(), self._search.replicates
-        left = np.flatnonzero(race.left)
+        self._racing &= race.left
+        left = np.flatnonzero(self._racing)
+        heir = next((n for n in race.order if not self._racing[n] and not self._lost[n]), None)  # if all of them fail
+        for out in set(self._outcomes) - {*left.tolist(), heir}:
+            del self._outcomes[out]
         is_won = len(left) == 1 and race.seeds[left[0]] >= self.budget // len(self._trials)
         fits = int(self._seeds.sum()) + per * len(left) <= self.budget
-        for out in set(self._outcomes) - set(left.tolist()):
-            del self._outcomes[out]  # nobody will ask for their weights
         return left if fits and not is_won else left[:0]
 
     def _round(self, number: int, left: np.ndarray, show: Show) -> list[Outcome] | None:
@@ -177,6 +181,7 @@ class Rounds:
         what = {
             "search": self._identity,
             "trials": [self._trials[n].id for n in left],
+            "points": array_digest([points[left] for points in self._course]),
             "steps": self.steps,
             "round": number,
         }

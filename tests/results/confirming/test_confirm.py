@@ -11,6 +11,8 @@ import pytest
 from toys import DESCENT, DESCENT_SPACE, NET, NET_SPACE, Listed, descent_loss, tune
 
 import jaxtune as jt
+from jaxtune.drivers.confirming import with_confirmation
+from jaxtune.engine.host import Host
 from jaxtune.results.confirming import rounds
 
 # A task that shows its seed: the loss is what is searched, and the luck of the initial weights.
@@ -235,12 +237,15 @@ def test_whoever_fails_on_a_fresh_seed_comes_last():
 
 def test_where_all_fail_the_seen_winner_is_kept_and_it_is_said():
     result = fragile([1.0, 1.5])
-    confirmation = result.confirm(top=2, replicates=3, progress=False)
+    with pytest.warns(UserWarning, match="All 2 trials failed on fresh seeds"):
+        confirmation = result.confirm(top=2, replicates=3, progress=False)
     assert confirmation.best is result.best
     assert confirmation.winner is result.winner
     assert "All 2 trials failed on fresh seeds" in confirmation.verdict
     assert "not to be trusted" in str(confirmation)
     assert confirmation.is_separable is None
+    assert "  not confirmed: All 2 trials failed" in str(confirmation.result)
+    assert "on fresh seeds;" not in str(confirmation.result)
 
 
 def test_no_time_ends_it_after_the_first_seed(found):
@@ -249,7 +254,7 @@ def test_no_time_ends_it_after_the_first_seed(found):
     assert confirmation._confirmed.seeds.tolist() == [1, 1, 1]
     assert confirmation.ranking[0] == confirmation.best.id
     assert np.isnan(confirmation.records()[1]["low"])
-    assert "compared with nobody on several seeds" in confirmation.verdict
+    assert confirmation.verdict.startswith("One seed can't tell whether trial ")
 
 
 def test_without_a_seed_the_seen_winner_stays(found, monkeypatch):
@@ -260,6 +265,27 @@ def test_without_a_seed_the_seen_winner_stays(found, monkeypatch):
     assert confirmation.interrupted
     assert confirmation.best is result.best
     assert "No seed was trained to its end" in confirmation.verdict
+
+
+def _late_fragile_evaluate(key, luck, data, hp):
+    """The best fail where luck is low."""
+    return {"loss": jnp.where((hp["value"] < 2) & (luck < hp["luck"]), jnp.nan, hp["value"] + 1e-3 * luck)}
+
+
+def test_whoever_is_out_inherits_where_the_leaders_fail():
+    """On the first seeds all are healthy and the worst are out; then the leader fails."""
+    lucks = np.asarray(lucky(ROWS[:1], seed=3).confirm(top=1, replicates=8, progress=False).best.states)
+    limit = (min(lucks[:2]) + min(lucks[2:])) / 2
+    assert min(lucks[2:]) < limit < min(lucks[:2]), "take another seed"
+    task = LUCKY.replace(evaluate=_late_fragile_evaluate)
+    space = {"value": jt.Uniform(0.0, 10.0), "luck": jt.Choice((float(limit),))}
+    rows = [{"value": value, "luck": float(limit)} for value in (1.0, 5.0, 6.0)]
+    result = tune(task, space, scheduler=jt.FullBudget(3, 4), sampler=Listed.of(*rows), seed=3)
+    confirmation = result.confirm(top=3, replicates=8, progress=False)
+    assert confirmation.records()[-1]["failed"]
+    assert confirmation.best.hparams["value"] == 5.0
+    assert len(confirmation.best.states) == len(confirmation.best.replicates["loss"]) == 2
+    assert confirmation.has_winner
 
 
 # Tuned with confirm=
@@ -315,6 +341,35 @@ def test_an_interrupted_search_is_not_confirmed():
     assert result.confirmation is None
 
 
+def test_trials_of_another_space_are_not_confirmed():
+    """They were trained by a search before, with learning rates that this one lacks."""
+    before = tune(DESCENT, {"lr": jt.LogUniform(2e-2, 3e-2)}, scheduler=jt.FullBudget(2, 20))
+    with pytest.warns(UserWarning, match="none of this space are not confirmed"):
+        after = tune(
+            DESCENT, DESCENT_SPACE, scheduler=jt.FullBudget(2, 20), previous=before, seed=1, confirm=jt.Confirm(4, 2)
+        )  # fmt: skip
+    assert after.ranking[0].id in (0, 1)
+    assert sorted(after.confirmation.ranking) == [2, 3]
+
+
+def test_a_failure_leaves_the_search(monkeypatch):
+    def fail(*args):
+        raise OSError("disk on fire")
+
+    monkeypatch.setattr(rounds, "train_again", fail)
+    with pytest.raises(OSError, match="disk on fire") as caught:
+        lucky(confirm=jt.Confirm(2, 2))
+    assert len(caught.value.result.trials) == 3
+
+
+def test_without_time_for_it_that_is_said():
+    result, late = lucky(), Host(deadline=0.0)
+    with pytest.warns(UserWarning, match="no time left to confirm the winner"):
+        later = with_confirmation(result, result.winner.search, jt.Confirm(2, 2), late, False)
+    assert later.interrupted
+    assert later.confirmation is None
+
+
 def test_pickled(confirmed):
     again = pickle.loads(pickle.dumps(confirmed))
     assert again.confirmation.records() == confirmed.confirmation.records()
@@ -359,6 +414,7 @@ def test_a_cut_confirmation_goes_on_with_the_next_seed(confirmed, tmp_path, monk
 
     monkeypatch.setattr(rounds, "train_again", cut)
     part = lucky(confirm=jt.Confirm(3, 4), directory=tmp_path / "run")
+    assert part.interrupted
     assert part.confirmation.interrupted
     assert part.confirmation._confirmed.metrics["loss"].shape[0] == 2
     monkeypatch.setattr(
@@ -381,6 +437,19 @@ def test_more_generations_need_another_confirmation(tmp_path):
     assert sorted(more.confirmation.ranking) == sorted(ids)
 
 
+def test_a_cut_confirmation_of_fewer_generations_is_no_hindrance(tmp_path, monkeypatch):
+    options = {"sampler": jt.Random(), "confirm": jt.Confirm(2, 3), "directory": tmp_path / "run"}
+    scheduler, train = jt.FullBudget(3, 4), rounds.train_again
+    monkeypatch.setattr(
+        rounds, "train_again", lambda search, *more: None if search.first_seed else train(search, *more)
+    )
+    assert tune(LUCKY, SPACE, scheduler=scheduler, **options).interrupted
+    monkeypatch.undo()
+    more = tune(LUCKY, SPACE, scheduler=scheduler, generations=2, **options)
+    assert not more.interrupted
+    assert len(more.confirmation.records()) == 2
+
+
 def test_a_damaged_confirmation_is_found(tmp_path):
     lucky(confirm=jt.Confirm(2, 2), directory=tmp_path / "run")
     file = tmp_path / "run" / "confirmation" / "weights.safetensors"
@@ -400,8 +469,31 @@ def test_a_method_keeps_its_seeds_in_a_folder(found, tmp_path, monkeypatch):
     assert again.records() == confirmation.records()
     np.testing.assert_array_equal(again.best.states, confirmation.best.states)
     monkeypatch.undo()
-    with pytest.raises(ValueError, match="holds another training"):
-        result.confirm(top=2, replicates=4, directory=tmp_path / "kept", progress=False)
+    others = [
+        lambda: result.confirm(top=2, replicates=4, directory=tmp_path / "kept", progress=False),
+        lambda: lucky([ROWS[0], ROWS[2], ROWS[1]]).confirm(3, 4, directory=tmp_path / "kept", progress=False),
+        lambda: lucky(task=LUCKY.replace(validation=np.ones(4, np.float32))).confirm(3, 4, directory=tmp_path / "kept"),
+        lambda: lucky(seed=1).confirm(3, 4, directory=tmp_path / "kept"),
+    ]
+    for other in others:
+        with pytest.raises(ValueError, match="holds another training"):
+            other()
+
+
+def test_the_folder_of_a_run_is_none_for_seeds(tmp_path):
+    result = lucky(directory=tmp_path / "run")
+    with pytest.raises(ValueError, match="holds a run: name a folder of the confirmation's own"):
+        result.confirm(top=2, replicates=2, directory=tmp_path / "run")
+
+
+def test_a_confirmation_can_be_kept_as_a_result(found, tmp_path):
+    result, confirmation = found
+    confirmation.result.save(tmp_path / "saved")
+    again = jt.load(tmp_path / "saved", LUCKY)
+    assert again.best.metrics == confirmation.best.metrics
+    assert [trial.id for trial in again.ranking] == [trial.id for trial in result.ranking]
+    assert jt.list_runs(tmp_path)["best"][0] == confirmation.best.metrics["loss"]
+    assert "the best of 3 on fresh seeds" in (tmp_path / "saved" / "confirmation" / "winner" / "README.md").read_text()
 
 
 # Bad input, and what is shown
@@ -412,7 +504,7 @@ def test_a_method_keeps_its_seeds_in_a_folder(found, tmp_path, monkeypatch):
     [
         ({"top": 0}, "Confirm needs top to be a whole number >= 1, got top=0"),
         ({"replicates": 0}, "Confirm needs replicates to be a whole number >= 1"),
-        ({"top": 4}, "top=4, but there are 3 trials: set top=3"),
+        ({"top": 4}, "confirm takes the best top=4 trials, but there are 3: set top=3"),
     ],
 )
 def test_bad_numbers(found, options, message):
@@ -423,7 +515,7 @@ def test_bad_numbers(found, options, message):
 def test_bad_arguments_of_tune_are_refused_before_anything_compiles(compiled):
     with pytest.raises(TypeError, match=r"confirm must be None or a jt.Confirm\(top=8, replicates=5\), got 3"):
         lucky(confirm=3)
-    with pytest.raises(ValueError, match="confirm has top=8, but there are 3 trials: set top=3"):
+    with pytest.raises(ValueError, match="confirm takes the best top=8 trials, but there are 3: set top=3"):
         lucky(confirm=jt.Confirm())
     assert not compiled
 

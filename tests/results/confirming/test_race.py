@@ -29,7 +29,8 @@ def test_the_luck_of_a_seed_drops_out():
     """Of two candidates: the textbook paired test."""
     first, second = np.array([1.0, 9.0, 4.0]), np.array([1.5, 9.2, 5.0])
     one = race(*np.stack([first, second], axis=1))
-    mean, error = one.difference(1)
+    mean, error, freedom = one.difference(1)
+    assert freedom == 2
     assert mean == pytest.approx((second - first).mean())
     assert error == pytest.approx(stats.sem(second - first))
     low, high = one.interval(1)
@@ -42,7 +43,7 @@ def test_noise_is_that_of_a_two_way_layout():
     rng = np.random.default_rng(0)
     table = rng.normal(size=(6, 5)) + 10 * rng.normal(size=(6, 1)) + np.arange(5)
     table[2:, 0], table[4:, 3] = NAN, NAN
-    variance, freedom = race(*table).noise
+    variance, freedom = race(*table).noise(np.ones(5, bool))
     seed, candidate = np.nonzero(np.isfinite(table))
     design = np.stack([*[seed == s for s in range(6)], *[candidate == c for c in range(1, 5)]], axis=1).astype(float)
     values = table[seed, candidate]
@@ -62,6 +63,19 @@ def test_who_is_worse_gets_no_more_seeds():
     assert race(*seeds[:1]).left.tolist() == [True] * 3  # one seed tells nothing
     assert race(*seeds).left.tolist() == [True, True, False]
     assert race(*seeds, [3.0, 3.0, NAN]).left.tolist() == [True, True, False]  # and never again
+
+
+def test_noisy_losers_take_their_noise_along():
+    """Two that lie ten standard deviations apart are told apart whoever else was there, and noise sends nobody home."""
+    rng, separable, kept = np.random.default_rng(3), 0, 0
+    for _ in range(50):
+        good, bad = rng.normal([0.30, 0.32], 0.002, (4, 2)), rng.normal(3.0, 0.5, (4, 2))
+        first = race(*np.concatenate([good[:2], bad[:2]], axis=1))
+        kept += first.left[2:].sum()
+        bad[2:] = NAN
+        separable += race(*np.concatenate([good, bad], axis=1)).is_separable
+    assert separable == 50
+    assert kept < 10
 
 
 def test_twins_stay():
