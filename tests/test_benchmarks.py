@@ -341,20 +341,43 @@ def test_a_part_that_fails_ends_the_script(script, tmp_path):
 
 @runs("benchmarks/uci.py")
 def test_uci_reports_every_split(tmp_path):
-    """Small stand-ins for the sets: 5 splits, a linear function of the inputs with noise of size 0.1."""
+    """A stand-in for a set that the script doesn't know: 5 splits, a linear function with noise of size 0.1."""
     rng = np.random.default_rng(0)
     x = rng.normal(size=(80, 3)).astype(np.float32)
     y = (x.sum(axis=1) + 0.1 * rng.normal(size=80)).astype(np.float32)
     masks = np.array([rng.permutation(80) >= 8 for _ in range(5)])
-    np.savez(tmp_path / "uci_yacht.npz", x=x, y=y, train_mask=masks)
-    _, line = run("benchmarks/uci.py", "--data", tmp_path, "--sets", "yacht", cwd=tmp_path).splitlines()
-    name, mean, error, *rest = line.replace("±", "").split()
-    assert (name, rest[:2]) == ("yacht", ["0.666", "0.049"])  # as published
-    scores = np.array(rest[rest.index("s") + 1 :], float)
+    np.savez(tmp_path / "uci_plane.npz", x=x, y=y, train_mask=masks)
+    options = ["--data", tmp_path, "--sets", "plane", "--published", 0.01, 0.002]
+    text = run("benchmarks/uci.py", *options, cwd=tmp_path)
+    (found,) = rows(text)
+    assert (found["set"], found["examples"], found["published"]) == ("plane", "80", "0.0100 ± 0.0020")
+    scores = np.array(re.search(r"^plane: (.*)$", text, re.MULTILINE).group(1).split(), float)
     assert scores.shape == (5,)
-    assert float(mean) == pytest.approx(scores.mean(), abs=1e-3)
-    assert float(error) == pytest.approx(scores.std(ddof=1) / np.sqrt(5), abs=1e-3)
-    assert scores.mean() < 0.6  # the targets' own deviation is 1.7
+    mean, error = map(float, found["averaged"].split(" ± "))
+    assert mean == pytest.approx(scores.mean(), abs=1e-3)
+    assert error == pytest.approx(scores.std(ddof=1) / np.sqrt(5), abs=1e-3)
+    assert mean < number(found["single winners"]) < 0.6  # the targets' own deviation is 1.7
+    assert found["at or below"] == "no"  # that would be below the noise
+
+
+def test_uci_has_one_rule_for_all_sizes(script):
+    rules = [script("uci").rule(n) for n in (200, 308, 1030, 9568, 50_000)]
+    batch_sizes, steps, _ = zip(*rules, strict=True)
+    assert batch_sizes == (32, 32, 32, 128, 256)
+    assert list(steps) == sorted(steps)
+
+
+def test_uci_compares_with_published_figures_split_by_split(script):
+    uci = script("uci")
+    assert {name: uci.written(*uci.summary(x)) for name, x in uci.PUBLISHED.items()} == {
+        "concrete": "4.826 ± 0.165",
+        "energy": "0.539 ± 0.014",
+        "yacht": "0.666 ± 0.050",
+        "power": "4.014 ± 0.038",
+    }
+    better = uci.PUBLISHED["yacht"] - np.tile([0.1, 0.3], 10)
+    assert uci.paired(better, uci.PUBLISHED["yacht"]).startswith("0.200 ± 0.023 (p = ")
+    assert uci.paired(better[:5], uci.PUBLISHED["yacht"]) == uci.paired(better, None) == ""
 
 
 # models.py

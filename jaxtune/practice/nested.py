@@ -16,6 +16,7 @@ from jaxtune.interface.entry import entry, given_back
 from jaxtune.monitoring.progress import part_of
 from jaxtune.results import tables
 from jaxtune.results.averaging.averages import names_of_averages
+from jaxtune.results.confirming.confirm import Confirm
 from jaxtune.results.history import standard_error
 from jaxtune.results.result import Result
 from jaxtune.results.text import short, with_error
@@ -46,10 +47,11 @@ class Nested:
         mean: name -> mean over the splits.
         standard_error: name -> standard error of that mean; NaN for one split.
         results: one Result per split.
-        winners: what was tested of each split: its best trial, or its refit; both have `predict`.
+        winners: what was tested of each split: its best trial (the confirmed one where that was asked for), or the
+            refit of that; both have `predict`.
         num_splits: how many splits there are: more than S if the searches were stopped early.
-        interrupted: the result so far of the search that was stopped early (Ctrl-C or a callback), or whose refit
-            was; it counts in no score. Else None.
+        interrupted: the result so far of the search that was stopped early (Ctrl-C or a callback), or whose
+            confirmation or refit was; it counts in no score. Else None.
     """
 
     scores: dict[str, np.ndarray]
@@ -100,6 +102,7 @@ def nested(
     splits: Any,
     validation: float | None = None,
     refit: int | None = None,
+    confirm: Confirm | None = None,
     time_limit: float | None = None,
     directory: str | os.PathLike[str] | None = None,
     seed: int = 0,
@@ -120,6 +123,8 @@ def nested(
         refit: Train the winner again on the whole training part with so many seeds, and test these; None tests the
             weights that the search ended with. With several seeds the scores have each metric's mean over seeds
             beside the metric of the average of their outputs.
+        confirm: A `Confirm`: each search trains its best few trials again on fresh seeds, as `tune(confirm=)` does, and
+            what is tested or refitted is the winner of that, still without a look at the test part.
         time_limit: Seconds for all, after which the searches stop as by Ctrl-C.
         directory: A folder in which each split's search is kept, as by `tune(directory=)`: the same call again goes on
             with the split that was not whole.
@@ -168,7 +173,7 @@ def nested(
             part, limit = _task_of(task, fold, validation, seed + number), seconds_left(end)
             with part_of(f"split {number + 1} of {len(outer)}"):
                 folder = part_folder(directory, "split", number)
-                cut = tune(part, space, seed=seed, time_limit=limit, directory=folder, **search)
+                cut = tune(part, space, confirm=confirm, seed=seed, time_limit=limit, directory=folder, **search)
             tested = None if cut.interrupted else _tested(cut, refit, end, folder)
             if tested is None:
                 break

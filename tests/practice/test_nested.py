@@ -11,6 +11,7 @@ import jaxtune as jt
 from jaxtune.drivers.tune import tune
 from jaxtune.practice import nested as nesting
 from jaxtune.practice.nested import Nested
+from jaxtune.results.confirming import rounds
 
 ALL = NET.replace(train=(X, Y), validation=None)
 SCHEDULER = jt.SuccessiveHalving(4, min_steps=10, max_steps=40, eta=4)
@@ -116,6 +117,41 @@ def test_refit_trains_on_the_whole_training_part():
     assert one.scores["loss"][0] != pytest.approx(two.scores["loss"][0])
 
 
+# Confirmed winners: two trials of each split on two fresh seeds, which takes two rounds
+
+CONFIRMED = {"splits": 2, "refit": 1, "confirm": jt.Confirm(top=2, replicates=2)}
+
+
+@pytest.fixture(scope="module")
+def confirmed():
+    return nested(**CONFIRMED)
+
+
+def test_confirmed_winners_are_refitted_and_tested(confirmed):
+    for score, result, winner in zip(confirmed.scores["loss"], confirmed.results, confirmed.winners, strict=True):
+        assert result.confirmation.best.replicates["loss"].size == 2
+        assert winner.hparams == result.confirmation.best.hparams
+        assert score == pytest.approx(result.refit(replicates=1).test()["loss"])
+    for score, result in zip(nested(**CONFIRMED | {"refit": None}).scores["loss"], confirmed.results, strict=True):
+        assert score == pytest.approx(result.confirmation.test()["loss"])
+
+
+def test_a_cut_confirmation_ends_it_and_goes_on_in_its_folder(confirmed, monkeypatch, tmp_path):
+    seeds, train, cut_at = [], rounds.train_again, {4}  # the second round of the second split
+
+    def train_again(search, *args):
+        seeds.append(search.first_seed)
+        return None if len(seeds) in cut_at else train(search, *args)
+
+    monkeypatch.setattr(rounds, "train_again", train_again)
+    cut = nested(**CONFIRMED, directory=tmp_path)
+    assert (len(cut.results), cut.interrupted.confirmation.interrupted) == (1, True)
+    for _ in range(2):  # the second time everything is there
+        whole = nested(**CONFIRMED, directory=tmp_path)
+        np.testing.assert_array_equal(whole.scores["loss"], confirmed.scores["loss"])
+    assert seeds == [0, 1, 0, 1, 1]
+
+
 @pytest.mark.parametrize(
     ("changes", "error", "words"),
     [
@@ -129,8 +165,9 @@ def test_refit_trains_on_the_whole_training_part():
         ({"validation": 0.001}, ValueError, "one part empty"),
         ({"validation": 0.2, "folds": 3}, ValueError, "not both"),
         ({"refit": 0}, ValueError, "refit must be"),
+        ({"confirm": 2}, TypeError, "confirm must be None or a jt.Confirm"),
     ],
-    ids=["validation", "overlap", "range", "sizes", "text", "pair", "share", "empty", "both", "refit"],
+    ids=["validation", "overlap", "range", "sizes", "text", "pair", "share", "empty", "both", "refit", "confirm"],
 )
 def test_bad_input(changes, error, words):
     with pytest.raises(error, match=words):
