@@ -63,9 +63,9 @@ def rule(num_examples: int) -> tuple[int, int, dict[str, jt.LogUniform]]:
     """Batch size, steps and space for a set of so many examples, whatever it is about.
 
     Batches have the power of two nearest to the square root of the number, at least 32: averaging over more examples
-    pays where there are many, and batches of 16 take as long per step and were worse.
-    Steps are 6,000 times its fourth root, in multiples of 64: a larger set holds more to learn, but each step sees more
-    of it, too; twice as many as before had lowered validation errors up to there.
+    pays where there are many, and batches of 16 were worse on the smallest set.
+    Steps are about 6,000 times its fourth root, in multiples of 64: a larger set holds more to learn, but each step
+    sees more of it, too; up to there longer training had lowered validation errors.
     The space is wide enough for noise and for none: dropout may be anything down to 1e-4, and up to what falls with the
     square root of the number, as the error of an estimate does, because many examples need little regularisation.
 
