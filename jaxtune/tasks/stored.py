@@ -6,7 +6,7 @@ hyperparameters is known, and population-based training can put it there. Where 
 state in another way, the scale of initial weights for instance, and nothing else reads it, it can't be explored.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from jax.extend.core import Literal
@@ -109,7 +109,7 @@ def _sources(equation: Any, place: int) -> Iterator[Any]:
         for branch in params["branches"]:
             yield _through(branch.jaxpr, equation.invars[1:], place)
     elif name == "scan":
-        yield _carried(params["jaxpr"].jaxpr, equation.invars, place, params["num_consts"], params["num_carry"])
+        yield _carried(params["jaxpr"].jaxpr, equation.invars, place, *_counts(params))
     elif name == "while":
         first = params["cond_nconsts"] + params["body_nconsts"]
         inner = [None] * params["body_nconsts"] + list(equation.invars[first:])
@@ -119,6 +119,14 @@ def _sources(equation: Any, place: int) -> Iterator[Any]:
         yield _through(getattr(inner, "jaxpr", inner), equation.invars, place)
     else:
         yield None
+
+
+def _counts(params: Mapping[str, Any]) -> tuple[int, int]:
+    """How many constants and how many carried values a scan has; JAX 0.12 has them in trees."""
+    if "num_consts" in params:
+        return params["num_consts"], params["num_carry"]
+    consts, carry, _ = params["ft_in"].elts
+    return len(list(consts)), len(list(carry))
 
 
 def _through(jaxpr: Any, outside: Sequence[Any], place: int) -> Any:

@@ -177,10 +177,12 @@ def test_search_is_the_same_as_one_program(replicates):
     run = jax.jit(lambda key, task: jt.search(key, task, NET_SPACE, **options))
     found = run(KEY, NET)
     losses = [trial.metrics["loss"] for trial in wanted.trials]
-    np.testing.assert_array_equal(found.metrics["loss"], np.float32(losses))
+    # With JAX 0.12 last bits differ where several generations are one program.
+    off = 0.0 if jax.__version__.startswith("0.10.") else 1e-6
+    np.testing.assert_allclose(found.metrics["loss"], np.float32(losses), rtol=off)
     assert int(found.best) == wanted.best.id
     for a, b in zip(jax.tree.leaves(found.state), jax.tree.leaves(wanted.best.states), strict=True):
-        np.testing.assert_array_equal(a, b)
+        np.testing.assert_allclose(a, b, rtol=off, atol=off)
     assert found.steps.tolist() == [trial.steps for trial in wanted.trials]
 
 

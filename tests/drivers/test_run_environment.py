@@ -93,11 +93,11 @@ _POOR = """
 import os, shutil, sys
 from pathlib import Path
 sys.path[:0] = sys.argv[3:]
+import jax  # NumPy can't be imported by Python 3.13 where the working directory is gone
 here = Path(sys.argv[1])
 os.chdir(here)
 shutil.rmtree(here)
 os.umask(0o077)
-import jax
 jax.config.update("jax_num_cpu_devices", 8)
 from toys import NET, NET_SPACE, ONE
 import jaxtune as jt
