@@ -93,11 +93,11 @@ _POOR = """
 import os, shutil, sys
 from pathlib import Path
 sys.path[:0] = sys.argv[3:]
-import jax  # NumPy can't be imported by Python 3.13 where the working directory is gone
 here = Path(sys.argv[1])
 os.chdir(here)
 shutil.rmtree(here)
 os.umask(0o077)
+import jax
 jax.config.update("jax_num_cpu_devices", 8)
 from toys import NET, NET_SPACE, ONE
 import jaxtune as jt
@@ -118,8 +118,8 @@ def test_a_poor_environment_is_enough(tmp_path):
     arguments = [str(tmp_path / "gone"), str(run), str(tests), str(tests.parent)]
     reader, writer = os.pipe()
     os.close(reader)
-    process = subprocess.Popen(
-        [sys.executable, "-c", _POOR, *arguments], env={**environment, "LANG": "C"}, stdout=writer, stderr=writer
+    process = subprocess.Popen(  # -P: Python 3.13.0 fails to import anything from a folder that is gone
+        [sys.executable, "-P", "-c", _POOR, *arguments], env={**environment, "LANG": "C"}, stdout=writer, stderr=writer
     )
     os.close(writer)
     assert process.wait() == 0
