@@ -27,7 +27,7 @@ from jaxtune.storage.log import Log
 FORMAT = 1
 _HEADS = "search.json", "results.json", "refit.json", "round.json", "ensemble.json"  # each says that there is a run
 CONFIRMATION = "confirmation.json", "confirmation"
-_MORE = "log.jsonl", "log.torn", "checkpoints", "history", "trials.csv", "winner", "weights", "confirming"
+_MORE = "log.jsonl", "log.torn", "checkpoints", "history", "trials.csv", "winner", "weights", "confirming", "ensemble"
 _OURS = *_HEADS, *CONFIRMATION, *_MORE
 
 
