@@ -59,7 +59,7 @@ def candidates(result: Any, search: Search, top: int) -> list[Trial]:
     found = [trial for trial in fine if _is_of(trial, search)]
     if not found:
         raise ValueError("No trial with a finite value is of the space of this search: none can be trained again.")
-    if len(found) < len(fine) and len(found[:top]) and found[:top] != fine[:top]:
+    if found[:top] != fine[:top]:
         warn("Trials of previous that are none of this space are not confirmed.")
     return found[:top]
 
