@@ -22,6 +22,7 @@ from jaxtune.results.manifest import traced
 from jaxtune.results.result import Result
 from jaxtune.samplers.sampler import Observed
 from jaxtune.spaces.configurations import Rows
+from jaxtune.spaces.written import space_written
 from jaxtune.tasks.decoding import decoded
 
 
@@ -76,6 +77,7 @@ class Generations:
             weights=saved.weights,
             ended=True,
             conditions=conditions(search) | {"traces": traced(search, saved.past[-1].points)},
+            space=space_written(space),
         )
         self._result = finish.bound(search, result, self._result)
 

@@ -47,6 +47,7 @@ from jaxtune.results.undefined import undefined_runs, warn_undefined
 from jaxtune.samplers.sampler import Observed
 from jaxtune.schedulers.plan import Row
 from jaxtune.spaces.configurations import Rows
+from jaxtune.spaces.written import space_written
 from jaxtune.storage.checkpoints import Checkpoint
 from jaxtune.tasks.decoding import decoded
 
@@ -394,4 +395,5 @@ class Study:
             num_tests=0 if previous is None else previous.num_tests,
             conditions=self.conditions,
             sizes=self.groups.sizes,
+            space=space_written(search.problem.space),
         )

@@ -98,7 +98,7 @@ def _result(folder: Directory, content: Mapping[str, Any], space: Space | None) 
         int(trial): unstored(arrays.load(inside(path, one["file"])), one) for trial, one in content["weights"].items()
     }
     history, confirmed = _history(path, content, Names(space).values), load_confirmation(folder)
-    return Result(history, weights=weights, confirmed=confirmed, **content["result"])
+    return Result(history, weights=weights, confirmed=confirmed, space=content["space"], **content["result"])
 
 
 def _history(path: Path, content: Mapping[str, Any], known: Mapping[Named, Any]) -> History:
@@ -144,4 +144,5 @@ def load_unfinished(folder: Directory) -> Result | None:
         interrupted=True,
         num_folds=search["num_folds"],
         conditions={**search["conditions"], "traces": search["traces"]},
+        space=search["space"],
     )

@@ -64,6 +64,7 @@ class Result(Views, Chosen, Ensembling, Answering):
         history: the record, as arrays.
         conditions: what another search has to share in order to be comparable.
         sizes: of populations, (slots, width) pairs by option indices of static hyperparameters: programs there are.
+        space: what was searched, as plain values (`space_written`); None if that is not known.
         confirmed: what `confirmation` is made of.
         weights: trial -> its weights, of those that keep them (see `tune(keep_weights=)`).
     """
@@ -73,6 +74,7 @@ class Result(Views, Chosen, Ensembling, Answering):
     num_tests: int = 0
     conditions: dict[str, Any] = field(default_factory=dict)
     sizes: Sequence[tuple[dict[str, int], Sequence[tuple[int, int]]]] = ()
+    space: dict[str, Any] | None = None
     confirmed: Confirmed | None = None
     _tested: dict[str, np.ndarray] | None = None
 

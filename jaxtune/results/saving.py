@@ -14,7 +14,7 @@ from jaxtune.results.card import model_card
 from jaxtune.results.history import History
 from jaxtune.results.shelving import flat, kind_of, stored
 from jaxtune.results.winner import Winner
-from jaxtune.spaces.written import Names, space_written, value_written
+from jaxtune.spaces.written import Names, value_written
 from jaxtune.storage import files
 from jaxtune.storage.contents import Files
 from jaxtune.storage.directory import CONFIRMATION, FORMAT
@@ -39,14 +39,13 @@ def save_result(result: Any, path: Path) -> None:
     for name in ("history", "weights", "winner"):
         (path / name).mkdir()
     written = Files(path)
-    space = space_of(result)
-    names = Names(space)
+    names = Names(space_of(result))
     content = {
         "format": FORMAT,
         "result": {name: getattr(result, name) for name in _RESULT},
         "history": _history(written, result.history),
         "configurations": [{k: value_written(v, names) for k, v in row.items()} for row in result.history.hparams],
-        "space": None if space is None else space_written(space),
+        "space": result.space,
         "weights": {str(trial): _weights(written, trial, kept) for trial, kept in result.weights.items()},
     }
     written.add("trials.csv", result.to_csv)
