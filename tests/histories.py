@@ -27,6 +27,7 @@ def make_history(values, step, *, active=None, decided=None, hparams=None, metri
         "source": np.tile(np.arange(T), (E, 1)),
         "schedule": {},
         "lane_steps": np.cumsum(np.diff(step, prepend=0) * T),
+        "seconds": 0.5 * np.arange(1, E + 1),
         "total_steps": np.full(T, step[-1]),
         "generation": np.zeros(T, int),
     }

@@ -20,9 +20,9 @@ from jaxtune.results.conditions import conditions
 from jaxtune.results.history import joined
 from jaxtune.results.manifest import traced
 from jaxtune.results.result import Result
+from jaxtune.results.setting import setting
 from jaxtune.samplers.sampler import Observed
 from jaxtune.spaces.configurations import Rows
-from jaxtune.spaces.written import space_written
 from jaxtune.tasks.decoding import decoded
 
 
@@ -77,7 +77,7 @@ class Generations:
             weights=saved.weights,
             ended=True,
             conditions=conditions(search) | {"traces": traced(search, saved.past[-1].points)},
-            space=space_written(space),
+            **setting(search),
         )
         self._result = finish.bound(search, result, self._result)
 

@@ -51,4 +51,4 @@ def set_up(
     problem = resolve(one, Space.of(space), metric, mode, whole=task)
     plan = scheduler.plan().with_curve(evaluate_every)
     common = task, problem, plan, sampler, seed, placement, replicates, made, keep, keep_weights, patience
-    return Search(*common, generations=generations)
+    return Search(*common, generations=generations, scheduler=scheduler)

@@ -42,12 +42,12 @@ from jaxtune.results.history import History, joined
 from jaxtune.results.journal import Journal
 from jaxtune.results.record import Record
 from jaxtune.results.result import Result
+from jaxtune.results.setting import setting
 from jaxtune.results.shelving import stored
 from jaxtune.results.undefined import undefined_runs, warn_undefined
 from jaxtune.samplers.sampler import Observed
 from jaxtune.schedulers.plan import Row
 from jaxtune.spaces.configurations import Rows
-from jaxtune.spaces.written import space_written
 from jaxtune.storage.checkpoints import Checkpoint
 from jaxtune.tasks.decoding import decoded
 
@@ -250,10 +250,10 @@ class Study:
 
     def _evaluate(self, stop: int, row: Row) -> None:
         search, before = self.search, self.standing
-        metrics, diverged = self.groups.evaluate(before, stop)
+        metrics, lost = self.groups.evaluate(before, stop)
         values = metrics[search.problem.metric]
         self.standing, counts = standings.evaluated(
-            np, before, values, diverged, stop, search.problem.mode, search.keeps_best
+            np, before, values, lost, stop, search.problem.mode, search.keeps_best
         )
         spent = self.record.spent + int(np.sum(before.training)) * (stop - self.record.last_step) * search.runs
         explored = self.groups.explored() if self.plan.exploit is not None else {}
@@ -262,7 +262,7 @@ class Study:
         self._warn_undefined(values)
         if search.keeps_best:
             self.groups.keep(self.standing, counts)
-        self.tell(Evaluated(stop, metrics, before.training, diverged, decides, spent, explored))
+        self.tell(Evaluated(stop, metrics, before.training, lost, decides, spent, explored, self.record.seconds[-1]))
         self._show(stop, row)
 
     def _stop_early(self, stop: int) -> None:
@@ -395,5 +395,5 @@ class Study:
             num_tests=0 if previous is None else previous.num_tests,
             conditions=self.conditions,
             sizes=self.groups.sizes,
-            space=space_written(search.problem.space),
+            **setting(search),
         )

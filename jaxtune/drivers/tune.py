@@ -155,7 +155,7 @@ def tune(
             with view:
                 result = Generations(search, host, Stream([view]), previous).run(callback)
             return with_confirmation(result, search, confirm, host, progress)
-    what = manifest(search, scheduler, evaluate_every, previous)
+    what = manifest(search, evaluate_every, previous)
     with Writer(directory, overwrite) as folder, interrupts(host, terminated=True):
         run = Run(folder, what, search, checkpoint_every, strict)
         result = run.result(previous) if run.is_over else _run(run, search, host, view, previous, callback)

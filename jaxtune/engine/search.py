@@ -42,6 +42,7 @@ class Search:
         generation: How many times it has run before.
         confirms: Winners are trained again, on seeds that no search uses.
         first_seed: The number of the first replicate.
+        scheduler: What made the plan, to be named.
     """
 
     task: Task
@@ -59,6 +60,7 @@ class Search:
     generation: int = 0
     confirms: bool = False
     first_seed: int = 0
+    scheduler: Any = None
 
     @cached_property
     def mesh(self) -> Mesh:

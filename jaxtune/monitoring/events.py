@@ -41,6 +41,7 @@ class Evaluated:
     decides: bool  # whether a decision follows
     lane_steps: int  # spent by then
     explored: Mapping[str, np.ndarray]  # name -> [T], hyperparameters that were explored, in force until then
+    seconds: float  # since the search began
 
 
 @dataclass(frozen=True)

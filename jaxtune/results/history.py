@@ -46,6 +46,7 @@ class History:
         schedule: name -> float [E, T], value of an explored hyperparameter during the interval that *ends* at
             e; empty when the scheduler never explores.
         lane_steps: int [E], lane-steps spent so far.
+        seconds: float [E], time since the search began; NaN where that is not known.
         total_steps: int [T], step count at which the trial's search ends.
         generation: int [T], how many times the plan had run before the trial was chosen; only trials of one generation
             share initial weights and batches.
@@ -66,6 +67,7 @@ class History:
     source: np.ndarray  # int [E, T]
     schedule: dict[str, np.ndarray]  # float [E, T]
     lane_steps: np.ndarray  # int [E]
+    seconds: np.ndarray  # float [E]
     total_steps: np.ndarray  # int [T]
     generation: np.ndarray  # int [T]
 
@@ -165,6 +167,7 @@ def joined(before: History, after: History) -> History:
         source=np.where(source < 0, own, source),
         schedule={name: diagonal(_course(before, name), _course(after, name), np.nan) for name in explored},
         lane_steps=np.concatenate([before.lane_steps, after.lane_steps + before.lane_steps[-1]]),
+        seconds=np.concatenate([before.seconds, after.seconds + before.seconds[-1]]),
         generation=np.concatenate([before.generation, after.generation + before.generation.max() + 1]),
         **each,
     )

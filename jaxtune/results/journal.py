@@ -6,6 +6,7 @@ functions by which the search made them.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -61,6 +62,7 @@ def evaluated(
     decides: bool,
     lane_steps: int,
     explored: Mapping[str, np.ndarray],
+    seconds: float,
 ) -> Event:
     """All trials in training were evaluated; R runs, T trials.
 
@@ -72,12 +74,14 @@ def evaluated(
         decides: Whether a decision follows.
         lane_steps: Spent by then.
         explored: Name -> [T], hyperparameters that were explored, in force until then.
+        seconds: Since the search began.
     """
     trials = np.flatnonzero(training)
     event: Event = {
         "event": "evaluated",
         "step": step,
         "lane_steps": lane_steps,
+        "seconds": round(seconds, 3),
         "decides": decides,
         "trials": trials.tolist(),
         "metrics": {name: numbers(values[:, trials].tolist()) for name, values in metrics.items()},
@@ -198,7 +202,8 @@ class Journal:
         self.standing, _ = standings.evaluated(
             np, before, metrics[rules.metric], diverged, step, rules.mode, rules.keeps_best
         )
-        self.record.append(step, metrics, training, event["decides"], event["lane_steps"], explored)
+        seconds = event.get("seconds", math.nan)  # which old logs don't tell
+        self.record.append(step, metrics, training, event["decides"], event["lane_steps"], explored, seconds)
 
     def _stopped(self, event: Event) -> None:
         self.standing, _ = standings.without_patience(np, self.standing, self._rules.patience or 0, event["step"])

@@ -109,7 +109,8 @@ def _history(path: Path, content: Mapping[str, Any], known: Mapping[Named, Any])
 
     rows = tuple({name: value_read(value, known) for name, value in row.items()} for row in content["configurations"])
     found = {name: read(value) for name, value in content["history"].items()}
-    return History(hparams=rows, **{"generation": np.zeros(len(rows), int)} | found)  # before there were generations
+    unknown = {"generation": np.zeros(len(rows), int), "seconds": np.full(len(found["step"]), np.nan)}  # in old runs
+    return History(hparams=rows, **unknown | found)
 
 
 def _space(content: Mapping[str, Any]) -> Space:

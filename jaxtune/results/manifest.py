@@ -2,14 +2,11 @@
 
 import contextlib
 import datetime
-import platform
-import re
 import subprocess
 from collections.abc import Mapping
 from typing import Any
 
 import jax
-import jaxlib
 import numpy as np
 
 from jaxtune.engine.search import Search
@@ -18,6 +15,7 @@ from jaxtune.interface.warning import warn
 from jaxtune.results.conditions import conditions, traces
 from jaxtune.results.journal import Rules
 from jaxtune.results.result import Result
+from jaxtune.results.setting import machine, text, versions
 from jaxtune.spaces.configurations import Rows
 from jaxtune.spaces.space import Space
 from jaxtune.spaces.written import space_written
@@ -25,22 +23,21 @@ from jaxtune.tasks.decoding import decoded
 from jaxtune.tasks.fingerprints import array_digest
 
 _PROBES = 256
-_ADDRESS = re.compile(r" at 0x[0-9a-f]+")
 
 
-def manifest(search: Search, scheduler: Any, evaluate_every: int | None, previous: Result | None) -> dict[str, Any]:
+def manifest(search: Search, evaluate_every: int | None, previous: Result | None) -> dict[str, Any]:
     """What is searched, and with what. The functions of the task follow once they are traced, see `traced`."""
-    problem, task, device = search.problem, search.task, search.mesh.devices.flat[0]
+    problem, task = search.problem, search.task
     space = problem.space
     data = {name: getattr(task, name) for name in ("train", "validation", "test")}
     known = conditions(search)
     return {
         "search": {
-            "space": {key: _text(domain) for key, domain in (*space.domains, *space.constants)},
+            "space": {key: text(domain) for key, domain in (*space.domains, *space.constants)},
             "constraints": _allowed(space) if space.constraints else 0,
-            "scheduler": _text(scheduler),
-            "plan": _text(search.plan.rows) if len(search.plan.rows) < 100 else len(search.plan.rows),
-            "sampler": _text(search.sampler),
+            "scheduler": text(search.scheduler),
+            "plan": text(search.plan.rows) if len(search.plan.rows) < 100 else len(search.plan.rows),
+            "sampler": text(search.sampler),
             "metric": problem.metric,
             "mode": problem.mode,
             "seed": search.seed if isinstance(search.seed, int) else jax.random.key_data(search.seed).tolist(),
@@ -54,13 +51,8 @@ def manifest(search: Search, scheduler: Any, evaluate_every: int | None, previou
             "previous": None if previous is None else _digest_of(previous),
             "data": {name: array_digest(part) for name, part in data.items() if part is not None},
         },
-        "versions": {"jax": jax.__version__, "jaxlib": jaxlib.version.__version__, "device": device.device_kind},
-        "machine": {
-            "python": platform.python_version(),
-            "system": platform.platform(terse=True),
-            "devices": search.mesh.devices.size,
-            "commit": _commit(),
-        },
+        "versions": versions(search),
+        "machine": machine(search) | {"commit": _commit()},
         "space": space_written(space),
         "log_names": list(space.log_names),
         "steps": search.plan.steps,
@@ -147,11 +139,6 @@ def _allowed(space: Space) -> str:
     points = np.random.Generator(np.random.PCG64(0)).random((_PROBES, space.num_dims), np.float32)
     answers = np.array([space.allows(row) for row in Rows(space, decoded(points, space))])
     return f"{np.sum(answers)} of {_PROBES} probes allowed ({array_digest(answers)[:8]})"
-
-
-def _text(value: Any) -> str:
-    """What a value says of itself, without addresses: names of functions stay."""
-    return _ADDRESS.sub("", repr(value))
 
 
 def _digest_of(result: Result) -> str:

@@ -1,5 +1,6 @@
 """What happens during a search, evaluation by evaluation, until it becomes a `History`."""
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -21,7 +22,9 @@ class Record:
     source: list[np.ndarray] = field(default_factory=list)  # [T]
     schedule: list[dict[str, np.ndarray]] = field(default_factory=list)  # name -> [T]
     lane_steps: list[int] = field(default_factory=list)
+    seconds: list[float] = field(default_factory=list)  # since it began; the time between two processes doesn't count
     widths: list[tuple[int, int]] = field(default_factory=list)  # (group, lanes at once): as chosen, and as narrowed
+    _begin: float = field(default_factory=time.monotonic)
 
     @property
     def last_step(self) -> int:
@@ -33,8 +36,23 @@ class Record:
         """Lane-steps spent by then."""
         return self.lane_steps[-1] if self.lane_steps else 0
 
-    def append(self, step: int, metrics: dict, active: np.ndarray, decided: bool, spent: int, explored: dict) -> None:
-        """Adds an evaluation, after which every trial goes on with its own weights until `source` is changed."""
+    def append(
+        self,
+        step: int,
+        metrics: dict,
+        active: np.ndarray,
+        decided: bool,
+        spent: int,
+        explored: dict,
+        seconds: float | None = None,
+    ) -> None:
+        """Adds an evaluation, after which every trial goes on with its own weights until `source` is changed.
+
+        Without `seconds` it was made just now; with them in another process, after which time goes on from here.
+        """
+        if seconds is not None:
+            self._begin = time.monotonic() - seconds
+        self.seconds.append(time.monotonic() - self._begin if seconds is None else seconds)
         self.step.append(step)
         self.metrics.append(metrics)
         self.active.append(active)
@@ -75,6 +93,7 @@ class Record:
             source=np.stack(self.source),
             schedule={name: np.stack([hp[name] for hp in self.schedule]) for name in self.schedule[0]},
             lane_steps=np.asarray(self.lane_steps),
+            seconds=np.asarray(self.seconds),
             total_steps=np.full(len(standing.bracket), steps),
             generation=np.zeros(len(standing.bracket), int),
         )

@@ -65,6 +65,7 @@ class Result(Views, Chosen, Ensembling, Answering):
         conditions: what another search has to share in order to be comparable.
         sizes: of populations, (slots, width) pairs by option indices of static hyperparameters: programs there are.
         space: what was searched, as plain values (`space_written`); None if that is not known.
+        setting: how the search was called and where it ran, as texts and numbers; empty if that is not known.
         confirmed: what `confirmation` is made of.
         weights: trial -> its weights, of those that keep them (see `tune(keep_weights=)`).
     """
@@ -75,6 +76,7 @@ class Result(Views, Chosen, Ensembling, Answering):
     conditions: dict[str, Any] = field(default_factory=dict)
     sizes: Sequence[tuple[dict[str, int], Sequence[tuple[int, int]]]] = ()
     space: dict[str, Any] | None = None
+    setting: dict[str, dict[str, Any]] = field(default_factory=dict)
     confirmed: Confirmed | None = None
     _tested: dict[str, np.ndarray] | None = None
 

@@ -20,7 +20,10 @@ from jaxtune.storage.contents import Files
 from jaxtune.storage.directory import CONFIRMATION, FORMAT
 from jaxtune.storage.log import numbers
 
-_RESULT = ("metric", "mode", "seed", "interrupted", "timing", "num_folds", "ended", "num_tests", "conditions", "sizes")
+_RESULT = (
+    *("metric", "mode", "seed", "interrupted", "timing", "num_folds", "ended", "num_tests", "conditions", "sizes"),
+    "setting",
+)
 
 
 def save_result(result: Any, path: Path) -> None:

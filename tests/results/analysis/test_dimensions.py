@@ -29,7 +29,8 @@ def test_numbers_lie_in_the_range_that_was_searched():
     np.testing.assert_allclose(found["lr"].places, [0.5, 0.25], atol=1e-6)
     np.testing.assert_allclose(found["rate"].places, [0.2, 0.8], atol=1e-6)
     assert (found["lr"].kind, found["rate"].kind) == ("log", "linear")
-    assert found["lr"].bounded and (found["lr"].low, found["lr"].high) == (1e-4, 1.0)
+    assert found["lr"].bounded
+    assert (found["lr"].low, found["lr"].high) == (1e-4, 1.0)
     assert found["lr"].value_at(0.75) == pytest.approx(0.1)
 
 
@@ -41,7 +42,8 @@ def test_without_the_space_the_range_is_what_was_tried():
 
 def test_what_is_normally_distributed_has_no_bounds():
     (width,) = dimensions([{"w": 1.0}, {"w": 3.0}], [], space_written(Space.of({"w": jt.Normal(2.0, 1.0)})))
-    assert not width.bounded and (width.low, width.high) == (1.0, 3.0)
+    assert not width.bounded
+    assert (width.low, width.high) == (1.0, 3.0)
 
 
 def test_values_beyond_the_space_widen_the_range():
@@ -67,7 +69,7 @@ def test_functions_and_their_names_are_the_same_option():
 
 
 def test_functions_of_one_name_stay_apart():
-    one, two = lambda x: x, lambda x: -x  # noqa: E731
+    one, two = lambda x: x, lambda x: -x
     found = places([{"act": one}, {"act": two}, {"act": one}], {"act": jt.Choice((one, two))})
     assert len(set(found["act"].options)) == 2
     assert found["act"].places[0] == found["act"].places[2] != found["act"].places[1]
@@ -76,7 +78,8 @@ def test_functions_of_one_name_stay_apart():
 def test_trials_without_a_hyperparameter_have_no_place():
     space = {"optimizer": jt.Choice({"sgd": {"momentum": jt.Uniform(0.0, 1.0)}, "adam": {}})}
     found = places([{"optimizer": "sgd", "momentum": 0.25}, {"optimizer": "adam"}], space)
-    assert found["momentum"].places[0] == 0.25 and math.isnan(found["momentum"].places[1])
+    assert found["momentum"].places[0] == 0.25
+    assert math.isnan(found["momentum"].places[1])
     assert found["optimizer"].options == ("sgd", "adam")
 
 
@@ -89,10 +92,12 @@ def test_constants_are_no_dimensions():
 )
 def test_what_lies_on_no_axis_is_a_category(values):
     (found,) = dimensions([{"x": value} for value in values], [])
-    assert found.kind == "category" and len(found.options) == 2
+    assert found.kind == "category"
+    assert len(found.options) == 2
     assert sorted(found.places.tolist()) == [0.25, 0.75]
 
 
 def test_whole_numbers_are_known_as_such():
     found = places([{"k": 2, "x": 1.5}, {"k": 6, "x": 2.0}], {"k": jt.Integer(1, 9), "x": jt.Uniform(1, 2)})
-    assert found["k"].integer and not found["x"].integer
+    assert found["k"].integer
+    assert not found["x"].integer
