@@ -1,4 +1,4 @@
-"""The command line: `jaxtune demo`, and `list`, `show`, `watch` for runs in folders.
+"""The command line: `jaxtune demo`, and `list`, `show`, `watch`, `report` for runs in folders.
 
 This file imports the standard library only, and of jaxtune what imports nothing else: arguments are read before
 anything that takes seconds is imported, so that help and mistakes don't wait for it.
@@ -22,8 +22,9 @@ _DESCRIPTION = """\
 Tunes learning rate, weight decay and dropout of a small Flax network on the
 handwritten digits of scikit-learn, on all cores of the CPU or on the accelerator.
 Shows the ten best configurations, the test accuracy of the winner and where the
-time went. Writes curves.png (all learning curves), space.png (the loss over each
-hyperparameter) and trials.csv (one row per configuration)."""
+time went. Writes report.html (all of it on one page, with advice), curves.png (all
+learning curves), space.png (the loss over each hyperparameter) and trials.csv (one
+row per configuration)."""
 
 _SCHEDULERS = """\
 schedulers and their defaults:
@@ -44,6 +45,7 @@ _RUNS = {
     "list": "list the runs in a folder",
     "show": "show what a run has found, and where it stands",
     "watch": "follow a running search from another terminal",
+    "report": "write the page of a run: what was found, what to do next, linked pictures",
 }
 
 
@@ -97,6 +99,8 @@ def _parser() -> argparse.ArgumentParser:
     for name, what in _RUNS.items():
         command = commands.add_parser(name, help=what, description=f"{what[0].upper()}{what[1:]}.")
         command.add_argument("directory", type=Path, metavar="DIR", help="its folder, see tune(directory=)")
+        if name == "report":
+            command.add_argument("--output", type=Path, metavar="FILE", help="the page (default: DIR/report.html)")
         if name == "show":
             repair = "cut off what is damaged at the end of the log"
             command.add_argument("--repair", action="store_true", help=repair)
@@ -110,7 +114,7 @@ def _seed(text: str) -> int:
 
 
 def _demo(options: argparse.Namespace) -> int:
-    for module, name in (("sklearn", "scikit-learn"), ("matplotlib", "matplotlib")):
+    for module, name in (("sklearn", "scikit-learn"), ("matplotlib", "matplotlib"), ("bokeh", "bokeh")):
         if importlib.util.find_spec(module) is None:
             return _fail(f'jaxtune demo needs {name}: pip install "jaxtune[demo]"', 1)
 
@@ -148,9 +152,11 @@ def _runs(options: argparse.Namespace) -> int:
             runs.show_list(options.directory)
         elif options.command == "show":
             runs.show_run(options.directory, options.repair)
+        elif options.command == "report":
+            runs.write_report(options.directory, options.output)
         else:
             runs.watch_run(options.directory)
-    except (OSError, RuntimeError, ValueError) as error:
+    except (ImportError, OSError, RuntimeError, ValueError) as error:
         return _fail(f"jaxtune {options.command}: {error}", 1)
     return 0
 
@@ -186,6 +192,8 @@ def _search(options: argparse.Namespace, scheduler: Any, output: Path) -> int:
     files = report.write(result, output)
     report.show_time(console, result, imported)
     console.print(f"Wrote {', '.join(files)} to {output}", soft_wrap=True, markup=False)
+    page = (output / "report.html").absolute()
+    console.print(f"Open {page} in a browser", style="bold", soft_wrap=True, markup=False)
     return _INTERRUPTED if result.interrupted else 0
 
 

@@ -1,4 +1,4 @@
-"""`jaxtune list`, `show` and `watch`: runs that are kept in folders."""
+"""`jaxtune list`, `show`, `watch` and `report`: runs that are kept in folders."""
 
 import time
 from collections.abc import Mapping
@@ -75,6 +75,12 @@ def watch_run(directory: Path) -> None:
             if record["state"] != "running":
                 return
             time.sleep(_SECONDS)
+
+
+def write_report(directory: Path, output: Path | None) -> None:
+    """Writes the page of a run, which may be running, and says where it is."""
+    report = jt.load(directory).report(output or directory / "report.html")
+    Console(highlight=False).print(f"Wrote {report.path}", soft_wrap=True, markup=False)
 
 
 def _record(directory: Path) -> dict[str, Any]:

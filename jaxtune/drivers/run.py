@@ -25,6 +25,7 @@ class Run:
         strict: Whether other versions are refused.
 
     Attributes:
+        folder: The folder.
         saved: Where an earlier run stood, if it was not over.
         is_over: Whether there is a result.
         keeper: The listener that keeps the search.
@@ -34,7 +35,7 @@ class Run:
     """
 
     def __init__(self, folder: Writer, what: dict[str, Any], search: Search, every: float | None, strict: bool) -> None:
-        self._folder, self._what, self._search = folder, what, search
+        self.folder, self._what, self._search = folder, what, search
         self.saved: Saved | None = None
         self.is_over = False
         self.keeper = Keeper(folder, every)
@@ -42,7 +43,7 @@ class Run:
             self._compare(strict)
 
     def _compare(self, strict: bool) -> None:
-        folder, what = self._folder, self._what
+        folder, what = self.folder, self._what
         if not folder.has_search:
             folder.check_new()  # a result that was saved
         written = folder.search()
@@ -67,9 +68,9 @@ class Run:
         space, first = self._search.problem.space, study.search.generation == 0
         saved, self.saved = self.saved, None
         if saved is None and first:
-            self._folder.begin(self._what | {"traces": study.conditions["traces"]})
+            self.folder.begin(self._what | {"traces": study.conditions["traces"]})
         elif saved is not None:
-            self._folder.open_log()
+            self.folder.open_log()
             self.keeper.write(journal.resumed(saved.events))
             if saved.cut is not None:
                 return

@@ -7,6 +7,7 @@ from typing import Any
 from jaxtune.drivers import arguments
 from jaxtune.drivers.confirming import with_confirmation
 from jaxtune.drivers.generations import Generations
+from jaxtune.drivers.reporting import Reporting, report_end
 from jaxtune.drivers.run import Run
 from jaxtune.drivers.setup import set_up
 from jaxtune.engine.host import Host, deadline, interrupts
@@ -158,8 +159,12 @@ def tune(
     what = manifest(search, evaluate_every, previous)
     with Writer(directory, overwrite) as folder, interrupts(host, terminated=True):
         run = Run(folder, what, search, checkpoint_every, strict)
-        result = run.result(previous) if run.is_over else _run(run, search, host, view, previous, callback)
-        return with_confirmation(result, search, confirm, host, progress, folder)
+        over = run.result(previous) if run.is_over else None
+        found = _run(run, search, host, view, previous, callback) if over is None else over
+        result = with_confirmation(found, search, confirm, host, progress, folder)
+        if result is not over:
+            report_end(result, folder.path)
+        return result
 
 
 def _run(
@@ -168,7 +173,7 @@ def _run(
     """Searches in a folder, from where it stands."""
     try:
         with view:
-            stream = Stream([run.keeper, view])
+            stream = Stream([run.keeper, Reporting(run.folder.path), view])
             return Generations(search, host, stream, previous, run.saved).run(callback, run.begin)
     finally:
         run.keeper.close()

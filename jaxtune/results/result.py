@@ -14,7 +14,7 @@ import numpy as np
 
 from jaxtune.engine.host import Host, deadline, interrupts
 from jaxtune.interface.entry import entry, given_back
-from jaxtune.interface.habits import Answering
+from jaxtune.interface.habits import Answering, hinted
 from jaxtune.results import tables
 from jaxtune.results.averaging.ensembling import Ensembling
 from jaxtune.results.chosen import Chosen, check_data
@@ -24,6 +24,8 @@ from jaxtune.results.confirming.confirming import train_again
 from jaxtune.results.confirming.keeping import save_confirmation
 from jaxtune.results.confirming.rounds import Confirmed, bound
 from jaxtune.results.history import with_errors
+from jaxtune.results.report.contents import contents
+from jaxtune.results.report.report import Report
 from jaxtune.results.saving import save_result
 from jaxtune.results.text import short, with_error
 from jaxtune.results.trial import Trial, statuses
@@ -47,7 +49,7 @@ class Result(Views, Chosen, Ensembling, Answering):
     As data: `to_dataframe()`, `records()`, `to_csv()` have a row per trial, `curves_dataframe()`, `curves()` the
     metrics over steps, `progress()` the best value so far over what was spent; `history` is all of it as arrays.
 
-    As pictures: `plot_curves()`, `plot_space()`.
+    As pictures: `plot_curves()`, `plot_space()`. All on one page, with advice: `report()`.
 
     For later: `save()` writes files that `jt.load` reads; `pickle` keeps all but the task, which `with_task()` gives
     back; `tune(..., previous=result)` goes on.
@@ -260,6 +262,40 @@ class Result(Views, Chosen, Ensembling, Answering):
             save_result(replace(self, confirmed=None), folder.path)
             if self.confirmed is not None:
                 save_confirmation(self, self.confirmed, folder.path)
+
+    @hinted
+    def report(self, path: str | os.PathLike[str] | None = None) -> Report:
+        """The search on one page: what was found, what to do next, all trials, and pictures that are linked.
+
+        In a notebook the report shows itself. The page needs the extra `report` (Bokeh); its `contents`, plain values
+        for programs, do not. It asks for nothing: neither a network nor a server.
+
+        Args:
+            path: A file of HTML to write; None for none.
+
+        Returns:
+            A `Report`, with `contents`, `html`, `write(path)` and `write_json(path)`.
+
+        Raises:
+            ImportError: A page is asked for, and Bokeh is not installed.
+            OSError: The file can't be written.
+
+        Example:
+            >>> import jax.numpy as jnp
+            >>> import jaxtune as jt
+            >>> task = jt.Task(
+            ...     init=lambda key, hp: jnp.float32(1.0),
+            ...     step=lambda key, x, batch, hp: (x - hp["lr"] * x, {}),
+            ...     evaluate=lambda key, x, data, hp: {"loss": x**2},
+            ... )
+            >>> scheduler = jt.FullBudget(8, 10)
+            >>> result = jt.tune(task, {"lr": jt.LogUniform(1e-3, 1.0)}, scheduler=scheduler, progress=False)
+            >>> report = result.report()
+            >>> report.contents["search"]["trials"], len(report.contents["trials"]["id"])
+            (8, 8)
+        """
+        made = Report(contents(self))
+        return made if path is None else made.write(path)
 
     # As text
 

@@ -8,6 +8,7 @@ history/         the same as arrays, curves among them
 trials.csv       the same as a table
 winner/          the weights of the best trial, for other programs
 weights/         states of all trials that keep theirs
+report.html      all of it on one page; report.json is the same for programs, every minute while the search runs
 """
 
 from __future__ import annotations
@@ -28,7 +29,8 @@ FORMAT = 1
 _HEADS = "search.json", "results.json", "refit.json", "round.json", "ensemble.json"  # each says that there is a run
 CONFIRMATION = "confirmation.json", "confirmation"
 _MORE = "log.jsonl", "log.torn", "checkpoints", "history", "trials.csv", "winner", "weights", "confirming", "ensemble"
-_OURS = *_HEADS, *CONFIRMATION, *_MORE
+_SEEN = "report.json", "report.html"
+_OURS = *_HEADS, *CONFIRMATION, *_MORE, *_SEEN
 
 
 def part_folder(directory: Any, kind: str, number: int) -> Path | None:

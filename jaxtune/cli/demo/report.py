@@ -37,7 +37,7 @@ def show(console: Console, result: jt.Result) -> None:
 
 
 def write(result: jt.Result, folder: Path) -> list[str]:
-    """Writes pictures and a table of all trials into a folder; returns the names of the files."""
+    """Writes pictures, a table of all trials and the report into a folder; returns the names of the files."""
     import matplotlib
 
     matplotlib.use("Agg")  # needs no display
@@ -50,7 +50,8 @@ def write(result: jt.Result, folder: Path) -> list[str]:
         figure.savefig(folder / name, dpi=160)
         plt.close(figure)
     result.to_csv(folder / "trials.csv")
-    return [*pictures, "trials.csv"]
+    result.report(folder / "report.html")
+    return [*pictures, "trials.csv", "report.html"]
 
 
 def show_time(console: Console, result: jt.Result, imported: float) -> None:

@@ -1,0 +1,72 @@
+"""What a report says, as plain values: `report.json`, from which the page is made.
+
+docs/report.md describes the keys. Numbers that are not finite are null.
+"""
+
+from __future__ import annotations
+
+import datetime
+from typing import Any
+
+import jaxtune
+from jaxtune.results.analysis.dimensions import dimensions
+from jaxtune.results.report import columns, sections
+from jaxtune.results.report.headline import headline
+
+FORMAT = 1
+
+
+def contents(result: Any) -> dict[str, Any]:
+    """All that a report of a search shows.
+
+    Args:
+        result: A `Result`, of a search that is over or not.
+
+    Returns:
+        Strings, numbers, None, lists and dicts of these, as JSON has them.
+    """
+    history, ranking = result.history, result._order
+    ids = columns.shown(ranking)
+    rank = {trial: place for place, trial in enumerate(ranking, start=1)}
+    ranked = [result.trials[t] for t in ids]
+    found = dimensions([trial.hparams for trial in ranked], history.log_names, result.space)
+    return {
+        "format": FORMAT,
+        "jaxtune": jaxtune.__version__,
+        "made": datetime.datetime.now().astimezone().isoformat(timespec="seconds"),
+        "headline": headline(result),
+        "search": _search(result, len(ids)),
+        "hyperparameters": columns.hyperparameters(found),
+        "constants": columns.constants([trial.hparams for trial in ranked], found),
+        "trials": columns.trials(ranked, [rank[t] for t in ids], result.metric, found),
+        "curves": columns.curves(history.mean(result.metric), history.step, ids),
+        "training_curves": _training_curves(result, ids),
+        "progress": sections.progress(history, result.metric, result.mode),
+        "rungs": sections.rungs(history),
+        "confirmation": sections.confirmation(result),
+        "findings": [],
+    }
+
+
+def _search(result: Any, num_shown: int) -> dict[str, Any]:
+    return {
+        "metric": result.metric,
+        "mode": result.mode,
+        "seed": result.seed,
+        "best": result._best_id,
+        "trials": len(result.trials),
+        "shown": num_shown,
+        "runs": result.num_runs,
+        "folds": result.num_folds,
+        "interrupted": result.interrupted,
+        "tests": result.num_tests,
+        "seconds": result.timing,
+        "space": result.space,
+        **{name: result.setting.get(name, {}) for name in ("call", "where")},
+    }
+
+
+def _training_curves(result: Any, ids: list[int]) -> list[dict[str, list]]:
+    name, history = f"train_{result.metric}", result.history
+    values = history.mean(name) if name in history.metrics else None
+    return columns.on_training_data(values, history.step, ids, history.failed)

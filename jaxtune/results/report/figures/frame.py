@@ -1,0 +1,168 @@
+"""What all pictures of a report share: frames, scales, what is told under the pointer."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+FAINT = 0.08  # opacity of what is not selected
+BEST, GREY, RED = "#e66100", "#8a8f98", "#c53030"
+
+
+def bokeh() -> Any:
+    """Bokeh, an optional extra.
+
+    Raises:
+        ImportError: It is not installed.
+    """
+    try:
+        import bokeh.plotting
+    except ImportError as error:
+        raise ImportError(
+            'A report page needs Bokeh: pip install "jaxtune[report]". Without it, result.report().contents has the '
+            "same as plain values, and report.json in the folder of a run."
+        ) from error
+    return bokeh
+
+
+class Scale(NamedTuple):
+    """An axis of values: what it spans, and how."""
+
+    low: float
+    high: float
+    log: bool
+
+    def place(self, values: Any) -> np.ndarray:
+        """Where values lie, 0 to 1; beyond the ends at them; NaN stays."""
+        values = np.asarray([math.nan if v is None else v for v in values], float)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            along = (np.log(values) - math.log(self.low)) / math.log(self.high / self.low) if self.log else None
+            found = (values - self.low) / (self.high - self.low) if along is None else along
+        return np.clip(found, 0.0, 1.0)
+
+    def inside(self, values: Any) -> np.ndarray:
+        """Values, those beyond the ends at them."""
+        return np.clip(np.asarray([math.nan if v is None else v for v in values], float), self.low, self.high)
+
+    def worst(self, mode: str) -> float:
+        """The end at which the worst values lie, and those that diverged."""
+        return self.high if mode == "min" else self.low
+
+
+def value_scale(values: Sequence[float | None], mode: str) -> Scale:
+    """The bulk of some values: the better end whole, the worse one up to its worst quarter.
+
+    Example:
+        >>> value_scale([1.0, 2.0, 3.0, 4.0, 1e9, None], "min").high < 10
+        True
+    """
+    finite = np.array([v for v in values if v is not None and math.isfinite(v)])
+    if not len(finite):
+        return Scale(0.0, 1.0, False)
+    low = float(finite.min() if mode == "min" else np.percentile(finite, 25))
+    high = float(np.percentile(finite, 75) if mode == "min" else finite.max())
+    spread = high - low or 0.1 * abs(high) or 1.0
+    if low > 0 and high > 10 * low:
+        margin = (high / low) ** 0.06
+        return Scale(low / margin, high * margin, True)
+    return Scale(low - 0.06 * spread, high + 0.06 * spread, False)
+
+
+def frame(name: str, height: int = 320, **options: Any) -> Any:
+    """An empty picture as wide as the page, in which a dragged box selects.
+
+    Args:
+        name: By which the page's script finds it.
+        height: In pixels.
+        options: Of Bokeh's figure.
+    """
+    plotting = bokeh().plotting
+    made = plotting.figure(
+        name=name,
+        height=height,
+        sizing_mode="stretch_width",
+        tools="box_select,tap,box_zoom,reset,save",
+        active_drag="box_select",
+        toolbar_location="above",
+        background_fill_color=None,
+        border_fill_color=None,
+        outline_line_color=None,
+        min_border_right=12,
+        **options,
+    )
+    made.toolbar.logo = None
+    made.toolbar.autohide = False
+    for grid in made.grid:
+        grid.grid_line_alpha = 0.35
+    return made
+
+
+def no_box_hits(figure: Any) -> Any:
+    """Lets the page's script answer boxes: Bokeh finds no lines in them."""
+    from bokeh.models import BoxSelectTool
+
+    figure.select_one(BoxSelectTool).renderers = []
+    return figure
+
+
+def hover(figure: Any, renderers: Sequence[Any], tips: Sequence[tuple[str, str]], **options: Any) -> None:
+    """Tells about what is under the pointer."""
+    from bokeh.models import HoverTool
+
+    figure.add_tools(HoverTool(renderers=list(renderers), tooltips=[(plain(a), b) for a, b in tips], **options))
+
+
+def plain(text: str) -> str:
+    """A text in which nothing is mathematics, whatever dollars and brackets it has."""
+    for mark in ("$$", "\\[", "\\(", "\\begin"):
+        text = text.replace(mark, f"{mark[0]}\u200b{mark[1:]}")
+    return text
+
+
+def cut(text: str, longest: int = 24) -> str:
+    """A text that an axis has room for."""
+    return plain(text if len(text) <= longest else f"{text[: longest - 9]}…{text[-8:]}")
+
+
+def name_axes(figure: Any, x: str, y: str, scale: Scale) -> None:
+    """Says what the axes show; values get ticks that can be read, also where they span less than a power of ten."""
+    from bokeh.models import NumeralTickFormatter
+
+    figure.xaxis.axis_label, figure.yaxis.axis_label = cut(x, 40), cut(y, 40)
+    if scale.log:
+        marks = ticks(scale.low, scale.high, True)
+        label_places(figure.yaxis, dict(zip(marks, texts(marks), strict=True)))
+    if "steps" in x:
+        figure.xaxis.formatter = NumeralTickFormatter(format="0,0")
+
+
+def label_places(axis: Any, places: Mapping[float, str]) -> None:
+    """Names some places on an axis, which is linear."""
+    from bokeh.models import FixedTicker
+
+    axis.ticker = FixedTicker(ticks=list(places))
+    axis.major_label_overrides = {place: cut(text) for place, text in places.items()}
+
+
+def ticks(low: float, high: float, log: bool, most: int = 5) -> list[float]:
+    """Round numbers in a range, at least two of which one can read off a scale."""
+    if log and high / low >= 100:
+        first, last = math.ceil(math.log10(low) - 1e-9), math.floor(math.log10(high) + 1e-9)
+        every = max(1, math.ceil((last - first + 1) / most))
+        return [10.0**e for e in range(first, last + 1, every)]
+    if log:
+        powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+        marks = [m * 10.0**e for e in powers for m in (1, 2, 5)]
+        return [m for m in marks if low * (1 - 1e-9) <= m <= high * (1 + 1e-9)] or [low, high]
+    raw = (high - low) / most or 1.0
+    base = 10.0 ** math.floor(math.log10(raw))
+    step = base * min((m for m in (1, 2, 5, 10) if m * base >= raw), default=10)
+    return [round(step * k, 12) for k in range(math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9) + 1)]
+
+
+def texts(values: Sequence[float]) -> list[str]:
+    """Numbers as ticks have them."""
+    return [f"{value:.4g}".replace("e-0", "e-").replace("e+0", "e").replace("e+", "e") for value in values]

@@ -1,0 +1,61 @@
+"""Parts of a report that are more than columns of trials: progress, rungs, confirmation.
+
+Shapes: T trials, E evaluations.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from jaxtune.results.history import History
+from jaxtune.results.report.columns import numbers
+
+
+def progress(history: History, metric: str, mode: str) -> dict[str, list]:
+    """Each time that a better value was found: after how many lane-steps and seconds, by whom; and where it ended."""
+    sign = 1.0 if mode == "min" else -1.0
+    costs = sign * history.mean(metric)  # [E, T]
+    costs = np.where(np.isfinite(costs), costs, np.inf)
+    least, who = costs.min(axis=1), costs.argmin(axis=1)
+    before = np.minimum.accumulate(np.append(np.inf, least[:-1]))
+    found = np.flatnonzero(least < before)
+    return {
+        "lane_steps": [*history.lane_steps[found].tolist(), int(history.lane_steps[-1])],
+        "seconds": numbers([*history.seconds[found], history.seconds[-1]]),
+        "value": numbers(sign * least[[*found, *found[-1:]]]),
+        "trial": who[[*found, *found[-1:]]].tolist(),
+    }
+
+
+def rungs(history: History) -> list[dict[str, Any]]:
+    """How many trials of each generation and bracket came to each rung, and what became of them there."""
+    rows = []
+    for generation, bracket in sorted({*zip(history.generation.tolist(), history.bracket.tolist(), strict=True)}):
+        own = (history.generation == generation) & (history.bracket == bracket)
+        for e in np.flatnonzero(history.decided & history.active[:, own].any(axis=1)):
+            step, here = int(history.step[e]), own & history.active[e]
+            diverged = int((here & history.failed & (history.diverged < step)).sum())
+            pruned = int((here & (history.pruned == step) & ~history.failed).sum())
+            rows.append(
+                {
+                    "generation": generation,
+                    "bracket": bracket,
+                    "step": step,
+                    "trials": int(here.sum()),
+                    "pruned": pruned,
+                    "diverged": diverged,
+                    "went_on": int(here.sum()) - pruned - diverged,
+                }
+            )
+    return rows
+
+
+def confirmation(result: Any) -> dict[str, Any] | None:
+    """How the best did on fresh seeds, a row per trial; None where nothing was confirmed."""
+    found = result.confirmation
+    if found is None:
+        return None
+    rows = [{name: text for name, text in row.items() if not name.startswith("hp ")} for row in found.table()]
+    return {"verdict": found.verdict, "rows": rows}
