@@ -14,6 +14,9 @@ Runs that are kept in folders, by `tune(directory=...)`:
     load                      the Result of a run, in any process
     list_runs                 all runs of a folder as a data frame
 
+What a search says about its hyperparameters:
+    importance                how much each of them matters
+
 For other programs:
     to_optuna                 a Result as a study of Optuna, for its pictures and dashboard
 

@@ -9,6 +9,7 @@ from jaxtune.practice.overfit import overfit_check as overfit_check
 from jaxtune.practice.range_test import lr_range_test as lr_range_test
 from jaxtune.practice.sensitivity import sensitivity as sensitivity
 from jaxtune.practice.staged import staged as staged
+from jaxtune.results.analysis.importance import importance as importance
 from jaxtune.results.averaging.ensemble import Ensemble as Ensemble
 from jaxtune.results.confirming.confirm import Confirm as Confirm
 from jaxtune.results.loading import load as load

@@ -77,7 +77,6 @@ class Result(Views, Chosen, Ensembling, Answering):
     num_tests: int = 0
     conditions: dict[str, Any] = field(default_factory=dict)
     sizes: Sequence[tuple[dict[str, int], Sequence[tuple[int, int]]]] = ()
-    space: dict[str, Any] | None = None
     setting: dict[str, dict[str, Any]] = field(default_factory=dict)
     confirmed: Confirmed | None = None
     _tested: dict[str, np.ndarray] | None = None

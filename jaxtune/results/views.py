@@ -30,6 +30,7 @@ class Views:
     ended: bool = False
     weights: dict[int, Any] = field(default_factory=dict)
     num_folds: int | None = None
+    space: dict[str, Any] | None = None
 
     def __post_init__(self) -> None:
         self._order = rank_trials(self.history, self.metric, self.mode)  # ids, best first
