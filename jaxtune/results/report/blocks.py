@@ -48,6 +48,58 @@ _DIFFERENCE = """
 <div id="difference" class="scroll" tabindex="0" role="region" aria-label="difference of two trials"></div></section>"""
 
 
+_TITLES = {
+    "parallel": "Parallel coordinates",
+    "curves": "Learning curves",
+    "slices": "Slices",
+    "importance": "Importance",
+    "contour": "The two that matter most",
+    "progress": "Best so far",
+    "tuning": "What fewer trials would have found",
+    "isolation": "Isolation",
+    "lineage": "Lineage and schedules",
+    "rungs": "Rungs",
+}
+_PANELS = {"slices": "slice", "isolation": "isolation", "lineage": "schedule"}
+_LEARNT = " Later generations were proposed near what was good, which hides how bad other values are: see the slices."
+_ABOUT = {
+    "parallel": (
+        "A line per trial through its hyperparameters to its {metric}; {better} is better. Drag along an axis to "
+        "choose a range; boxes on several axes all have to hold. What has no value lies below the axes."
+    ),
+    "curves": (
+        "{metric} on validation data over training steps. Dashed lines were pruned, at the dotted rungs; crosses "
+        "diverged; the strong line is the best trial, dotted on its training data. A box chooses who comes there."
+    ),
+    "slices": (
+        "Each trial's {metric} over each of its hyperparameters. Circles were trained to the end, triangles pruned, "
+        "crosses diverged."
+    ),
+    "importance": (
+        "How far the best tenth of the trials lies from all others, hyperparameter by hyperparameter (PED-ANOVA, "
+        "Watanabe et al. 2023); lines are 95 % intervals of a bootstrap."
+    ),
+    "contour": (
+        "How good trials around a place are, as a mean percentile of the ranking: orange is best, blue is worst, "
+        "whatever the other hyperparameters are. Marks are trials."
+    ),
+    "progress": "The best {metric} that any trial had reached, over what was spent; points are trials that took over.",
+    "tuning": (
+        "The expected best of n trials at step {step}, to which all were trained, drawn from the first generation; the "
+        "band holds 95 % of such searches (Dodge et al. 2019)."
+    ),
+    "isolation": (
+        "The best trial in each part of a range: what a value costs when all others are tuned for it (Godbole et al. "
+        "2023). Faint ones were trained for fewer steps."
+    ),
+    "lineage": (
+        "A line per trial; where one copied the weights of another, a line joins them. The strong path leads to the "
+        "best trial. Below, how hyperparameters changed along the lineage of each trial."
+    ),
+    "rungs": "How many trials came to each rung, went on, were pruned there, or had diverged.",
+}
+
+
 def body(contents: Mapping[str, Any], places: Mapping[str, str]) -> Iterator[str]:
     """The parts in the order in which they are read.
 
@@ -103,45 +155,33 @@ def _confirmation(found: Mapping[str, Any] | None) -> str:
 
 
 def _pictures(contents: Mapping[str, Any], places: Mapping[str, str]) -> Iterator[str]:
-    metric = contents["search"]["metric"]
-    better = "low" if contents["search"]["mode"] == "min" else "high"
-    yield _picture(
-        "parallel",
-        "Parallel coordinates",
-        f"A line per trial through its hyperparameters to its {metric}; {better} is better. Drag along an axis to "
-        "choose a range; boxes on several axes all have to hold. What has no value lies below the axes.",
-        [places["parallel"]],
-    )
-    yield _picture(
-        "curves",
-        "Learning curves",
-        f"{metric} on validation data over training steps. Dashed lines were pruned, at the dotted rungs; crosses "
-        "diverged; the strong line is the best trial, dotted on its training data. A box chooses who comes there.",
-        [places["curves"]],
-    )
-    panels = [place for name, place in places.items() if name.startswith("slice")]
-    if panels:
-        yield _picture(
-            "slices",
-            "Slices",
-            f"Each trial's {metric} over each of its hyperparameters. Circles were trained to the end, triangles "
-            "pruned, crosses diverged.",
-            panels,
-        )
-    yield _picture(
-        "progress",
-        "Best so far",
-        f"The best {metric} that any trial had reached, over what was spent; points are trials that took the lead.",
-        [places["progress"]],
-    )
+    """The pictures that there are, in the order in which people look."""
+    learns = len(set(contents["trials"]["generation"])) > 1
+    for name, title in _TITLES.items():
+        panels = [place for key, place in places.items() if key.rstrip("0123456789") == _PANELS.get(name)]
+        if panels or name in places:
+            about = _ABOUT[name].format(**_words(contents)) + (_LEARNT if name == "importance" and learns else "")
+            yield _picture(name, title, about, places.get(name, ""), panels)
+        elif name == "importance" and contents["importance"]["why_not"]:
+            yield f"<section><h2>{title}</h2><p>{html.escape(contents['importance']['why_not'])}</p></section>"
 
 
-def _picture(name: str, title: str, about: str, places: Sequence[str]) -> str:
-    """A section with a picture of one or several panels, what it shows in words, and its numbers as a table."""
-    shown = places[0] if len(places) == 1 else f'<div class="panels">{"".join(places)}</div>'
+def _words(contents: Mapping[str, Any]) -> dict[str, Any]:
+    """What the texts below pictures say of this search."""
+    search = contents["search"]
+    return {
+        "metric": search["metric"],
+        "better": "low" if search["mode"] == "min" else "high",
+        "step": f"{contents['tuning']['step']:,}" if contents["tuning"] else "",
+    }
+
+
+def _picture(name: str, title: str, about: str, whole: str, panels: Sequence[str]) -> str:
+    """A section with a picture as wide as the page, panels below, what they show in words, and numbers as a table."""
+    below = f'<div class="panels">{"".join(panels)}</div>' if panels else ""
     return (
         f'<section aria-labelledby="{name}-heading"><h2 id="{name}-heading">{title}</h2>'
-        f'<figure><figcaption class="about">{html.escape(about)}</figcaption>{shown}</figure>'
+        f'<figure><figcaption class="about">{html.escape(about)}</figcaption>{whole}{below}</figure>'
         f'<details data-table="{name}"><summary>show as table</summary></details></section>'
     )
 

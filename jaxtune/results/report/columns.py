@@ -6,7 +6,7 @@ Shapes: N trials that are shown, best first; E evaluations.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -35,14 +35,15 @@ def trials(ranked: Sequence[Trial], ranks: Sequence[int], metric: str, found: Se
     """One list per column, a value per trial.
 
     Args:
-        ranked: Trials, best first.
+        ranked: Trials that are shown, best first.
         ranks: Their places in the ranking of all trials, from 1.
         metric: What ranks them.
-        found: Dimensions of these trials, in this order.
+        found: Dimensions of all trials.
     """
+    ids = [trial.id for trial in ranked]
     names = [metric, *(name for name in ranked[0].metrics if name != metric)]
     return {
-        "id": [trial.id for trial in ranked],
+        "id": ids,
         "rank": list(ranks),
         "status": [str(trial.status) for trial in ranked],
         "kind": [trial.status.kind for trial in ranked],
@@ -51,7 +52,7 @@ def trials(ranked: Sequence[Trial], ranks: Sequence[int], metric: str, found: Se
         "bracket": [trial.bracket for trial in ranked],
         "metrics": {name: numbers(trial.metrics[name] for trial in ranked) for name in names},
         "standard_error": {name: numbers(trial.standard_error[name] for trial in ranked) for name in names},
-        "hyperparameters": {one.name: _values(one) for one in found},
+        "hyperparameters": {one.name: _values(one, ids) for one in found},
     }
 
 
@@ -127,17 +128,18 @@ def _thinned(indices: np.ndarray, most: int) -> np.ndarray:
     return indices[np.unique(np.linspace(0, len(indices) - 1, most).astype(int))] if len(indices) > most else indices
 
 
-def _values(one: Dimension) -> list[Any]:
+def _values(one: Dimension, ids: Iterable[int]) -> list[Any]:
     """Per trial a number, or the text of an option; None where the trial has none."""
     if one.kind == "category":
         index = (one.places * one.high - 0.5).round()
-        return [None if math.isnan(i) else one.options[int(i)] for i in index]
-    return [None if value is MISSING else value for value in one.values]
+        return [None if math.isnan(index[t]) else one.options[int(index[t])] for t in ids]
+    return [None if one.values[t] is MISSING else one.values[t] for t in ids]
 
 
 def _literals(one: Dimension) -> dict[str, str]:
     """Text of an option -> the option as Python source, for those that were tried."""
     if one.kind != "category":
         return {}
-    tried = {text: value for text, value in zip(_values(one), one.values, strict=True) if text is not None}
+    texts = _values(one, range(len(one.values)))
+    tried = {text: value for text, value in zip(texts, one.values, strict=True) if text is not None}
     return {text: literal(value) for text, value in tried.items()}

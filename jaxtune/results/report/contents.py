@@ -9,8 +9,8 @@ import datetime
 from typing import Any
 
 import jaxtune
-from jaxtune.results.analysis.dimensions import dimensions
-from jaxtune.results.report import columns, sections
+from jaxtune.results.analysis.in_force import dimensions_of
+from jaxtune.results.report import analyses, columns, sections
 from jaxtune.results.report.headline import headline
 
 FORMAT = 1
@@ -29,7 +29,7 @@ def contents(result: Any) -> dict[str, Any]:
     ids = columns.shown(ranking)
     rank = {trial: place for place, trial in enumerate(ranking, start=1)}
     ranked = [result.trials[t] for t in ids]
-    found = dimensions([trial.hparams for trial in ranked], history.log_names, result.space)
+    found = dimensions_of(history, result.space)
     return {
         "format": FORMAT,
         "jaxtune": jaxtune.__version__,
@@ -43,6 +43,11 @@ def contents(result: Any) -> dict[str, Any]:
         "training_curves": _training_curves(result, ids),
         "progress": sections.progress(history, result.metric, result.mode),
         "rungs": sections.rungs(history),
+        "importance": analyses.importance_of(result),
+        "contour": analyses.contour(result, found),
+        "tuning": analyses.tuning(result),
+        "isolation": [analyses.buckets(result, one) for one in found],
+        "lineage": analyses.ancestry(result, ranked),
         "confirmation": sections.confirmation(result),
         "findings": [],
     }

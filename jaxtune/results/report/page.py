@@ -11,7 +11,18 @@ from string import Template
 from typing import Any
 
 from jaxtune.results.report import blocks
-from jaxtune.results.report.figures import curves, parallel, progress, slices
+from jaxtune.results.report.figures import (
+    contour,
+    curves,
+    importance,
+    isolation,
+    lineage,
+    parallel,
+    progress,
+    rungs,
+    slices,
+    tuning,
+)
 from jaxtune.results.report.figures.frame import bokeh
 from jaxtune.results.report.figures.rows import make_rows
 
@@ -65,12 +76,23 @@ def _figures(contents: Mapping[str, Any]) -> dict[str, Any]:
     """Name -> picture, all of one document."""
     rows = make_rows(contents)
     panels = range(min(len(contents["hyperparameters"]), slices.MOST_PANELS))
-    return {
-        "parallel": parallel.figure(contents, rows),
-        "curves": curves.figure(contents, rows),
-        **{f"slice{i}": slices.panel(contents, rows, i) for i in panels},
-        "progress": progress.figure(contents),
-    }
+    found = {"parallel": parallel.figure(contents, rows), "curves": curves.figure(contents, rows)}
+    found |= {f"slice{i}": slices.panel(contents, rows, i) for i in panels}
+    if contents["importance"]["hyperparameters"]:
+        found["importance"] = importance.figure(contents)
+    if contents["contour"]:
+        found["contour"] = contour.figure(contents, rows)
+    found["progress"] = progress.figure(contents)
+    if contents["tuning"]:
+        found["tuning"] = tuning.figure(contents)
+    found |= {f"isolation{i}": isolation.panel(contents, rows, i) for i in panels}
+    if contents["lineage"]:
+        found["lineage"] = lineage.figure(contents, rows)
+        explored = range(len(contents["lineage"]["schedules"]))
+        found |= {f"schedule{i}": lineage.schedule(contents, rows, i) for i in explored}
+    if any(rung["pruned"] or rung["diverged"] for rung in contents["rungs"]):
+        found["rungs"] = rungs.figure(contents)
+    return found
 
 
 def _asset(name: str) -> str:

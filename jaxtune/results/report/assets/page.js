@@ -61,7 +61,7 @@
     if (source) source.selected.indices = chosen;
     for (const other of linked) {
       const wanted = new Set(chosen), found = [];
-      for (let i = 0; i < other.data.row.length; i++) if (wanted.has(other.data.row[i])) found.push(i);
+      other.data.rows.forEach((rows, i) => rows.some((row) => wanted.has(row)) && found.push(i));
       other.selected.indices = found;
     }
     linking = false;
@@ -92,7 +92,7 @@
     });
     for (const other of linked) {
       other.selected.properties.indices.change.connect(() => {
-        if (!linking) select(other.selected.indices.map((i) => other.data.row[i]).filter((row) => row >= 0));
+        if (!linking) select(other.selected.indices.flatMap((i) => other.data.rows[i]));
       });
     }
     const on = (name, answer) => {
@@ -100,12 +100,10 @@
       if (figure) figure.on_event("selectiongeometry", (event) => event.final && answer(event.geometry));
     };
     on("parallel", brushAxes);
+    on("lineage", ({ y0, y1 }) => select(everyone.filter((row) => trials.id[row] >= Math.min(y0, y1) && trials.id[row] <= Math.max(y0, y1))));
     on("curves", (box) => select(inBox(source.data.steps, source.data.curve, box)));
-    for (const figure of figures) {
-      if (figure.name.startsWith("schedule")) {
-        const key = figure.name;
-        on(key, (box) => select(inBox(source.data[`${key}x`], source.data[`${key}y`], box)));
-      }
+    for (const { name } of figures) {
+      if (name.startsWith("schedule")) on(name, (box) => select(inBox(source.data[`${name}x`], source.data[`${name}y`], box)));
     }
   }
 
@@ -239,6 +237,7 @@
         axis.major_label_text_color = axis.axis_label_text_color = text;
         axis.axis_line_color = axis.major_tick_line_color = axis.minor_tick_line_color = "#8a8f98";
       }
+      for (const grid of figure.center) if (grid.grid_line_color !== undefined) grid.grid_line_color = dark ? "#555b66" : "#d5d9e0";
       for (const one of figure.renderers) if (one.name === "ticks") one.glyph.text_color = { value: text };
     }
   }
@@ -402,7 +401,8 @@
       [spent, contents.progress.seconds[i], contents.progress.value[i], contents.progress.trial[i]])],
     rungs: () => ofRecords(contents.rungs),
     importance: () => ofRecords(contents.importance.hyperparameters),
-    tuning: () => ofRecords(contents.tuning),
+    tuning: () => [["trials", "expected best", "low", "high"], contents.tuning.trials.map((n, i) =>
+      [n, contents.tuning.mean[i], contents.tuning.low[i], contents.tuning.high[i]])],
     isolation: () => ofRecords(contents.isolation.flatMap((one) => one.buckets.map((bucket) => ({ hyperparameter: one.name, ...bucket })))),
     contour: () => ofTrials(hpColumns.filter((one) => contents.contour.names.includes(one.name))),
     lineage: () => ofRecords(contents.lineage.copies),

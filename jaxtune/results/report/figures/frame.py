@@ -52,8 +52,8 @@ class Scale(NamedTuple):
         return self.high if mode == "min" else self.low
 
 
-def value_scale(values: Sequence[float | None], mode: str) -> Scale:
-    """The bulk of some values: the better end whole, the worse one up to its worst quarter.
+def value_scale(values: Sequence[float | None], mode: str, percent: float = 75.0) -> Scale:
+    """The bulk of some values: the better end whole, the worse one up to its worst quarter, or what `percent` says.
 
     Example:
         >>> value_scale([1.0, 2.0, 3.0, 4.0, 1e9, None], "min").high < 10
@@ -62,8 +62,8 @@ def value_scale(values: Sequence[float | None], mode: str) -> Scale:
     finite = np.array([v for v in values if v is not None and math.isfinite(v)])
     if not len(finite):
         return Scale(0.0, 1.0, False)
-    low = float(finite.min() if mode == "min" else np.percentile(finite, 25))
-    high = float(np.percentile(finite, 75) if mode == "min" else finite.max())
+    low = float(finite.min() if mode == "min" else np.percentile(finite, 100 - percent))
+    high = float(np.percentile(finite, percent) if mode == "min" else finite.max())
     spread = high - low or 0.1 * abs(high) or 1.0
     if low > 0 and high > 10 * low:
         margin = (high / low) ** 0.06
@@ -127,15 +127,15 @@ def cut(text: str, longest: int = 24) -> str:
     return plain(text if len(text) <= longest else f"{text[: longest - 9]}…{text[-8:]}")
 
 
-def name_axes(figure: Any, x: str, y: str, scale: Scale) -> None:
+def name_axes(figure: Any, x: str, y: str, scale: Scale | None = None) -> None:
     """Says what the axes show; values get ticks that can be read, also where they span less than a power of ten."""
     from bokeh.models import NumeralTickFormatter
 
     figure.xaxis.axis_label, figure.yaxis.axis_label = cut(x, 40), cut(y, 40)
-    if scale.log:
+    if scale is not None and scale.log:
         marks = ticks(scale.low, scale.high, True)
         label_places(figure.yaxis, dict(zip(marks, texts(marks), strict=True)))
-    if "steps" in x:
+    if "steps" in x or x == "trials":
         figure.xaxis.formatter = NumeralTickFormatter(format="0,0")
 
 

@@ -55,13 +55,17 @@ def _metric(search: Mapping[str, Any], scale: Scale) -> dict[str, Any]:
 
 def _name_places(made: Any, axis: int, one: Mapping[str, Any]) -> None:
     """Writes values beside an axis."""
+    named = ticks_of(one)
+    style = {"x_offset": 5, "y_offset": 4, "text_font_size": "10px"}
+    made.text([axis] * len(named), list(named), list(named.values()), name="ticks", **style)
+
+
+def ticks_of(one: Mapping[str, Any]) -> dict[float, str]:
+    """Place in 0 to 1 -> text, of some values of a hyperparameter."""
     if one["kind"] == "category":
         options = one["options"]
         every = max(1, len(options) // 12)
-        named = {(i + 0.5) / len(options): cut(options[i], 16) for i in range(0, len(options), every)}
-    else:
-        log = one["kind"] == "log"
-        marks = ticks(one["low"], one["high"], log)
-        named = dict(zip(Scale(one["low"], one["high"], log).place(marks).tolist(), texts(marks), strict=True))
-    style = {"x_offset": 5, "y_offset": 4, "text_font_size": "10px"}
-    made.text([axis] * len(named), list(named), list(named.values()), name="ticks", **style)
+        return {(i + 0.5) / len(options): cut(options[i], 16) for i in range(0, len(options), every)}
+    log = one["kind"] == "log"
+    marks = ticks(one["low"], one["high"], log)
+    return dict(zip(Scale(one["low"], one["high"], log).place(marks).tolist(), texts(marks), strict=True))

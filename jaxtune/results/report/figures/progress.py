@@ -11,12 +11,12 @@ from jaxtune.results.text import short
 
 
 def figure(contents: Mapping[str, Any]) -> Any:
-    """The picture; its `row` tells which trial a point is."""
+    """The picture; its `rows` tell which trial a point is."""
     from bokeh.models import ColumnDataSource
 
     progress, search = contents["progress"], contents["search"]
     row = {trial: i for i, trial in enumerate(contents["trials"]["id"])}
-    scale = value_scale(progress["value"], search["mode"])
+    scale = value_scale(progress["value"], search["mode"], 100)
     source = ColumnDataSource(
         {
             "lane_steps": progress["lane_steps"],
@@ -24,7 +24,7 @@ def figure(contents: Mapping[str, Any]) -> Any:
             "value": rounded(scale.inside(progress["value"])),
             "told": ["none" if v is None else short(v, 4) for v in progress["value"]],
             "trial": progress["trial"],
-            "row": [row.get(trial, -1) for trial in progress["trial"]],
+            "rows": [[row[trial]] if trial in row else [] for trial in progress["trial"]],
         },
         tags=["linked"],
     )
