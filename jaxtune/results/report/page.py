@@ -82,7 +82,8 @@ def _figures(contents: Mapping[str, Any]) -> dict[str, Any]:
         found["importance"] = importance.figure(contents)
     if contents["contour"]:
         found["contour"] = contour.figure(contents, rows)
-    found["progress"] = progress.figure(contents)
+    if contents["progress"]["value"]:
+        found["progress"] = progress.figure(contents)
     if contents["tuning"]:
         found["tuning"] = tuning.figure(contents)
     found |= {f"isolation{i}": isolation.panel(contents, rows, i) for i in panels}

@@ -21,11 +21,14 @@ def progress(history: History, metric: str, mode: str) -> dict[str, list]:
     least, who = costs.min(axis=1), costs.argmin(axis=1)
     before = np.minimum.accumulate(np.append(np.inf, least[:-1]))
     found = np.flatnonzero(least < before)
+    if not len(found):
+        return {"lane_steps": [], "seconds": [], "value": [], "trial": []}
+    last, end = [*found, found[-1]], [*found, -1]
     return {
-        "lane_steps": [*history.lane_steps[found].tolist(), int(history.lane_steps[-1])],
-        "seconds": numbers([*history.seconds[found], history.seconds[-1]]),
-        "value": numbers(sign * least[[*found, *found[-1:]]]),
-        "trial": who[[*found, *found[-1:]]].tolist(),
+        "lane_steps": history.lane_steps[end].tolist(),
+        "seconds": numbers(history.seconds[end]),
+        "value": numbers(sign * least[last]),
+        "trial": who[last].tolist(),
     }
 
 

@@ -15,6 +15,7 @@ from jaxtune.results.report.figures.frame import (
     hover,
     name_axes,
     no_box_hits,
+    padded,
     value_scale,
 )
 from jaxtune.results.report.figures.rows import TIPS, Rows, add_lines, rounded
@@ -36,6 +37,7 @@ def figure(contents: Mapping[str, Any], rows: Rows) -> Any:
             "curves",
             380,
             x_axis_type="log" if log else "linear",
+            x_range=padded(min(steps, default=0), max(steps, default=1), log),
             y_axis_type="log" if scale.log else "linear",
             y_range=(scale.low, scale.high),
         )

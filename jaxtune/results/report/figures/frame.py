@@ -71,6 +71,15 @@ def value_scale(values: Sequence[float | None], mode: str, percent: float = 75.0
     return Scale(low - 0.06 * spread, high + 0.06 * spread, False)
 
 
+def padded(low: float, high: float, log: bool) -> tuple[float, float]:
+    """A range with a margin, for an axis that stays as it is when trials are filtered."""
+    if log:
+        margin = (high / low) ** 0.03 if high > low else 2.0
+        return low / margin, high * margin
+    margin = 0.03 * (high - low) or 1.0
+    return low - margin, high + margin
+
+
 def frame(name: str, height: int = 320, **options: Any) -> Any:
     """An empty picture as wide as the page, in which a dragged box selects.
 

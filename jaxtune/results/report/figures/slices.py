@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from jaxtune.results.report.figures.frame import frame, hover, label_places, name_axes
+from jaxtune.results.report.figures.frame import frame, hover, label_places, name_axes, padded
 from jaxtune.results.report.figures.rows import TIPS, Rows, add_marks, rounded
 
 MOST_PANELS = 24
@@ -23,8 +23,7 @@ def panel(contents: Mapping[str, Any], rows: Rows, number: int) -> Any:
         "y_axis_type": "log" if rows.values.log else "linear",
         "y_range": (rows.values.low, rows.values.high),
     }
-    if category:
-        options["x_range"] = (-0.1, len(one["options"]) + 0.1)
+    options["x_range"] = (-0.1, len(one["options"]) + 0.1) if category else padded(one["low"], one["high"], log)
     made = frame(f"slice{number}", 260, **options)
     x = _spread(one["options"], values) if category else [None if v is None else float(v) for v in values]
     rows.source.data[f"x{number}"] = rounded([np.nan if v is None else v for v in x], 6)
