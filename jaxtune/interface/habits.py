@@ -47,6 +47,7 @@ _PUBLIC = {  # names of a package
     "sampler=jt.TPE() with generations=8 and scheduler=jt.Hyperband(min_steps, max_steps)": "bohb tunebohb",
     "jt.tune(patience=...) or jt.SuccessiveHalving": "medianpruner patientpruner earlystopping medianstoppingrule",
     "jt.tune(folds=5)": "kfold crossvalidate crossvalscore",
+    "jt.importance(result)": "getparamimportances fanova pedanova",
     "jt.supervised(...) or jt.Task(...)": "objective trainable trainer train model",
 }
 _ARGUMENTS = {  # names of arguments: the first of ours that a function has is meant
@@ -126,8 +127,13 @@ _FINDINGS = {  # what results and trials are asked for
     "result.best.predict(x)": "predict",
     "jt.tune(sampler=jt.Points([...]), previous=result)": "enqueuetrial addtrial",
     "result.to_dataframe()": "trialsdataframe getdataframe resultsdf dataframe df cvresults todf topandas",
-    "result.plot_curves()": "plot plotintermediatevalues plotoptimizationhistory plotcurve learningcurves",
-    "result.plot_space()": "plotslice plotparallelcoordinate plotparamimportances plotcontour",
+    "result.plot_curves()": "plot plotintermediatevalues plotcurve learningcurves",
+    "result.plot_progress()": "plotoptimizationhistory plotconvergence",
+    "result.plot_space()": "plotslice",
+    "result.plot_parallel()": "plotparallelcoordinate parallelcoordinates",
+    "result.plot_importance()": "plotparamimportances",
+    "result.plot_contour()": "plotrank",
+    "jt.importance(result)": "importance importances getparamimportances featureimportances",
     "result.table()": "summary resultssummary leaderboard",
     "result.test()": "evaluate testscore",
     "jt.tune(previous=result)": "optimize resume",

@@ -24,19 +24,19 @@ from jaxtune.results.confirming.confirming import train_again
 from jaxtune.results.confirming.keeping import save_confirmation
 from jaxtune.results.confirming.rounds import Confirmed, bound
 from jaxtune.results.history import with_errors
+from jaxtune.results.pictures import Pictures
 from jaxtune.results.report.contents import contents
 from jaxtune.results.report.report import Report
 from jaxtune.results.saving import save_result
 from jaxtune.results.text import short, with_error
 from jaxtune.results.trial import Trial, statuses
 from jaxtune.results.undefined import undefined_runs
-from jaxtune.results.views import Views
 from jaxtune.storage.directory import Directory, Writer
 
 
 @given_back
 @dataclass(eq=False, repr=False, kw_only=True)
-class Result(Views, Chosen, Ensembling, Answering):
+class Result(Pictures, Chosen, Ensembling, Answering):
     """What a search found. `result.best` is the winner; every other view is one method away.
 
     The winner: `best` (a Trial, with `hparams`, `metrics`, `predict`, `variables`, `model`), `test()` on data that
@@ -49,7 +49,9 @@ class Result(Views, Chosen, Ensembling, Answering):
     As data: `to_dataframe()`, `records()`, `to_csv()` have a row per trial, `curves_dataframe()`, `curves()` the
     metrics over steps, `progress()` the best value so far over what was spent; `history` is all of it as arrays.
 
-    As pictures: `plot_curves()`, `plot_space()`. All on one page, with advice: `report()`.
+    As pictures: `plot_curves()` and `plot_progress()` over steps; of hyperparameters `plot_space()`, `plot_parallel()`,
+    `plot_importance()`, `plot_contour()`, `plot_isolation()`; of a population `plot_lineage()`. All on one page, with
+    advice: `report()`.
 
     For later: `save()` writes files that `jt.load` reads; `pickle` keeps all but the task, which `with_task()` gives
     back; `tune(..., previous=result)` goes on.

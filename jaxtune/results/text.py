@@ -43,7 +43,14 @@ def labels(values: Sequence[Any], longest: int | None = None) -> list[str]:
     """
     rounded = _rounded({value for value in values if isinstance(value, float)})
     texts = [rounded[value] if isinstance(value, float) else _text(value) for value in values]
-    return told_apart(values, texts if longest is None else [_cut(text, longest) for text in texts])
+    return told_apart(values, texts if longest is None else [cut(text, longest) for text in texts])
+
+
+def cut(text: str, longest: int) -> str:
+    """A text on one line, without its middle if it is too long: names are told apart by their ends."""
+    text = " ".join(text.split())
+    half = longest // 2
+    return text if len(text) <= longest else f"{text[:half]}…{text[-half:]}"
 
 
 def told_apart(values: Sequence[Any], texts: Sequence[str]) -> list[str]:
@@ -71,13 +78,6 @@ def _exact(key: Any, text: str, alone: bool) -> str:
         mistakable = not alone and text == value  # else it was cut, and quotes wouldn't tell what
         return repr(value) if mistakable or not value.strip() else text
     return repr(value) if kind is float and not alone else text
-
-
-def _cut(text: str, longest: int) -> str:
-    """A text on one line, without its middle if it is too long: names are told apart by their ends."""
-    text = " ".join(text.split())
-    half = longest // 2
-    return text if len(text) <= longest else f"{text[:half]}…{text[-half:]}"
 
 
 def _rounded(values: Iterable[float], digits: int = 3) -> dict[float, str]:

@@ -1,9 +1,8 @@
-"""A search as tables, curves and pictures."""
+"""A search as tables and curves."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
 from dataclasses import KW_ONLY, dataclass, field
 from functools import cached_property
 from typing import Any
@@ -12,8 +11,6 @@ import numpy as np
 
 from jaxtune.results import tables
 from jaxtune.results.history import History, rank_trials
-from jaxtune.results.plots.axes import MISSING
-from jaxtune.results.plots.search import plot_curves, plot_space
 from jaxtune.results.text import listing
 from jaxtune.results.trial import Trials, make_trials
 
@@ -131,72 +128,8 @@ class Views:
         best = better.reduce(values, axis=1, initial=np.nan)
         return self.history.lane_steps, better.accumulate(best)
 
-    def plot_curves(self, metric: str | None = None, ax: Any = None) -> Any:
-        """Plot every trial's metric over steps: pruned trials faded, diverged ones crossed, the best on top.
-
-        Args:
-            metric: name of a metric; None for the one that ranks.
-            ax: matplotlib Axes to draw into; None makes a figure.
-
-        Returns:
-            The Axes.
-
-        Raises:
-            ImportError: matplotlib is not installed.
-            ValueError: the metric was not recorded.
-        """
-        name = metric or self.metric
-        return plot_curves(
-            self.history.step,
-            self.curves(name)[name],
-            [trial.status.kind for trial in self.trials],
-            name=name,
-            best=self._best_id,
-            mode=self._mode_of(name),
-            stops=self.history.steps,
-            rungs=self.history.step[self.history.decided],
-            ax=ax,
-        )
-
-    def plot_space(self, names: Sequence[str] | None = None, metric: str | None = None) -> Any:
-        """Plot each trial's last value against each hyperparameter, coloured by steps trained.
-
-        Args:
-            names: hyperparameters, one panel each; None for those that differ between trials.
-            metric: name of a metric; None for the one that ranks.
-
-        Returns:
-            Array of matplotlib Axes, one per panel.
-
-        Raises:
-            ImportError: matplotlib is not installed.
-            ValueError: a hyperparameter or the metric is unknown.
-        """
-        name = metric or self.metric
-        self.curves(name)  # raises where the metric is unknown
-        known = tables.hparam_names(self.history.hparams)
-        unknown = [n for n in names or () if n not in known]
-        if unknown:
-            raise ValueError(f"There is no hyperparameter {unknown[0]!r}; there are {listing(known)}.")
-        shown = names or tables.varying(self.trials, known)
-        return plot_space(
-            {n: [trial.hparams.get(n, MISSING) for trial in self.trials] for n in shown},
-            np.array([trial.metrics[name] for trial in self.trials]),
-            self.history.steps,
-            name=name,
-            best=self._best_id,
-            mode=self._mode_of(name),
-            log_names=self.history.log_names,
-        )
-
     @property
     def _best_id(self) -> int | None:
         """The trial that leads, if one has a finite value."""
         first = self.ranking[0]
         return first.id if np.isfinite(first.metrics[self.metric]) else None
-
-    def _mode_of(self, name: str) -> str | None:
-        """Which way a metric is better, where that is known."""
-        if name in (self.metric, f"train_{self.metric}"):
-            return self.mode
-        return "min" if "loss" in name else None

@@ -13,7 +13,7 @@ import numpy as np
 from jaxtune.results.analysis.dimensions import Dimension
 
 _MOST = 2000  # trials
-_FAR = 1e6  # options are no neighbours
+_NARROWEST = 0.03  # bandwidth
 _FEWEST = 0.3  # trials, weighted by how near they are, below which nothing is known of a place
 
 
@@ -38,7 +38,7 @@ def surface(first: Dimension, second: Dimension, quality: np.ndarray, resolution
     Args:
         first: Along x.
         second: Along y.
-        quality: Float [T], how good each trial is, see `percentiles`.
+        quality: Float [T], how good each trial is, see `percentiles`; one at least has both hyperparameters.
         resolution: Places of a range that are estimated.
 
     Example:
@@ -53,9 +53,7 @@ def surface(first: Dimension, second: Dimension, quality: np.ndarray, resolution
     if len(having) > _MOST:
         having = having[np.linspace(0, len(having) - 1, _MOST).astype(int)]
     x, y = _grid(first, resolution), _grid(second, resolution)
-    bandwidth = np.sqrt(1 / 12) * max(len(having), 1) ** (-1 / 6)  # of evenly spread trials
-    near_x = _kernel(x, first, having, bandwidth)  # [X, n]
-    near_y = _kernel(y, second, having, bandwidth)  # [Y, n]
+    near_x, near_y = _kernel(x, first, having), _kernel(y, second, having)  # [X, n], [Y, n]
     weight = near_y @ near_x.T
     mean = np.divide((near_y * quality[having]) @ near_x.T, weight, out=np.full(weight.shape, np.nan), where=weight > 0)
     return Surface(x, y, np.where(weight >= _FEWEST, mean, np.nan))
@@ -66,6 +64,11 @@ def _grid(dimension: Dimension, resolution: int) -> np.ndarray:
     return (np.arange(num) + 0.5) / num if num else np.linspace(0.0, 1.0, resolution)
 
 
-def _kernel(grid: np.ndarray, dimension: Dimension, having: np.ndarray, bandwidth: float) -> np.ndarray:
-    distance = (grid[:, None] - dimension.places[having]) / bandwidth * (_FAR if dimension.options else 1.0)
-    return np.exp(-0.5 * distance**2)
+def _kernel(grid: np.ndarray, dimension: Dimension, having: np.ndarray) -> np.ndarray:
+    """Float [grid, n]: how near trials are; those of other options not at all."""
+    distance = grid[:, None] - dimension.places[having]
+    if dimension.options:
+        return (np.abs(distance) < 0.5 / len(dimension.options)).astype(float)
+    scott = dimension.places[having].std() * len(having) ** (-1 / 6)
+    bandwidth = max(scott, _NARROWEST)
+    return np.exp(-0.5 * (distance / bandwidth) ** 2)

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import gammaln
 
+from jaxtune.results.history import History
+
 _NUMBERS = 60  # of n, at most
 
 
@@ -63,6 +65,13 @@ def expected_best(values: np.ndarray, mode: str) -> ExpectedBest:
     ends = [sign * cost[np.minimum((up_to < share).sum(axis=1), total - 1)] for share in (0.025, 0.975)]
     low, high = ends if mode == "min" else ends[::-1]
     return ExpectedBest(num, sign * (chance @ cost), low, high)
+
+
+def is_sample(history: History) -> bool:
+    """Whether trials were trained alike and chosen independently, so that fewer of them are a smaller search."""
+    alike = history.failed | (history.reach == history.total_steps)
+    copied = history.source != np.arange(history.num_trials)
+    return bool(alike.all() and not copied.any() and not history.generation.any() and np.ptp(history.total_steps) == 0)
 
 
 def _log_combinations(number: np.ndarray | int, chosen: np.ndarray) -> np.ndarray:

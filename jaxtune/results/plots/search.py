@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from jaxtune.results.plots import axes
+from jaxtune.results.plots.colours import step_bar, step_colours
 from jaxtune.results.plots.style import BEST, COLOURS, crosses, key, legend, panels, single
 
 
@@ -68,7 +69,8 @@ def plot_curves(
             _draw_crosses(ax, steps, curves[broken], stopped, limits, worst)
         if best is not None:
             _draw_best(ax, steps, curves[best], best)
-        ax.set(xlabel="steps", ylabel=name)
+        ax.set_xlabel("steps")
+        ax.set_ylabel(name, parse_math=False)
         for handle in legend(ax).legend_handles:
             handle.set_alpha(1.0)  # a single faded line can't be seen
     return ax
@@ -111,15 +113,15 @@ def plot_space(
     with panels(len(values), 3.1, 3.2, name, "plot_space") as (figure, shown):
         limits = axes.scale_values(shown[0].yaxis, scores, mode, always=None if best is None else scores[best])
         inside = np.clip(scores, *limits)  # outliers sit on the edge instead of vanishing
-        colours = _step_colours(steps[np.isfinite(scores)])
+        colours = step_colours(steps[np.isfinite(scores)])
         for ax, (label, column) in zip(shown, values.items(), strict=True):
             x = axes.scale_hparam(ax, column, log=label in log_names)
             _draw_points(ax, x, inside, steps, colours, _worse_edge(limits, mode), best)
-            ax.set_xlabel(label)
+            ax.set_xlabel(label, parse_math=False)
         ring = {"mfc": "none", "mec": BEST, "mew": 2.0, "ms": 9}
         key(figure, int(np.isnan(scores).sum()), "" if best is None else "best", **ring)
         if colours is not None:
-            _draw_colours(figure, shown, colours, steps)
+            step_bar(figure, shown, colours, steps)
     return shown
 
 
@@ -182,21 +184,6 @@ def _worse_edge(limits: tuple[float, float], mode: str | None) -> float:
 # Points
 
 
-def _step_colours(steps: np.ndarray) -> Any:
-    """Colour scale over steps trained; None where all trials were trained alike."""
-    from matplotlib.cm import ScalarMappable
-    from matplotlib.colors import ListedColormap, LogNorm, Normalize
-
-    if len(steps) == 0 or steps.min() == steps.max():
-        return None
-    import matplotlib
-
-    # Without viridis' pale end, which disappears on white.
-    colours = ListedColormap(matplotlib.colormaps["viridis_r"](np.linspace(0.12, 1.0, 256)))
-    low, high = max(int(steps.min()), 1), int(steps.max())
-    return ScalarMappable(LogNorm(low, high) if high > 10 * low else Normalize(low, high), colours)
-
-
 def _draw_points(
     ax: Any, x: np.ndarray, scores: np.ndarray, steps: np.ndarray, colours: Any, worst: float, best: int | None
 ) -> None:
@@ -211,12 +198,3 @@ def _draw_points(
     if best is not None:
         ring = {"facecolors": "none", "edgecolors": BEST, "linewidths": 2.0}
         ax.scatter(x[[best]], scores[[best]], s=95, zorder=6, clip_on=False, **ring)
-
-
-def _draw_colours(figure: Any, panels: np.ndarray, colours: Any, steps: np.ndarray) -> None:
-    bar = figure.colorbar(colours, ax=list(panels), label="steps trained", pad=0.01, fraction=0.05)
-    bar.outline.set_visible(False)
-    rungs = np.unique(steps[(steps >= colours.norm.vmin) & (steps <= colours.norm.vmax)])
-    if len(rungs) <= 8:
-        bar.set_ticks(rungs, labels=[f"{rung:,}" for rung in rungs])
-        bar.minorticks_off()

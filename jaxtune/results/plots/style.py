@@ -64,7 +64,7 @@ def panels(number: int, width: float, height: float, name: str, caller: str = "p
         for unused in grid.ravel()[number:]:
             unused.remove()
         for ax in grid[:, 0]:
-            ax.set_ylabel(name)
+            ax.set_ylabel(name, parse_math=False)
         yield figure, grid.ravel()[:number]
 
 

@@ -322,7 +322,7 @@ def test_the_test_and_the_gap_are_of_the_confirmed_winner(confirmed):
 
 def test_the_picture_marks_the_confirmed_winner(confirmed, monkeypatch):
     shown = {}
-    monkeypatch.setattr("jaxtune.results.views.plot_curves", lambda *args, **options: shown.update(options))
+    monkeypatch.setattr("jaxtune.results.pictures.plot_curves", lambda *args, **options: shown.update(options))
     confirmed.plot_curves()
     assert shown["best"] == confirmed.best.id
 
