@@ -27,7 +27,7 @@ steps = 10
 schedules, levels = ("one cycle",), 2
 batch_sizes, rates = (64,), 2
 few, strengths = 20, 1
-configurations = 4
+configurations = 12
 replicates = 2
 """,
     "03_learning_from_trials": """

@@ -81,7 +81,10 @@ def _draw_slots(ax: Any, lineage: Lineage, rows: np.ndarray, quality: np.ndarray
 
     e, t = np.nonzero(lineage.trained & (rows >= 0) & (lineage.path >= 0)[:, None])
     segments = [((lineage.start[i], rows[j]), (lineage.stop[i], rows[j])) for i, j in zip(e, t, strict=True)]
-    lines = LineCollection(segments, cmap=sequential(), array=quality[e, t], linewidths=2.4, capstyle="butt", zorder=2)
+    width = float(np.clip(300 / (rows.max() + 1), 0.4, 2.4))  # thousands leave each other visible
+    lines = LineCollection(
+        segments, cmap=sequential(), array=quality[e, t], linewidths=width, capstyle="butt", zorder=2
+    )
     lines.set_clim(0.0, 1.0)
     ax.add_collection(lines)
     return lines
@@ -91,9 +94,9 @@ def _draw_copies(ax: Any, lineage: Lineage, rows: np.ndarray) -> None:
     """A thin line from the slot that was copied to the one that went on from it, with a dot there."""
     shown = lineage.path[lineage.copies[:, 0]] >= 0
     evaluation, origin, target = lineage.copies[shown].T
-    x = lineage.stop[evaluation]
-    ax.vlines(x, rows[origin], rows[target], colors=GREY, linewidth=0.7, alpha=0.6, zorder=3)
-    ax.scatter(x, rows[target], s=9, color=GREY, linewidths=0, zorder=4, label=f"copies ({len(x):,})")
+    x, alpha = lineage.stop[evaluation], float(np.clip(7 / np.sqrt(max(len(evaluation), 1)), 0.1, 0.7))
+    ax.vlines(x, rows[origin], rows[target], colors=GREY, linewidth=0.7, alpha=alpha, zorder=3)
+    ax.scatter(x, rows[target], s=9, color=GREY, alpha=alpha, linewidths=0, zorder=4, label=f"copies ({len(x):,})")
 
 
 def _draw_path(ax: Any, lineage: Lineage, rows: np.ndarray, trial: int) -> None:

@@ -97,10 +97,11 @@ def _draw_lines(ax: Any, lines: np.ndarray, quality: np.ndarray, sound: np.ndarr
     x = np.arange(lines.shape[1])
     faint = float(np.clip(4.0 / math.sqrt(len(lines)), 0.08, 0.6))
     order = np.flatnonzero(sound)[np.argsort(quality[sound], kind="stable")]
+    strength = quality[order] ** max(4.0, len(lines) / 50)  # some fifty lines stand out
     colours = sequential()(quality[order])
-    colours[:, 3] = faint + (0.9 - faint) * quality[order] ** 4
+    colours[:, 3] = faint + (0.9 - faint) * strength
     segments = [np.column_stack((x, lines[t])) for t in order]
-    ax.add_collection(LineCollection(segments, colors=colours, linewidths=0.6 + quality[order] ** 4, zorder=4))
+    ax.add_collection(LineCollection(segments, colors=colours, linewidths=0.6 + strength, zorder=4))
     broken = [np.column_stack((x, line)) for line in lines[~sound]]
     if broken:
         label = f"diverged ({len(broken):,})"
