@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from typing import Any
 
@@ -15,7 +16,7 @@ from jaxtune.results.analysis.isolation import isolation
 from jaxtune.results.analysis.lineage import lineage
 from jaxtune.results.analysis.standing import quality_at, quality_of
 from jaxtune.results.analysis.surface import surface
-from jaxtune.results.analysis.tuning import expected_best, is_sample
+from jaxtune.results.analysis.tuning import expected_best, sample
 from jaxtune.results.plots.axes import MISSING
 from jaxtune.results.plots.contour import plot_contour
 from jaxtune.results.plots.importance import plot_importance
@@ -149,15 +150,20 @@ class Pictures(Views):
 
         Raises:
             ImportError: matplotlib is not installed.
-            ValueError: a hyperparameter is unknown or the same in all trials, or there is only one.
+            ValueError: a hyperparameter is unknown or the same in all trials, there is only one, or no trial has both.
         """
         known = {one.name: one for one in self._dimensions("plot_contour", None)}
         given = [name for name in (x, y) if name is not None]
         self._dimensions("plot_contour", given)  # raises where one is unknown
-        others = [name for name in self._by_importance(list(known)) if name not in given]
-        if len(set(given)) + len(others) < 2 or (x is not None and x == y):
-            raise ValueError(f"plot_contour() needs two hyperparameters that differ, got {listing(given or known)}.")
-        first, second = (known[others.pop(0) if name is None else name] for name in (x, y))
+        names = self._by_importance(list(known)) if len(given) < 2 else given
+        pairs = itertools.product(names if x is None else [x], names if y is None else [y])
+        together = ((known[a], known[b]) for a, b in pairs if a != b and _share_trials(known[a], known[b]))
+        first, second = next(together, (None, None))
+        if first is None or second is None:
+            raise ValueError(
+                "plot_contour() needs two hyperparameters that differ between trials, and trials that have both; got "
+                f"{listing(given or known)}."
+            )
         quality, sound = quality_of(self.history, self.metric, self.mode)
         found = surface(first, second, quality)
         return plot_contour(first, second, found, sound, name=self.metric, best=self._best_id, ax=ax)
@@ -165,8 +171,9 @@ class Pictures(Views):
     def plot_progress(self) -> Any:
         """Plot the best value so far over the lane-steps spent.
 
-        Where all trials were trained alike and none was chosen by another one's outcome, a second panel has the
-        expected best of n of them, which says whether fewer would have done.
+        A second panel has the expected best of n of the trials, which says whether fewer would have done: at the last
+        step to which all of the first generation were trained, since only they were trained alike and chosen
+        independently. Population-based training has none.
 
         Returns:
             Array of matplotlib Axes, one or two.
@@ -177,15 +184,14 @@ class Pictures(Views):
         Source: Dodge et al., Show your work: improved reporting of experimental results, EMNLP 2019.
         """
         spent, best = self.progress()
-        values = self.history.at_kept(self.metric).mean(axis=1)
-        sample = is_sample(self.history) and np.isfinite(values).any()
+        found = sample(self.history, self.metric)
         return plot_progress(
             spent,
             best,
             name=self.metric,
             mode=self.mode,
             begins=spent[np.unique(self.history.first)[1:] - 1],
-            expected=expected_best(values, self.mode) if sample else None,
+            expected=None if found is None else (found[0], expected_best(found[1], self.mode)),
         )
 
     def plot_isolation(self, names: Sequence[str] | None = None) -> Any:
@@ -276,3 +282,8 @@ class Pictures(Views):
         if name in (self.metric, f"train_{self.metric}"):
             return self.mode
         return "min" if "loss" in name else None
+
+
+def _share_trials(first: Dimension, second: Dimension) -> bool:
+    """Whether any trial has both."""
+    return bool(np.any(~np.isnan(first.places + second.places)))

@@ -155,8 +155,20 @@ def test_contour_takes_the_most_important():
 def test_contour_needs_two_that_differ(names):
     with pytest.raises(ValueError, match="differ"):
         searched().plot_contour(*names)
-    with pytest.raises(ValueError, match="two hyperparameters that differ, got lr"):
+    with pytest.raises(
+        ValueError, match="two hyperparameters that differ between trials, and trials that have both; got lr"
+    ):
         made(make_history([[0.1, 0.2]], [10], metric="loss")).plot_contour()
+
+
+def test_contour_needs_trials_that_have_both():
+    """As no trial has the hyperparameters of two branches."""
+    hparams = [({"momentum": 0.1 * t} if t % 2 else {"b1": 0.1 * t}) | {"lr": 0.1 * (t + 1)} for t in range(12)]
+    result = made(make_history([np.arange(12.0)], [10], hparams=hparams, metric="loss"))
+    with pytest.raises(ValueError, match="trials that have both; got momentum, b1"):
+        result.plot_contour("momentum", "b1")
+    ax, *_ = drawn(result.plot_contour("momentum"))
+    assert ax.get_ylabel() == "lr"
 
 
 # Progress
@@ -170,10 +182,14 @@ def test_progress_of_a_full_budget_has_the_expected_best():
     assert np.all(np.diff(line.get_ydata()) < 0)
 
 
-def test_progress_of_trials_that_were_pruned_has_one_panel():
+def test_progress_of_a_halving_has_it_at_the_first_rung():
     values = np.array([np.arange(8.0), np.where(np.arange(8) < 2, np.arange(8.0), NAN)])
     history = make_history(values, [10, 40], pruned=np.where(np.arange(8) < 2, -1, 10), metric="loss")
-    assert len(drawn(made(history).plot_progress())) == 1
+    _, expected = drawn(made(history).plot_progress())
+    assert expected.get_xlabel() == "trials, of those at step 10"
+
+
+def test_progress_of_a_population_has_one_panel():
     assert len(drawn(made(pbt(), mode="max").plot_progress())) == 1
 
 
@@ -183,7 +199,8 @@ def test_progress_marks_generations():
     history = make_history(
         values, [10, 10], metric="loss", generation=np.array([0, 0, 1, 1]), lane_steps=np.array([20, 40])
     )
-    (ax,) = drawn(made(history).plot_progress())
+    ax, expected = drawn(made(history).plot_progress())
+    assert expected.lines[0].get_xdata()[-1] == 2
     assert [line.get_xdata()[0] for line in ax.lines[:1]] == [20]
     assert "generation" in ax.get_xlabel()
 

@@ -38,7 +38,7 @@ def surface(first: Dimension, second: Dimension, quality: np.ndarray, resolution
     Args:
         first: Along x.
         second: Along y.
-        quality: Float [T], how good each trial is, see `percentiles`; one at least has both hyperparameters.
+        quality: Float [T], how good each trial is, see `percentiles`.
         resolution: Places of a range that are estimated.
 
     Example:
@@ -69,6 +69,8 @@ def _kernel(grid: np.ndarray, dimension: Dimension, having: np.ndarray) -> np.nd
     distance = grid[:, None] - dimension.places[having]
     if dimension.options:
         return (np.abs(distance) < 0.5 / len(dimension.options)).astype(float)
+    if len(having) == 0:
+        return np.zeros(distance.shape)
     scott = dimension.places[having].std() * len(having) ** (-1 / 6)
     bandwidth = max(scott, _NARROWEST)
     return np.exp(-0.5 * (distance / bandwidth) ** 2)

@@ -67,11 +67,18 @@ def expected_best(values: np.ndarray, mode: str) -> ExpectedBest:
     return ExpectedBest(num, sign * (chance @ cost), low, high)
 
 
-def is_sample(history: History) -> bool:
-    """Whether trials were trained alike and chosen independently, so that fewer of them are a smaller search."""
-    alike = history.failed | (history.reach == history.total_steps)
-    copied = history.source != np.arange(history.num_trials)
-    return bool(alike.all() and not copied.any() and not history.generation.any() and np.ptp(history.total_steps) == 0)
+def sample(history: History, metric: str) -> tuple[int, np.ndarray] | None:
+    """The last step to which all trials of the first generation were trained, and their values there, float [N].
+
+    None where fewer trials would not have been a smaller search, because they copied one another, or no value is
+    finite.
+    """
+    own = np.flatnonzero(history.generation == 0)
+    together = np.flatnonzero(history.active[:, own].all(axis=1))
+    if len(together) == 0 or (history.source != np.arange(history.num_trials)).any():
+        return None
+    values = history.mean(metric)[together[-1], own]
+    return (int(history.step[together[-1]]), values) if np.isfinite(values).any() else None
 
 
 def _log_combinations(number: np.ndarray | int, chosen: np.ndarray) -> np.ndarray:

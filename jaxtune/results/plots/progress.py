@@ -19,7 +19,7 @@ def plot_progress(
     name: str,
     mode: str,
     begins: Sequence[int] | np.ndarray = (),
-    expected: ExpectedBest | None = None,
+    expected: tuple[int, ExpectedBest] | None = None,
 ) -> Any:
     """Draw the best value so far over the lane-steps spent and, beside it, the expected best of n trials.
 
@@ -29,7 +29,7 @@ def plot_progress(
         name: Of the metric.
         mode: "min" or "max", which way it is better.
         begins: Lane-steps at which another generation begins.
-        expected: The second panel; None where fewer trials would not have been a smaller search.
+        expected: For the second panel, a step and the best of n trials there; None leaves it out.
 
     Returns:
         Array of the Axes, one or two.
@@ -42,8 +42,9 @@ def plot_progress(
         shown = grid.ravel()
         _draw_best(shown[0], spent, best, mode, begins)
         if expected is not None:
-            _draw_expected(shown[1], expected, mode)
+            _draw_expected(shown[1], expected[1], mode)
             shown[1].set_ylabel(f"best {name} among them", parse_math=False)
+            shown[1].set_xlabel(f"trials, of those at step {expected[0]:,}")
         shown[0].set_ylabel(f"best {name} so far", parse_math=False)
     return shown
 
@@ -69,5 +70,4 @@ def _draw_expected(ax: Any, expected: ExpectedBest, mode: str) -> None:
     ax.plot(expected.num, expected.mean, color=BLUE, linewidth=2.0, label="expected best")
     ax.set_xscale("log")
     ax.xaxis.set_major_formatter("{x:,.0f}")
-    ax.set_xlabel("trials drawn from these")
     ax.legend(loc="upper right" if mode == "min" else "lower right")

@@ -49,6 +49,11 @@ def test_nothing_is_said_of_places_that_nobody_tried():
     assert np.isfinite(found.quality[0, 0])
 
 
+def test_nothing_is_known_where_no_trial_has_both():
+    found = surface(number(np.array([0.5, np.nan])), number(np.array([np.nan, 0.5])), np.array([1.0, 0.5]))
+    assert np.isnan(found.quality).all()
+
+
 def test_thousands_of_trials_are_thinned():
     x = RNG.random(5000)
     found = surface(number(x), number(RNG.random(5000)), x)

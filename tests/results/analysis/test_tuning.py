@@ -1,9 +1,12 @@
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import pytest
+from histories import halving, pbt
 
-from jaxtune.results.analysis.tuning import expected_best
+from jaxtune.results.analysis.tuning import expected_best, sample
+from jaxtune.results.history import joined
 
 
 @pytest.mark.parametrize(("mode", "best"), [("min", min), ("max", max)])
@@ -44,3 +47,17 @@ def test_thousands_of_values():
 def test_one_value():
     found = expected_best(np.array([3.0]), "min")
     assert (found.num.tolist(), found.mean.tolist()) == ([1], [3.0])
+
+
+def test_a_sample_is_what_was_trained_alike():
+    step, values = sample(halving(), "accuracy")
+    assert step == 10
+    np.testing.assert_allclose(values, [0.5, 0.6, 0.7, np.nan], rtol=1e-6)
+    step, _ = sample(replace(halving(), active=np.ones((2, 4), bool)), "accuracy")
+    assert step == 40
+
+
+def test_later_generations_and_copies_are_no_sample():
+    step, values = sample(joined(halving(), halving()), "accuracy")
+    assert (step, len(values)) == (10, 4)
+    assert sample(pbt(), "accuracy") is None
