@@ -29,9 +29,12 @@ if jax.__version__.startswith("0.10."):  # XLA has other flags later, and ends t
     fewer = "--xla_cpu_use_fusion_emitters=false --xla_cpu_parallel_codegen_split_count=1"
     os.environ.setdefault("XLA_FLAGS", f"{fewer} --xla_backend_optimization_level=0")
 
+from jaxtune.drivers import reporting
 from jaxtune.engine import programs, worth
 from jaxtune.tasks import executables
 from jaxtune.tasks.executables import EXECUTABLES, Executables
+
+reporting.find_spec = lambda name: None  # a page takes a second, which each run in a folder would wait for
 
 if "JAX_PLATFORMS" not in os.environ:
     jax.config.update("jax_platforms", "cpu")
@@ -59,6 +62,7 @@ _SLOW = {  # folder -> its files that are too slow for the fast tier, or all of 
     "results": "comparable loading pickling predict refit undefined",
     "results/averaging": "*",
     "results/confirming": "confirm",
+    "results/report": "page",
     "samplers": "bayesian gaussian_process tpe",
     "spaces": "numbers",
     "tasks": "bits convolutions executables fingerprints folds pooling problem stored weak",

@@ -15,7 +15,7 @@ from jaxtune.results.analysis.in_force import dimensions_of
 from jaxtune.results.analysis.isolation import isolation
 from jaxtune.results.analysis.lineage import lineage
 from jaxtune.results.analysis.standing import quality_at, quality_of
-from jaxtune.results.analysis.surface import surface
+from jaxtune.results.analysis.surface import share_trials, surface
 from jaxtune.results.analysis.tuning import expected_best, sample
 from jaxtune.results.plots.axes import MISSING
 from jaxtune.results.plots.contour import plot_contour
@@ -157,7 +157,7 @@ class Pictures(Views):
         self._dimensions("plot_contour", given)  # raises where one is unknown
         names = self._by_importance(list(known)) if len(given) < 2 else given
         pairs = itertools.product(names if x is None else [x], names if y is None else [y])
-        together = ((known[a], known[b]) for a, b in pairs if a != b and _share_trials(known[a], known[b]))
+        together = ((known[a], known[b]) for a, b in pairs if a != b and share_trials(known[a], known[b]))
         first, second = next(together, (None, None))
         if first is None or second is None:
             raise ValueError(
@@ -282,8 +282,3 @@ class Pictures(Views):
         if name in (self.metric, f"train_{self.metric}"):
             return self.mode
         return "min" if "loss" in name else None
-
-
-def _share_trials(first: Dimension, second: Dimension) -> bool:
-    """Whether any trial has both."""
-    return bool(np.any(~np.isnan(first.places + second.places)))

@@ -1,4 +1,4 @@
-"""`jaxtune list`, `show` and `watch`."""
+"""`jaxtune list`, `show`, `watch` and `report`."""
 
 import threading
 
@@ -50,6 +50,20 @@ def test_show_tells_what_was_found(main, folder, capsys, name, words):
     out = capsys.readouterr().out
     assert all(word in out for word in words)
     assert out.count("\n") > 15  # the ten best
+
+
+@pytest.mark.parametrize("name", ["whole", "cut"])
+def test_report_writes_a_page(main, folder, tmp_path, capsys, name):
+    assert main(["report", str(folder / name), "--output", str(tmp_path / "it.html")]) == 0
+    assert capsys.readouterr().out == f"Wrote {tmp_path / 'it.html'}\n"
+    assert "loss of 8 trials" in (tmp_path / "it.html").read_text(encoding="utf-8")
+    assert main(["report", str(folder / name)]) == 0
+    assert (folder / name / "report.html").exists()
+
+
+def test_report_of_no_run(main, tmp_path, capsys):
+    assert main(["report", str(tmp_path)]) == 1
+    assert capsys.readouterr().err == f"jaxtune report: {tmp_path} holds no run: there is no search.json.\n"
 
 
 def test_show_of_no_run(main, tmp_path, capsys):

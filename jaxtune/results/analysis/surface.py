@@ -59,6 +59,11 @@ def surface(first: Dimension, second: Dimension, quality: np.ndarray, resolution
     return Surface(x, y, np.where(weight >= _FEWEST, mean, np.nan))
 
 
+def share_trials(first: Dimension, second: Dimension) -> bool:
+    """Whether any trial has both."""
+    return bool(np.any(~np.isnan(first.places + second.places)))
+
+
 def _grid(dimension: Dimension, resolution: int) -> np.ndarray:
     num = len(dimension.options)
     return (np.arange(num) + 0.5) / num if num else np.linspace(0.0, 1.0, resolution)

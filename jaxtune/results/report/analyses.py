@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,10 +12,9 @@ from jaxtune.results.analysis.dimensions import Dimension
 from jaxtune.results.analysis.importance import importance
 from jaxtune.results.analysis.isolation import isolation
 from jaxtune.results.analysis.lineage import lineage
-from jaxtune.results.analysis.standing import percentiles
-from jaxtune.results.analysis.surface import surface
-from jaxtune.results.analysis.tuning import expected_best
-from jaxtune.results.history import History
+from jaxtune.results.analysis.standing import quality_of
+from jaxtune.results.analysis.surface import share_trials, surface
+from jaxtune.results.analysis.tuning import expected_best, sample
 from jaxtune.results.report.columns import numbers
 from jaxtune.results.trial import Trial
 
@@ -32,15 +32,21 @@ def importance_of(result: Any) -> dict[str, Any]:
     return {"hyperparameters": rows, "why_not": None}
 
 
-def contour(result: Any, found: Sequence[Dimension]) -> dict[str, Any] | None:
-    """How good places of the two most important hyperparameters are: mean percentile of the trials around."""
+def contour(result: Any, found: Sequence[Dimension], names: Sequence[str]) -> dict[str, Any] | None:
+    """How good places of the two most important hyperparameters are: mean percentile of the trials around.
+
+    Args:
+        result: The result.
+        found: Its dimensions.
+        names: Of these, the most important first.
+    """
     known = {one.name: one for one in found}
-    names = [one["name"] for one in importance_of(result)["hyperparameters"]] or list(known)
-    if len(names) < 2:
+    pairs = ((known[a], known[b]) for a, b in itertools.combinations(names or known, 2))
+    first, second = next((pair for pair in pairs if share_trials(*pair)), (None, None))
+    if first is None or second is None:
         return None
-    first, second = known[names[0]], known[names[1]]
-    sound = np.isfinite(result.history.at_kept(result.metric).mean(axis=1))
-    map_ = surface(first, second, percentiles(result._order, sound), resolution=24)
+    quality, _ = quality_of(result.history, result.metric, result.mode)
+    map_ = surface(first, second, quality, resolution=24)
     return {
         "names": [first.name, second.name],
         "x": numbers(map_.x),
@@ -50,21 +56,14 @@ def contour(result: Any, found: Sequence[Dimension]) -> dict[str, Any] | None:
 
 
 def tuning(result: Any) -> dict[str, Any] | None:
-    """The expected best of n trials, at the last step to which all of the first generation were trained.
-
-    None where that says nothing: trials copied one another, or there are too few.
-    """
-    history = result.history
-    if _has_copies(history):
+    """The expected best of n trials, at the last step to which all of the first generation were trained."""
+    known = sample(result.history, result.metric)
+    if known is None or len(known[1]) < 2:
         return None
-    own = np.flatnonzero(history.generation == 0)
-    together = np.flatnonzero(history.active[:, own].all(axis=1))
-    values = history.mean(result.metric)[together[-1:], own] if len(together) else np.array([np.nan])
-    if len(own) < 2 or not np.isfinite(values).any():
-        return None
-    found = expected_best(values.ravel(), result.mode)
+    step, values = known
+    found = expected_best(values, result.mode)
     return {
-        "step": int(history.step[together[-1]]),
+        "step": step,
         "trials": found.num.tolist(),
         "mean": numbers(found.mean),
         "low": numbers(found.low),
@@ -101,7 +100,7 @@ def ancestry(result: Any, ranked: Sequence[Trial]) -> dict[str, Any] | None:
         ranked: Trials that are shown.
     """
     history = result.history
-    if result._best_id is None or not _has_copies(history):
+    if result._best_id is None or not (history.source != np.arange(history.num_trials)).any():
         return None
     found = lineage(history, result._best_id)
     leads = found.leads
@@ -116,10 +115,6 @@ def ancestry(result: Any, ranked: Sequence[Trial]) -> dict[str, Any] | None:
         "copies": copies,
         "schedules": {name: [_course(trial, name) for trial in ranked] for name in history.schedule},
     }
-
-
-def _has_copies(history: History) -> bool:
-    return bool((history.source != np.arange(history.num_trials)).any())
 
 
 def _course(trial: Trial, name: str) -> dict[str, list]:

@@ -29,7 +29,7 @@ def contents(result: Any) -> dict[str, Any]:
     ids = columns.shown(ranking)
     rank = {trial: place for place, trial in enumerate(ranking, start=1)}
     ranked = [result.trials[t] for t in ids]
-    found = dimensions_of(history, result.space)
+    found, weights = dimensions_of(history, result.space), analyses.importance_of(result)
     return {
         "format": FORMAT,
         "jaxtune": jaxtune.__version__,
@@ -43,8 +43,8 @@ def contents(result: Any) -> dict[str, Any]:
         "training_curves": _training_curves(result, ids),
         "progress": sections.progress(history, result.metric, result.mode),
         "rungs": sections.rungs(history),
-        "importance": analyses.importance_of(result),
-        "contour": analyses.contour(result, found),
+        "importance": weights,
+        "contour": analyses.contour(result, found, [one["name"] for one in weights["hyperparameters"]]),
         "tuning": analyses.tuning(result),
         "isolation": [analyses.buckets(result, one) for one in found],
         "lineage": analyses.ancestry(result, ranked),

@@ -18,7 +18,7 @@ from jaxtune.results.report.figures import frame
 from jaxtune.results.report.page import page
 from jaxtune.results.result import Result
 
-pytestmark = [needs_browser, pytest.mark.slow]
+pytestmark = needs_browser
 HALVING = halving()
 PBT = pbt()
 CONTENTS = contents(HALVING)
