@@ -23,6 +23,8 @@ from jaxtune.results.confirming.confirmation import Confirmation
 from jaxtune.results.confirming.confirming import train_again
 from jaxtune.results.confirming.keeping import save_confirmation
 from jaxtune.results.confirming.rounds import Confirmed, bound
+from jaxtune.results.diagnosis.finding import Diagnosis
+from jaxtune.results.diagnosis.rules import diagnose
 from jaxtune.results.history import with_errors
 from jaxtune.results.pictures import Pictures
 from jaxtune.results.report.contents import contents
@@ -52,6 +54,8 @@ class Result(Pictures, Chosen, Ensembling, Answering):
     As pictures: `plot_curves()` and `plot_progress()` over steps; of hyperparameters `plot_space()`, `plot_parallel()`,
     `plot_importance()`, `plot_contour()`, `plot_isolation()`; of a population `plot_lineage()`. All on one page, with
     advice: `report()`.
+
+    What to do next: `diagnose()`, what stands out in it, in words.
 
     For later: `save()` writes files that `jt.load` reads; `pickle` keeps all but the task, which `with_task()` gives
     back; `tune(..., previous=result)` goes on.
@@ -297,6 +301,33 @@ class Result(Pictures, Chosen, Ensembling, Answering):
         """
         made = Report(contents(self))
         return made if path is None else made.write(path)
+
+    def diagnose(self) -> Diagnosis:
+        """What stands out in this search and what to do next, by a table of rules: docs/diagnosis.md has it.
+
+        Best values at an end of their range, curves still falling or long flat, trials that diverged or hardly began to
+        learn, over- and underfitting, a winner that can't be told from the second, rungs that mislead, too few trials
+        or too many. A rule that lacks its facts, such as training metrics, is silent.
+
+        Returns:
+            A sequence of findings, the most important first, each with a `sentence`, an `advice`, its `source`, and
+            the trials and the hyperparameter that it is about. It prints as text.
+
+        Example:
+            >>> import jax.numpy as jnp
+            >>> import jaxtune as jt
+            >>> task = jt.Task(
+            ...     init=lambda key, hp: jnp.float32(1.0),
+            ...     step=lambda key, x, batch, hp: (x - hp["lr"] * x, {}),
+            ...     evaluate=lambda key, x, data, hp: {"loss": x**2},
+            ... )
+            >>> space = {"lr": jt.LogUniform(1e-4, 1e-2)}
+            >>> result = jt.tune(task, space, scheduler=jt.FullBudget(16, 10), progress=False)
+            >>> first = result.diagnose()[0]
+            >>> first.rule, first.hyperparameter
+            ('edge', 'lr')
+        """
+        return diagnose(self)
 
     # As text
 

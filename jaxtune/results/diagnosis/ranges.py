@@ -1,0 +1,158 @@
+"""Rules about ranges: the best value at an end, values at which training diverges, and those that hardly matter."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+import numpy as np
+
+from jaxtune.results.analysis.dimensions import Dimension
+from jaxtune.results.analysis.importance import importance
+from jaxtune.results.diagnosis.facts import NUM_LEADERS, Facts
+from jaxtune.results.diagnosis.finding import Rule, Seen
+from jaxtune.results.diagnosis.split import advised, best_split, told
+from jaxtune.results.diagnosis.words import counted, enumerated, ids, of_best, rounded
+from jaxtune.results.text import short
+
+_ZONE = 0.05, 0.1  # of a range, on its own scale, that counts as its end; wide where trials are few
+_SPREAD = 3  # trials that lie in it where there are few and all are spread evenly
+_BEST_OF = 10  # the best are a tenth of all trials, two at least and five at most: few trials can't crowd at an end
+_CHANCE = 0.02  # that so many of the best lie there by themselves; several hyperparameters have two ends each
+_BETTER = 0.5  # of all trials, the better ones: gross mistakes hide what matters among the rest
+_IDLE = 0.1  # share of a hyperparameter, below which little is lost by fixing it
+_WASTED = 0.1  # of all trials diverged: fewer are what finding the highest learning rate costs
+
+
+def _edge(facts: Facts) -> Iterator[Seen]:
+    num = facts.history.num_trials
+    best = facts.ranked[: min(max(num // _BEST_OF, 2), NUM_LEADERS)]
+    zone = float(np.clip(_SPREAD / num, *_ZONE))
+    for one in facts.numbers:
+        for end in (0.0, 1.0):
+            there = np.abs(one.places - end) <= zone
+            if one.bounded and _is_crowded(facts, best, there, zone):
+                yield _at_end(one, end, best, there)
+
+
+def _is_crowded(facts: Facts, best: list[int], there: np.ndarray, zone: float) -> bool:
+    """Whether the winner and half of the best lie where so many would hardly lie by chance.
+
+    The chance of one is what all others of the first generation have there, which were chosen knowing nothing.
+    """
+    from scipy.stats import binom  # here, because it doubles the time to import jaxtune
+
+    if not best or not there[best[0]]:
+        return False
+    others = facts.history.generation == facts.history.generation.min()
+    others[best] = False
+    chance = max(zone, float(there[others].mean())) if others.any() else zone
+    num = int(there[best].sum())
+    return 2 * num >= len(best) and bool(binom.sf(num - 1, len(best), chance) <= _CHANCE)
+
+
+def _at_end(one: Dimension, end: float, best: list[int], there: np.ndarray) -> Seen:
+    trials = [trial for trial in best if there[trial]]
+    side, further, limit = ("upper", "higher", one.high) if end else ("lower", "lower", one.low)
+    what = (
+        f"The best value of {one.name} lies at the {side} end of its range: {short(one.values[trials[0]])} (trial "
+        f"{trials[0]}) of {short(one.low)} to {short(one.high)}{of_best(len(trials), len(best))}."
+    )
+    if _is_natural(one, end):
+        advice = (
+            f"Fix {one.name} at {short(limit)} if it can't go beyond, and search others instead; else widen the range."
+        )
+    else:
+        what += " Better values may lie beyond."
+        advice = (
+            f"Search again with {further} values of {one.name}, to about {_beyond(one, end)}; previous=result keeps "
+            "the trials that there are."
+        )
+    return Seen(what, advice, ids(trials), one.name)
+
+
+def _is_natural(one: Dimension, end: float) -> bool:
+    """Whether a range ends where such numbers tend to end: rates at 0 and 1, counts at 0 and 1."""
+    if one.integer:
+        return not end and one.low in (0, 1)
+    return one.kind == "linear" and (one.high == 1.0 if end else one.low == 0.0)
+
+
+def _beyond(one: Dimension, end: float) -> str:
+    """A new end, further out by a quarter of a logarithmic range and by half of a linear one."""
+    if one.kind == "log":
+        factor = (one.high / one.low) ** 0.25
+        value = one.high * factor if end else one.low / factor
+    else:
+        half = (one.high - one.low) / 2
+        value = one.high + half if end else one.low - half
+        value = max(value, one.low / 2) if one.low > 0 else value
+    return str(max(1, round(value)) if one.low > 0 else round(value)) if one.integer else rounded(value)
+
+
+def _diverged(facts: Facts) -> Iterator[Seen]:
+    failed = facts.history.failed
+    if failed.mean() < _WASTED:
+        return
+    what = f"{counted(int(failed.sum()), len(failed))} trials diverged: their loss was no finite number any more."
+    trials, clip = ids(np.flatnonzero(failed)), "clip gradients (optax.clip_by_global_norm(1.0))"
+    split = best_split(facts.numbers, failed, np.ones(len(failed), bool))
+    if split is None:
+        yield Seen(what, f"Search lower learning rates, or {clip}.", trials)
+    elif facts.winner is not None and split.beyond[facts.winner]:
+        advice = f"The best trial is among them, so keep the range, and {clip}."
+        yield Seen(f"{what} {told([split])}", advice, trials, split.dimension.name)
+    else:
+        advice = f"Search {advised([split])} only, or {clip}."
+        yield Seen(f"{what} {told([split])}", advice, trials, split.dimension.name)
+
+
+def _irrelevant(facts: Facts) -> Iterator[Seen]:
+    if facts.chosen:
+        return  # values that were chosen for being good no longer tell what is bad
+    try:
+        found = importance(facts.result, region=_BETTER)
+    except ValueError:
+        return  # there are too few trials
+    idle = [one.name for one in found if one.high < _IDLE]
+    if not idle:
+        return
+    what = f"{idle[0]} hardly matters in its range" if len(idle) == 1 else f"{enumerated(idle)} hardly matter"
+    highest = math.ceil(100 * max(one.high for one in found if one.name in idle))
+    yield Seen(
+        f"{what}: of what tells the best {found.num_top} trials from the better half, "
+        f"{'each' if len(idle) > 1 else 'it'} has a share of at most {highest} % (with 95 % confidence).",
+        f"Fix {enumerated(idle)}, and search fewer hyperparameters or others instead.",
+        hyperparameter=idle[0] if len(idle) == 1 else None,
+    )
+
+
+RULES = (
+    Rule(
+        "edge",
+        "The winner and half of the best tenth (two to five trials) lie within 5 % of an end of a range (10 % where "
+        "trials are few), more than chance would put there. Not for hyperparameters that population-based training "
+        "changes: it moves them to ends by itself.",
+        "Widen the range there; where it can't go on, fix the value.",
+        "Godbole, Dahl, Gilmer, Shallue, Nado: Deep Learning Tuning Playbook, 2023, Identifying bad search space "
+        "boundaries",
+        _edge,
+    ),
+    Rule(
+        "diverged",
+        "10 % or more of the trials diverged; with the threshold of the hyperparameter that parts them best.",
+        "Search on the other side of the threshold, or clip gradients.",
+        "Pascanu, Mikolov, Bengio: On the difficulty of training recurrent neural networks, 2013; Quinlan: Induction "
+        "of decision trees, 1986 (the threshold)",
+        _diverged,
+    ),
+    Rule(
+        "irrelevant",
+        "The share of the hyperparameter in `jt.importance(result, region=0.5)` is below 10 %, with 95 % confidence. "
+        "Searches of one generation only.",
+        "Fix it.",
+        "Watanabe, Bansal, Hutter: PED-ANOVA, 2023; Bergstra, Bengio: Random search for hyper-parameter optimization, "
+        "2012",
+        _irrelevant,
+    ),
+)

@@ -1,0 +1,106 @@
+import numpy as np
+import pytest
+from diagnosing import make_result, said
+
+from jaxtune.results.confirming.confirm import Confirm
+from jaxtune.results.confirming.rounds import Confirmed
+
+
+def replicated(*trials, **options):
+    """Trials of one evaluation, with a value per seed."""
+    return make_result(np.array(trials)[:, None, :], **options)
+
+
+def test_one_seed_cannot_tell():
+    (found,) = said("tie", make_result([[0.3], [0.1], [0.2]]))
+    assert found.sentence == (
+        "One seed can't tell how much of the lead is luck: trial 1 has loss 0.1, trial 2 0.2, and 1 more was trained "
+        "as long."
+    )
+    assert "result.confirm()" in found.advice
+    assert found.trials == (1, 2)
+
+
+def test_a_trial_that_was_trained_longer_has_no_rival():
+    assert not said("tie", make_result([[0.1, 0.1], [0.2, np.nan]], pruned=np.array([-1, 100])))
+    assert not said("tie", make_result([[0.1]]))
+
+
+def test_replicates_are_compared_in_pairs():
+    """Seeds differ by much more than trials do, and each shifts both alike."""
+    luck = np.array([0.0, 1.0, 2.0, 3.0])
+    assert not said("tie", replicated(0.1 + luck, 0.2 + luck + [0, 0.01, 0, 0.01]))
+    (found,) = said("tie", replicated(0.1 + luck, 0.2 + luck + [0.5, -0.5, 0.5, -0.5]))
+    assert found.sentence == (
+        "Trial 0 (loss 1.6) can't be told from trial 1 (1.7) by 4 seeds: such a difference is within chance."
+    )
+
+
+@pytest.mark.parametrize(("t", "is_tie"), [(3.6, False), (2.7, True)])
+def test_the_level_is_five_percent(t, is_tie):
+    """Student's t of three degrees of freedom stays within 3.18 with 95 %."""
+    luck = np.array([0.0, 1.0, 2.0, 3.0])
+    differences = 0.1 + 0.1 / t * np.sqrt(3) * np.array([1, -1, 1, -1])
+    assert bool(said("tie", replicated(luck, luck + differences))) == is_tie
+
+
+def test_seeds_of_generations_are_no_pairs():
+    luck = np.array([0.0, 1.0, 2.0, 3.0])
+    other = 0.2 + luck + [0, 0.01, 0, 0.01]
+    assert said("tie", replicated(0.1 + luck, other, generation=np.array([0, 1])))
+
+
+def test_all_that_could_be_as_good_are_counted():
+    values = np.array([0.1, 0.2, 0.15, 0.12])
+    (found,) = said(
+        "tie", replicated(values, values + np.array([0.01, -0.01, 0.02, 0]), values[::-1] + 0.01, values + 1)
+    )
+    assert found.trials == (0, 1, 2)
+    assert ", and 1 more can't either" in found.sentence
+    assert said("tie", replicated(values, values))
+
+
+def test_a_fold_counts_once():
+    """Two folds with three replicates each are two values."""
+    values = np.array([0.1, 1.1, 0.1, 1.1, 0.1, 1.1])
+    other = values + np.array([0.0, 0.2] * 3)
+    (found,) = said("tie", replicated(values, other, options={"num_folds": 2}))
+    assert "by 2 folds" in found.sentence
+
+
+# After a confirmation
+
+
+def confirmed(values, lost=None):
+    """Two trials of which the search saw the first as the better; `values` are [S, 2], on fresh seeds."""
+    values = np.array(values, float)[:, None, :]
+    lost = np.zeros(2, bool) if lost is None else np.array(lost)
+    seeds = np.full(2, len(values))
+    made = Confirmed(
+        np.array([0, 1]), {"loss": values}, lost, seeds, Confirm(2, len(values)), 2 * len(values), 100, 100, None, False
+    )
+    return make_result([[0.1], [0.2]], options={"confirmed": made})
+
+
+def test_a_confirmed_winner_that_is_better():
+    assert not said("tie", confirmed([[0.1, 0.5], [0.11, 0.52], [0.1, 0.51]]))
+
+
+def test_a_confirmed_winner_that_may_be_lucky():
+    (found,) = said("tie", confirmed([[0.1, 0.2], [0.3, 0.1], [0.1, 0.3]]))
+    assert found.sentence.startswith("On 3 fresh seeds loss of trial 0 is better than that of trial 1 by 0.0333")
+    assert "(95 % interval: -" in found.sentence
+    assert "result.confirm(top=2, replicates=12)" in found.advice
+
+
+def test_one_fresh_seed():
+    (found,) = said("tie", confirmed([[0.3, 0.2]]))
+    assert found.sentence == "One fresh seed can't tell whether trial 1 is better than trial 0."
+    assert found.trials == (1, 0)
+
+
+@pytest.mark.parametrize("lost", [[True, True], [False, True]])
+def test_candidates_that_failed(lost):
+    found = said("tie", confirmed([[0.3, np.nan], [0.3, np.nan]], lost))
+    assert len(found) == all(lost)
+    assert all("not to be trusted" in one.sentence for one in found)

@@ -1,0 +1,191 @@
+import numpy as np
+import pytest
+from diagnosing import make_result, said
+from histories import NAN
+
+import jaxtune as jt
+from jaxtune.results.analysis.importance import Importance, Share
+from jaxtune.results.diagnosis import ranges
+
+# The best value near an end
+
+
+def at_places(places, domain=None, name="lr", num=100, **options):
+    """A hundred trials of one evaluation, the first the best, with hyperparameters at given places of the range."""
+    domain = domain or jt.LogUniform(1e-4, 1.0)
+    rest = np.linspace(0.1, 0.9, num - len(places))
+    hparams = tuple({name: domain.to_python(domain.decode(np.float32(p)))} for p in (*places, *rest))
+    curves = 0.1 + 0.01 * np.arange(num)[:, None]
+    return make_result(curves, hparams=hparams, space={name: domain}, log_names=("lr",), **options)
+
+
+def test_the_best_near_the_upper_end():
+    (found,) = said("edge", at_places([0.96, 0.97, 0.5, 0.98, 0.2]))
+    assert found.hyperparameter == "lr"
+    assert found.trials == (0, 1, 3)
+    assert found.sentence == (
+        "The best value of lr lies at the upper end of its range: 0.692 (trial 0) of 0.0001 to 1, as 3 of the best 5 "
+        "trials. Better values may lie beyond."
+    )
+    assert "higher values of lr, to about 10;" in found.advice  # a quarter of four decades
+    assert "Tuning Playbook, 2023" in found.source
+
+
+def test_the_best_near_the_lower_end():
+    (found,) = said("edge", at_places([0.04, 0.01, 0.03, 0.5, 0.2]))
+    assert "lower values of lr, to about 1e-05;" in found.advice
+    (found,) = said("edge", at_places([0.04, 0.01, 0.03, 0.5, 0.2], jt.Uniform(2.0, 4.0), "rate"))
+    assert "to about 1;" in found.advice  # half a range, which is as low as half of its end
+
+
+@pytest.mark.parametrize(
+    "places",
+    [
+        [0.94, 0.97, 0.98, 0.98, 0.2],  # the winner isn't
+        [0.96, 0.94, 0.5, 0.98, 0.2],  # most of the others aren't
+        [0.96, 0.03, 0.02, 0.5, 0.2],  # some are at the other end
+    ],
+)
+def test_no_end(places):
+    assert not said("edge", at_places(places))
+
+
+def test_few_trials_can_lie_at_an_end():
+    """As many as evenly spread ones would, if they are the best."""
+    domain = jt.LogUniform(1e-4, 1.0)
+    (found,) = said("edge", at_places(np.linspace(0.97, 0.03, 16).tolist(), domain, num=16))
+    assert "as 2 of the best 2 trials" in found.sentence
+    assert not said("edge", at_places(np.linspace(0.97, 0.03, 16)[[0, 2, 1, *range(3, 16)]].tolist(), domain, num=16))
+    assert said("edge", at_places(np.linspace(0.98, 0.02, 32).tolist(), domain, num=32))
+    assert not said("edge", at_places([0.94, 0.06], domain, num=2))
+    assert not said("edge", at_places([0.95, 0.5, 0.96], domain, num=30))  # two of three: with a probability of 3 %
+
+
+def test_an_unbounded_range_has_no_end():
+    hparams = tuple({"lr": float(v)} for v in range(1, 21))
+    curves = 0.1 + 0.01 * np.arange(20)[:, None]
+    assert not said("edge", make_result(curves, hparams=hparams))
+    assert not said("edge", make_result(curves, hparams=hparams, space={"lr": jt.Normal(10.0, 5.0)}))
+
+
+def test_an_end_that_most_values_are_is_none():
+    """Of three whole numbers, two are ends."""
+    domain = jt.Integer(1, 3)
+    hparams = tuple({"layers": n} for n in (3, 3, 3, 2, 1) + (1, 2, 3) * 15)
+    options = {"hparams": hparams, "space": {"layers": domain}}
+    curves = 0.1 + 0.01 * np.arange(50)[:, None]
+    assert not said("edge", make_result(curves, **options))
+    hparams = tuple({"layers": n} for n in (3, 3, 3, 3, 3) + (1, 2, 1, 2, 3) * 9)
+    (found,) = said("edge", make_result(curves, **options | {"hparams": hparams}))
+    assert "3 (trial 0) of 1 to 3" in found.sentence
+    assert "to about 4;" in found.advice
+
+
+@pytest.mark.parametrize(("domain", "place"), [(jt.Uniform(0.0, 0.5), 0.0), (jt.Uniform(0.5, 1.0), 1.0)])
+def test_an_end_where_such_numbers_end(domain, place):
+    (found,) = said("edge", at_places([place] * 5, domain, "rate"))
+    assert "beyond." not in found.sentence
+    assert found.advice.startswith(f"Fix rate at {place:.0f} if it can't go beyond")
+
+
+def test_values_that_are_explored_go_to_ends_by_themselves():
+    explored = {"lr": np.full((1, 100), 1.0, np.float32)}
+    assert not said("edge", at_places([1.0] * 5, schedule=explored))
+
+
+# Divergence
+
+
+def of_lr(num_failed, num=40, best=0, **changes):
+    """Learning rates up to 1; the highest fail."""
+    hparams = tuple({"lr": (n + 1) / num, "wd": (7 * n % num) / num} for n in range(num))
+    failed = np.arange(num) >= num - num_failed
+    curves = np.where(np.arange(num) == best, 0.1, 0.5 + 0.001 * np.arange(num))
+    curves = np.where(failed, NAN, curves)[:, None]
+    diverged = np.where(failed, 7, -1)
+    return make_result(curves, hparams=hparams, diverged=diverged, active=np.ones((1, num), bool), **changes)
+
+
+def test_many_diverged_above_a_learning_rate():
+    (found,) = said("diverged", of_lr(10))
+    assert found.sentence == (
+        "10 of 40 (25 %) trials diverged: their loss was no finite number any more. That is 100 % of those with lr "
+        "above 0.76, and 0 % of the others."
+    )
+    assert found.advice.startswith("Search lr below 0.76 only")
+    assert (found.hyperparameter, found.trials) == ("lr", tuple(range(30, 40)))
+
+
+def test_one_in_ten_is_many():
+    assert said("diverged", of_lr(4))
+    assert not said("diverged", of_lr(3))
+
+
+def test_divergence_that_goes_with_nothing():
+    result = of_lr(0)
+    result.history.diverged[::3] = 5
+    (found,) = said("diverged", make_result(0.1 + np.zeros((40, 1)), **fields(result)))
+    assert "That is" not in found.sentence
+    assert found.hyperparameter is None
+    assert found.advice.startswith("Search lower learning rates, or clip gradients")
+
+
+def fields(result):
+    return {name: getattr(result.history, name) for name in ("hparams", "diverged")}
+
+
+def test_all_diverged():
+    (found,) = result = of_lr(40).diagnose()
+    assert found.sentence.startswith("40 of 40 (100 %) trials diverged")
+    assert len(result) == 1
+
+
+def test_the_winner_is_not_advised_away():
+    result = of_lr(0)
+    result.history.diverged[32:] = 5
+    curves = np.where(np.arange(40) == 35, 0.01, 0.5)[:, None]
+    result.history.diverged[35] = -1
+    (found,) = said("diverged", make_result(curves, **fields(result)))
+    assert found.advice.startswith("The best trial is among them, so keep the range, and clip gradients")
+
+
+# What does not matter
+
+
+def test_a_hyperparameter_that_does_not_matter():
+    rng = np.random.default_rng(0)
+    lr, idle = rng.uniform(size=(2, 600))
+    hparams = tuple({"lr": float(a), "idle": float(b)} for a, b in zip(lr, idle, strict=True))
+    (found,) = said("irrelevant", make_result(((lr - 0.4) ** 2)[:, None], hparams=hparams))
+    assert found.hyperparameter == "idle"
+    assert found.sentence.startswith(
+        "idle hardly matters in its range: of what tells the best 60 trials from the better half, it has a share of at "
+    )
+    assert found.advice.startswith("Fix idle, and")
+    assert not said("irrelevant", make_result(((lr - 0.4) ** 2 + (idle - 0.6) ** 2)[:, None], hparams=hparams))
+    three = tuple({"lr": hp["lr"], "idle": hp["idle"], "two": hp["idle"] ** 2} for hp in hparams)
+    (both,) = said("irrelevant", make_result(((lr - 0.4) ** 2)[:, None], hparams=three))
+    assert "idle and two hardly matter: " in both.sentence or "two and idle hardly matter: " in both.sentence
+    assert both.hyperparameter is None
+    few = make_result(((lr - 0.4) ** 2)[:9, None], hparams=hparams[:9])
+    assert not said("irrelevant", few)
+    learned = make_result(((lr - 0.4) ** 2)[:, None], hparams=hparams, generation=np.arange(600) // 300)
+    assert not said("irrelevant", learned)
+
+
+@pytest.mark.parametrize(("highest", "is_idle"), [(0.09, True), (0.11, False)])
+def test_how_little_is_hardly(monkeypatch, highest, is_idle):
+    """Of the better half, with confidence."""
+    asked = []
+
+    def importance(result, **options):
+        asked.append(options)
+        return Importance(
+            (Share("lr", 0.95, 0.9, 1.0), Share("wd", 0.05, 0.0, highest)), "loss", "ped_anova", None, 40, 5
+        )
+
+    monkeypatch.setattr(ranges, "importance", importance)
+    found = said("irrelevant", of_lr(0))
+    assert asked == [{"region": 0.5}]
+    assert bool(found) == is_idle
+    assert all("at most 9 %" in one.sentence for one in found)
