@@ -11,6 +11,7 @@ from types import SimpleNamespace
 import jax
 import numpy as np
 import pytest
+from pages import needs_browser
 from scripts import ROOT, number, rows, run, runs
 
 import jaxtune as jt
@@ -544,10 +545,11 @@ def test_the_architecture_that_is_stored_is_that_of_the_code(committed, tmp_path
     assert (tmp_path / "architecture.svg").read_text() == (ROOT / "docs/architecture.svg").read_text()
 
 
+@needs_browser
 @runs("docs/picture.py")
 def test_picture_is_drawn_elsewhere(committed, tmp_path):
     run("docs/picture.py", tmp_path, cwd=tmp_path)
-    assert [path.name for path in tmp_path.iterdir()] == ["curves.png"]
+    assert [path.name for path in tmp_path.iterdir()] == ["report.png"]
 
 
 @runs("docs/halving_vs_random.py")

@@ -90,7 +90,7 @@ def test_readme_is_for_newcomers():
     """Its opening is the picture, the example and two commands; depth has pages of its own, all of which it names."""
     text = document("README.md")
     assert len(text.split()) < 1100
-    assert text.index("docs/curves.png") < text.index("```python") < text.index("```bash ci") < 3_500
+    assert text.index("docs/report.png") < text.index("```python") < text.index("```bash ci") < 3_500
     pages = [*ROOT.glob("docs/*.md"), *ROOT.glob("notebooks/*.ipynb"), ROOT / "benchmarks" / "RESULTS.md"]
     assert not [page.name for page in pages if f"({page.relative_to(ROOT).as_posix()})" not in text]
 

@@ -6,6 +6,7 @@ docs/report.md describes the keys. Numbers that are not finite are null.
 from __future__ import annotations
 
 import datetime
+from dataclasses import asdict
 from typing import Any
 
 import jaxtune
@@ -35,6 +36,7 @@ def contents(result: Any) -> dict[str, Any]:
         "jaxtune": jaxtune.__version__,
         "made": datetime.datetime.now().astimezone().isoformat(timespec="seconds"),
         "headline": headline(result),
+        "findings": [asdict(finding) for finding in result.diagnose()],
         "search": _search(result, len(ids)),
         "hyperparameters": columns.hyperparameters(found),
         "constants": columns.constants([trial.hparams for trial in ranked], found),
@@ -49,7 +51,6 @@ def contents(result: Any) -> dict[str, Any]:
         "isolation": [analyses.buckets(result, one) for one in found],
         "lineage": analyses.ancestry(result, ranked),
         "confirmation": sections.confirmation(result),
-        "findings": [],
     }
 
 

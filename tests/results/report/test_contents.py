@@ -1,6 +1,7 @@
 import json
 import math
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -34,6 +35,29 @@ def test_columns_are_best_first_and_null_where_nothing_is():
     assert found["trials"]["kind"][-1] == "diverged"
     assert found["curves"][-1] == {"steps": [], "values": []}
     assert len(found["trials"]["hyperparameters"]["lr"]) == 8
+
+
+def test_every_key_is_documented():
+    text = (Path(__file__).parents[3] / "docs" / "report.md").read_text(encoding="utf-8")
+    found = strict(pbt())
+
+    def keys(value):
+        if isinstance(value, dict):
+            for key, inner in value.items():
+                yield key
+                yield from keys(inner)
+        for inner in value if isinstance(value, list) else ():
+            yield from keys(inner)
+
+    found["search"]["space"], found["hyperparameters"][1]["literals"] = None, None  # whose keys are the user's
+    users = {"loss", "lr", "act", "layers"}
+    plain = {key for key in keys({k: v for k, v in found.items() if k != "made"}) if key not in users}
+    assert [key for key in sorted(plain) if f"`{key}`" not in text] == []
+
+
+def test_findings_are_those_of_diagnose():
+    result = halving()
+    assert [one["sentence"] for one in strict(result)["findings"]] == [one.sentence for one in result.diagnose()] != []
 
 
 def test_hyperparameters_have_the_range_that_was_searched_and_options_in_order():
