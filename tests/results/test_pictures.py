@@ -313,3 +313,12 @@ def test_several_replicates_are_averaged(name):
     values = history.metrics["loss"].repeat(3, axis=1)
     several = make_history(values, [10, 20], hparams=history.hparams, log_names=("lr",), metric="loss")
     drawn(getattr(made(several, num_folds=3), name)())
+
+
+@pytest.mark.parametrize("value", [0.9, 3, "nesterov"])
+@pytest.mark.parametrize("name", MIXED)
+def test_some_trials_may_have_a_constant(name, value):
+    """As where a branch has one."""
+    hparams = [{"lr": 0.1 * (t + 1)} | ({"momentum": value} if t % 2 else {}) for t in range(12)]
+    history = make_history([np.arange(12.0)], [10], hparams=hparams, log_names=("lr", "momentum"), metric="loss")
+    drawn(getattr(made(history), name)())

@@ -63,6 +63,6 @@ def bucket_edges(dimension: Dimension, num: int) -> np.ndarray:
     if dimension.options:
         return np.linspace(0.0, 1.0, len(dimension.options) + 1)
     values = dimension.high - dimension.low + 1
-    if dimension.integer and dimension.kind == "linear" and values <= num:
+    if dimension.integer and dimension.kind == "linear" and 1 < values <= num:
         return (np.arange(values + 1) - 0.5) / (values - 1)  # each value in the middle of its own
     return np.linspace(0.0, 1.0, num + 1)

@@ -17,9 +17,10 @@ def ticks(dimension: Dimension, most: int = 6) -> tuple[list[float], list[str]]:
         num = len(dimension.options)
         shown = range(0, num, math.ceil(num / _OPTIONS))
         return [(i + 0.5) / num for i in shown], [cut(dimension.options[i], 20) for i in shown]
-    values = [
-        v for v in _locator(dimension, most).tick_values(dimension.low, dimension.high) if _is_inside(dimension, v)
-    ]
+    if dimension.low == dimension.high:  # a constant that only some trials have
+        return [0.5], [f"{dimension.low:g}"]
+    round_numbers = _locator(dimension, most).tick_values(dimension.low, dimension.high)
+    values = [value for value in round_numbers if _is_inside(dimension, value)]
     if len(values) < 2:
         values = [dimension.low, dimension.high]
     return [place_of(dimension, value) for value in values], [f"{value:g}" for value in values]
