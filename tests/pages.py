@@ -77,7 +77,7 @@ class Page:
         self.page.wait_for_timeout(100)
         clip = {"x": a - 3, "y": b - 3, "width": 7, "height": 7}
         image = Image.open(io.BytesIO(self.page.screenshot(clip=clip))).convert("RGB")
-        return max(image.getdata(), key=lambda rgb: max(rgb) - min(rgb))
+        return max((image.getpixel((x, y)) for x in range(7) for y in range(7)), key=lambda rgb: max(rgb) - min(rgb))
 
 
 @contextlib.contextmanager

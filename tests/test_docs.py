@@ -173,15 +173,6 @@ def script(name):
     return module
 
 
-def test_picture_shows_the_search():
-    picture = script("picture")
-    scheduler = jt.SuccessiveHalving(trials=6, min_steps=10, max_steps=40, eta=2)
-    result = tune(DESCENT, DESCENT_SPACE, scheduler=scheduler, evaluate_every=picture.EVERY)
-    ax = picture.draw(result)
-    assert {text.get_text() for text in ax.get_legend().get_texts()} >= {"pruned (5)", "finished (1)"}
-    np.testing.assert_allclose(ax.get_lines()[-1].get_ydata()[-1], result.best.metrics["loss"])
-
-
 @pytest.fixture(scope="module")
 def study():
     return script("halving_vs_random")
