@@ -674,3 +674,12 @@ def test_bohb_learns_from_the_highest_rung_with_enough_trials(script, monkeypatc
     assert int(seen.count) == 4  # D + 3 of the second rung; the third has one
     assert seen.points[:4, 0].tolist() == [1, 2, 3, 4]
     np.testing.assert_array_equal(seen.values[:4], [[nan, 6, nan], [nan, 4, nan], [nan, 2, nan], [nan, 1, nan]])
+
+
+@needs_browser
+@runs("benchmarks/reports.py")
+def test_reports_are_weighed_and_opened(tmp_path):
+    (row,) = rows(run("benchmarks/reports.py", cwd=tmp_path))
+    assert row["trials"] == "64"
+    assert 1 < number(row["page, MB"]) < 3
+    assert all(number(row[f"{part}, s"]) > 0 for part in ("contents", "page", "headline", "drawn", "a brush"))

@@ -57,9 +57,14 @@ def page(contents: Mapping[str, Any]) -> str:
         ImportError: Bokeh is not installed.
     """
     bokeh()
+    from bokeh.document import Document
     from bokeh.embed import components
 
-    pictures, places = components(_figures(contents))
+    figures, document = _figures(contents), Document()
+    with document.models.freeze():  # else all models are looked through again for each picture
+        for figure in figures.values():
+            document.add_root(figure)
+    pictures, places = components(figures)
     search = contents["search"]
     return _PAGE.substitute(
         title=html.escape(f"{search['metric']} of {search['trials']:,} trials"),
