@@ -97,7 +97,8 @@ def tune(
             `Result.confirm` does. Then `best`, `test`, `gap`, `refit` and the pictures are about the winner of that;
             `ranking` keeps what the search saw.
         time_limit: Seconds, compiling included, after which the search ends as by Ctrl-C, once the calls of programs
-            that are running then are done and evaluated. There is always a result.
+            that are running then are done and evaluated. There is always a result, and a search in `directory` comes
+            further with each call, however short: by a call of a program, or by one seed of `confirm`.
         directory: A folder in which the search is kept, which may be new. The same call again goes on from its last
             checkpoint, to the same end, bit for bit; or returns the result, if the search is over. `jt.load` reads it
             without the task. With it, SIGTERM ends a search as Ctrl-C does, and then the process.

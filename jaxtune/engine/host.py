@@ -46,16 +46,19 @@ class Host:
     """What a search's host does between its calls: it waits, and keeps the time.
 
     Attributes:
-        deadline: when the search is to end, by `time.monotonic`: programs are waited for all the same.
+        deadline: when the search is to end, by `time.monotonic`: programs are waited for all the same, and something is
+            done before, so that a search that goes on again and again comes to its end, however short the limit.
         waited: seconds spent waiting for compilers.
         later: what will be needed, and can be done while compilers or devices are at work.
         compiling: whether nothing can go on before compilers are done; true before the first call of a device.
+        worked: whether a device was called.
     """
 
     deadline: float = math.inf
     waited: float = 0.0
     later: deque[Callable[[], Any]] = field(default_factory=deque)
     compiling: bool = True
+    worked: bool = False
     _longest: float = 0.0  # seconds of a call
     _pressed: float | None = None  # when
 
@@ -67,7 +70,16 @@ class Host:
     @property
     def interrupted(self) -> bool:
         """Whether the search is to end."""
-        return self.pressed or time.monotonic() >= self.deadline
+        return self.pressed or (self.worked and time.monotonic() >= self.deadline)
+
+    @contextmanager
+    def unlimited(self) -> Iterator[None]:
+        """For as long as this holds, only Ctrl-C ends the search."""
+        known, self.deadline = self.deadline, math.inf
+        try:
+            yield
+        finally:
+            self.deadline = known
 
     def interrupt(self) -> None:
         """Ends the search at the next opportunity."""
@@ -115,6 +127,7 @@ class Host:
         self.compiling = False
         threading.Thread(target=work, daemon=True, name="jaxtune-device").start()
         self._wait(done, device=True)
+        self.worked = True
         self._longest = max(self._longest, time.monotonic() - begin)
         return done.result()
 

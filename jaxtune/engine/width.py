@@ -84,8 +84,10 @@ class Width(NamedTuple):
                 if not ran_out_of_memory(error):
                     raise
                 continue
-            if host.interrupted:
+            if host.pressed:
                 raise KeyboardInterrupt("Ctrl-C before the first evaluation.")
+            if host.interrupted:  # time is up: the rule has to do
+                return
             updates = self.search.lane_updates(self.case, self.num_trials) / self.search.mesh.devices.size
             if time.monotonic() - begin > SHARE * min(seconds.values()) * updates:
                 break

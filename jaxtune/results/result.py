@@ -158,7 +158,8 @@ class Result(Pictures, Chosen, Ensembling, Answering):
         Args:
             top: How many trials, the best ones of `ranking`.
             replicates: Seeds per trial that the budget allows, rounded up to a multiple of the search's.
-            time_limit: Seconds after which it ends with the seeds that are done by then.
+            time_limit: Seconds after which it ends with the seeds that are done by then; with a folder, at least one
+                more than before.
             directory: A folder that keeps seeds that are done; the same call again goes on from there.
             progress: Whether to show a progress bar.
 

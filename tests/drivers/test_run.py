@@ -89,6 +89,26 @@ def test_a_search_whose_time_is_up_goes_on_in_the_middle_of_a_row(limit, tmp_pat
     assert_same(tune(NET, NET_SPACE, directory=tmp_path, **long), wanted)
 
 
+@each_search
+def test_without_any_time_each_call_comes_further(name, wanted, tmp_path):
+    calls = itertools.count()
+    while (result := search(name, tmp_path, time_limit=0)).interrupted:
+        assert next(calls) < 60
+    assert_same(result, wanted[name])
+
+
+@pytest.mark.filterwarnings("ignore:There was no time left to confirm")
+def test_without_any_time_all_generations_and_seeds_are_trained(tmp_path):
+    options = {"scheduler": HALVING, "generations": 2, "confirm": jt.Confirm(3, 2)}
+    wanted, states = tune(NET, NET_SPACE, **options), []
+    while (result := tune(NET, NET_SPACE, directory=tmp_path, time_limit=0, **options)).interrupted:
+        states.append((len(result.history.step), sorted(path.name for path in tmp_path.glob("confirming/*/round-*"))))
+        assert len(states) < 60
+    assert states[-1] == (6, ["round-01"])
+    assert_same(result, wanted)
+    np.testing.assert_array_equal(result.confirmed.metrics["loss"], wanted.confirmed.metrics["loss"])
+
+
 @pytest.mark.parametrize("row", [1, 2, 3])
 @pytest.mark.parametrize("name", ["halving", "best"])
 def test_an_interruption_at_the_end_of_a_row_loses_nothing(row, name, wanted, tmp_path, monkeypatch):

@@ -89,6 +89,15 @@ def test_measuring_ends_when_its_share_of_the_run_is_spent(cheap, monkeypatch):
     assert len(cheap) == 1
 
 
+def test_measuring_ends_when_time_is_up(cheap, tmp_path):
+    rule = widest()
+    for _ in range(2):
+        assert search(time_limit=0).interrupted
+        assert cheap == [rule]
+        assert not files(tmp_path)
+        cheap.clear()
+
+
 def test_short_searches_and_chosen_widths_are_not_measured(monkeypatch, tmp_path):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     monkeypatch.setattr(widths, "_seconds", lambda *_: pytest.fail("measured"))

@@ -8,6 +8,7 @@ Shapes: S seeds, F folds (1 without cross-validation), K candidates, R = F * rep
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -200,12 +201,18 @@ class Rounds:
             show(spent + int(done * len(left) * search.runs), int(done), f"seed {number + 1}", len(left), best)
 
         try:
-            return train_again(search, _tables(self._course, left, space), self._host, self._sizes, told)
+            with self._time():
+                return train_again(search, _tables(self._course, left, space), self._host, self._sizes, told)
         except Busy:
             return None
         except OutOfMemory as error:
             warn(f"Confirming ends before seed {number + 1}: {error}")
             return None
+
+    def _time(self) -> AbstractContextManager[None]:
+        """A folder keeps whole rounds: the first one of a call that has done nothing else takes as long as it takes."""
+        is_first = self._directory is not None and not self._host.worked
+        return self._host.unlimited() if is_first else nullcontext()
 
     def _again(self, **changes: Any) -> Search:
         return replace(self._search, confirms=True, generations=1, generation=0, **changes)

@@ -363,7 +363,7 @@ def test_a_failure_leaves_the_search(monkeypatch):
 
 
 def test_without_time_for_it_that_is_said():
-    result, late = lucky(), Host(deadline=0.0)
+    result, late = lucky(), Host(deadline=0.0, worked=True)
     with pytest.warns(UserWarning, match="no time left to confirm the winner"):
         later = with_confirmation(result, result.winner.search, jt.Confirm(2, 2), late, False)
     assert later.interrupted
