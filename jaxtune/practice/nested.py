@@ -168,7 +168,7 @@ def nested(
     whole, cut = list[tuple[Result, Trial | Refit, dict[str, float]]](), None
     try:
         for number, fold in enumerate(outer):
-            if whole and seconds_left(end) == 0:
+            if whole and seconds_left(end) == 0 and directory is None:  # in a folder each call comes further
                 break
             part, limit = _task_of(task, fold, validation, seed + number), seconds_left(end)
             with part_of(f"split {number + 1} of {len(outer)}"):

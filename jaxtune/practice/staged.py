@@ -193,7 +193,7 @@ def staged(
     end, results = deadline(time_limit), list[Result]()
     rest: Any = dict(metric=metric, mode=mode, replicates=replicates, seed=seed, placement=placement, progress=progress)
     for number, (stage, one) in enumerate(zip(names, schedulers, strict=True), start=1):
-        if results and seconds_left(end) == 0:
+        if results and seconds_left(end) == 0 and directory is None:  # in a folder each call comes further
             break
         searched = fix(space, hparams, free_keys(space, stage))
         try:

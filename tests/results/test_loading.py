@@ -320,6 +320,22 @@ def test_stages_are_kept(tmp_path):
     assert repr(first) == repr(again) == repr(wanted)
 
 
+def test_without_any_time_splits_and_stages_come_to_their_end(tmp_path):
+    whole = NET.replace(validation=None)
+    acts = {**NET_SPACE, "width": jt.Choice((4, 8), static=True)}
+    nested = partial(jt.nested, whole, NET_SPACE, splits=2, scheduler=HALVING, progress=False)
+    staged = partial(jt.staged, NET, acts, ["lr", ("width", "dropout")], scheduler=HALVING, progress=False)
+    for _ in range(40):
+        splits = nested(directory=tmp_path / "nested", time_limit=0)
+        stages = staged(directory=tmp_path / "staged", time_limit=0)
+        if splits.interrupted is None and len(splits.results) == 2 and not stages.results[-1].interrupted:
+            break
+    else:
+        pytest.fail("they never came to their end")
+    np.testing.assert_array_equal(splits.scores["loss"], nested().scores["loss"])
+    assert repr(stages) == repr(staged())
+
+
 class Slashes(nn.Module):
     @nn.compact
     def __call__(self, x):
