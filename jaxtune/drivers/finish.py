@@ -10,9 +10,11 @@ from jaxtune.drivers.retired import Retired
 from jaxtune.engine.groups import Groups
 from jaxtune.engine.search import Search
 from jaxtune.engine.standing import Standing
+from jaxtune.interface.warning import warn
 from jaxtune.results.confirming import rounds
 from jaxtune.results.history import History, rank_trials
 from jaxtune.results.result import Result
+from jaxtune.results.text import listing
 from jaxtune.results.winner import Winner
 
 
@@ -63,6 +65,22 @@ def bound(search: Search, result: Result, previous: Result | None) -> Result:
             weights[trial] = kept.bound(search.task, search.problem.space, result)
     confirmed = rounds.bound(result.confirmed, search.task, search.problem.space, result)
     return replace(result, weights=weights, confirmed=confirmed)
+
+
+def warn_of_gaps(search: Search, result: Result) -> None:
+    """Says which of the best trials have no weights because they ended in an earlier call, which kept fewer."""
+    history = result.history
+    ranked = rank_trials(history, search.problem.metric, search.problem.mode)
+    best = [t for t in ranked if not history.failed[t] and history.pruned[t] < 0][: search.keep_weights]
+    gaps = [t for t in best if t not in result.weights]
+    if gaps and not result.interrupted:
+        which = listing(map(str, gaps[:10])) + (f" and {len(gaps) - 10} more" if len(gaps) > 10 else "")
+        warn(
+            f"keep_weights={search.keep_weights}, but of the best {len(best)} trials {which} "
+            f"{'has' if len(gaps) == 1 else 'have'} no weights: an earlier call, in which they ended, kept none of "
+            "theirs. tune(sampler=jt.Points([trial.hparams, ...])) trains them again, result.confirm() the best ones "
+            "on fresh seeds."
+        )
 
 
 def states_of(groups: Groups, retired: list[Retired]) -> dict[int, Callable[[], Any]]:

@@ -169,5 +169,6 @@ class Generations:
             step = int(result.history.step[-1])
             self._tell(Interrupted(step, "Interrupted" if self._host.pressed else "Time is up"))
             result.interrupted = True
+        finish.warn_of_gaps(self._search, result)
         self._tell(Finished(result))
         return result

@@ -79,4 +79,6 @@ class Run:
 
     def result(self, previous: Result | None) -> Result:
         """What the search found, which went on from an earlier one or not."""
-        return finish.bound(self._search, self._result, previous)
+        result = finish.bound(self._search, self._result, previous)
+        finish.warn_of_gaps(self._search, result)
+        return result

@@ -92,7 +92,8 @@ def tune(
         keep: The weights and the value that count: "last", or "best", a checkpoint of each trial at its best
             evaluation, which doubles the memory of the states.
         keep_weights: How many of the best trials keep their weights, on the host: `result.ranking[i].predict(x)` for
-            `i < keep_weights`. Those that were pruned have none.
+            `i < keep_weights`. Those that were pruned have none, nor have those that ended in an earlier call (in
+            `directory`, or `previous`) which kept fewer; a warning names these.
         confirm: A `Confirm`: train the best few again at the end, on seeds that the search never used, as
             `Result.confirm` does. Then `best`, `test`, `gap`, `refit` and the pictures are about the winner of that;
             `ranking` keeps what the search saw.

@@ -118,7 +118,8 @@ class Trial(Weighted, Answering):
     def _no_weights(self) -> ValueError:
         return ValueError(
             f"predict() needs trained weights, and trial {self.id} ({self.status}) has none here: the best trial "
-            "of a search that ended keeps them, or the best k with tune(keep_weights=k); pruned ones never do."
+            "of a search that ended keeps them, or the best k with tune(keep_weights=k) from its first call on; pruned "
+            "ones never do."
         )
 
     def course(self, steps: int) -> list[tuple[int, dict[str, Any]]]:
