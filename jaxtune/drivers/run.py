@@ -10,6 +10,7 @@ from jaxtune.results import journal
 from jaxtune.results.loading import events_of_results, load_results
 from jaxtune.results.manifest import check_same, rules, traced
 from jaxtune.results.result import Result
+from jaxtune.results.saving import save_record
 from jaxtune.spaces.written import Names
 from jaxtune.storage.directory import Writer
 
@@ -21,6 +22,7 @@ class Run:
         folder: The folder.
         what: The manifest of the search.
         search: The search.
+        previous: The result of an earlier one that it goes on from, or None.
         every: Seconds between checkpoints, or None.
         strict: Whether other versions are refused.
 
@@ -34,8 +36,16 @@ class Run:
         ValueError: The folder holds another search.
     """
 
-    def __init__(self, folder: Writer, what: dict[str, Any], search: Search, every: float | None, strict: bool) -> None:
-        self.folder, self._what, self._search = folder, what, search
+    def __init__(
+        self,
+        folder: Writer,
+        what: dict[str, Any],
+        search: Search,
+        previous: Result | None,
+        every: float | None,
+        strict: bool,
+    ) -> None:
+        self.folder, self._what, self._search, self._previous = folder, what, search, previous
         self.saved: Saved | None = None
         self.is_over = False
         self.keeper = Keeper(folder, every)
@@ -69,6 +79,8 @@ class Run:
         saved, self.saved = self.saved, None
         if saved is None and first:
             self.folder.begin(self._what | {"traces": study.conditions["traces"]})
+            if self._previous is not None:
+                save_record(self._previous, self.folder.previous.path)
         elif saved is not None:
             self.folder.open_log()
             self.keeper.write(journal.resumed(saved.events))
@@ -77,8 +89,8 @@ class Run:
         layouts = [group.layouts for group in study.groups.groups]
         self.keeper.begin(journal.proposed(study.standing, study.rows, Names(space), layouts))
 
-    def result(self, previous: Result | None) -> Result:
-        """What the search found, which went on from an earlier one or not."""
-        result = finish.bound(self._search, self._result, previous)
+    def result(self) -> Result:
+        """What the search found."""
+        result = finish.bound(self._search, self._result, self._previous)
         finish.warn_of_gaps(self._search, result)
         return result

@@ -160,8 +160,8 @@ def tune(
             return with_confirmation(result, search, confirm, host, progress)
     what = manifest(search, evaluate_every, previous)
     with Writer(directory, overwrite) as folder, interrupts(host, terminated=True):
-        run = Run(folder, what, search, checkpoint_every, strict)
-        over = run.result(previous) if run.is_over else None
+        run = Run(folder, what, search, previous, checkpoint_every, strict)
+        over = run.result() if run.is_over else None
         found = _run(run, search, host, view, previous, callback) if over is None else over
         result = with_confirmation(found, search, confirm, host, progress, folder)
         if result is not over:

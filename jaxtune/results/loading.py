@@ -32,7 +32,8 @@ def load(directory: Any, task: Task | None = None, space: Space | Mapping[str, A
 
     Without its task it has tables, curves, pictures and the winner's `variables`; with the task also `predict`, `test`,
     `gap` and `refit`. A run that is not over gives what is known so far, without weights and marked `interrupted`; one
-    that another process is writing can be looked at as well.
+    that another process is writing can be looked at as well. Where seeds of `tune(confirm=)` are missing, `best` is
+    what the search saw, with its weights, and the result is marked, too.
 
     Args:
         directory: The folder.
@@ -66,10 +67,10 @@ def load(directory: Any, task: Task | None = None, space: Space | Mapping[str, A
             raise ValueError(f"{directory} holds a search that is not over, without weights: load it without its task.")
         return found
     content = _content(folder)
-    if task is None:
-        return _result(folder, content, None if space is None else Space.of(space))
-    given = _space(content) if space is None else Space.of(space)
-    return _result(folder, content, given).with_task(task, given)
+    given = Space.of(space) if space is not None else None if task is None else _space(content)
+    found = _result(folder, content, given)
+    found.interrupted |= folder.is_confirming
+    return found if task is None else found.with_task(task, given)
 
 
 def load_results(folder: Directory, space: Space | None = None) -> Result:
@@ -137,12 +138,14 @@ def load_unfinished(folder: Directory) -> Result | None:
     known = [one.history(one.rows, search["log_names"], search["steps"]) for one in parts if one.record.step]
     if not known:
         return None
+    earlier = load_results(folder.previous) if folder.previous.has_results else None
     return Result(
-        functools.reduce(joined, known),
+        functools.reduce(joined, known if earlier is None else [earlier.history, *known]),
         metric=search["search"]["metric"],
         mode=search["search"]["mode"],
         seed=search["search"]["seed"],
         interrupted=True,
+        num_tests=0 if earlier is None else earlier.num_tests,
         num_folds=search["num_folds"],
         conditions={**search["conditions"], "traces": search["traces"]},
         space=search["space"],

@@ -58,7 +58,7 @@ def manifest(search: Search, evaluate_every: int | None, previous: Result | None
         "steps": search.plan.steps,
         "rungs": [row.stop for row in search.plan.rows if row.keep is not None],
         "trials": search.plan.trials,
-        "lane_steps": search.lane_steps,
+        "lane_steps": search.lane_steps + (0 if previous is None else int(previous.history.lane_steps[-1])),
         "num_folds": None if search.folds is None else search.num_folds,
         "conditions": known,
         "started": datetime.datetime.now().astimezone().isoformat(timespec="seconds"),

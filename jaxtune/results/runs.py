@@ -25,7 +25,7 @@ def list_runs(directory: Any = "runs") -> Any:
     Columns: `run` (its path below the folder), `state` ("finished", "running", "stopped" or "damaged"), `best` (the
     metric of the best trial so far), `metric`, `trials`, `step` and `steps` (of the last evaluation, and of a full
     training), `lane_steps` (spent) and `budget`, `replicates`, `splits` (how trials were validated), `hardware`,
-    `commit` (the user's, in git) and `started`.
+    `commit` (the user's, in git) and `started`. Trials and lane-steps of an earlier search (`previous=`) count.
 
     Args:
         directory: The folder.
@@ -76,7 +76,8 @@ def _record(root: Path, path: Path) -> dict[str, Any]:
     try:
         row |= _of_search(folder.search()) if folder.has_search else {}
         result = load_results(folder) if folder.has_results else load_unfinished(folder)
-        state = "finished" if folder.has_results else "running" if is_held(path) else "stopped"
+        is_over = folder.has_results and not folder.is_confirming
+        state = "finished" if is_over else "running" if is_held(path) else "stopped"
         return row | {"state": state} | ({} if result is None else _of_result(result))
     except OSError:  # somebody is deleting it, or may not read it
         return row | {"state": "unreadable"}

@@ -61,6 +61,12 @@ def save_result(result: Any, path: Path) -> None:
     files.write_json(path / "results.json", content | {"sha256": written.digests})
 
 
+def save_record(result: Any, path: Path) -> None:
+    """Writes what became of all trials of a result into a folder of its own, which may be new; no weights."""
+    path.mkdir(exist_ok=True)
+    save_result(dataclasses.replace(result, weights={}, confirmed=None), path)
+
+
 def _history(written: Files, history: History) -> dict[str, Any]:
     """Field -> file, or name -> file."""
 

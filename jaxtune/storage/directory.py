@@ -5,6 +5,7 @@ log.jsonl        evaluations and decisions, see `log.py`
 checkpoints/     populations of a search that is not over, see `checkpoints.py`
 results.json     what came of it, with digests of all files that belong to it
 history/         the same as arrays, curves among them
+previous/        the record of an earlier search that this one goes on from, as a result of its own
 trials.csv       the same as a table
 winner/          the weights of the best trial, for other programs
 weights/         states of all trials that keep theirs
@@ -28,9 +29,10 @@ from jaxtune.storage.log import Log
 FORMAT = 1
 _HEADS = "search.json", "results.json", "refit.json", "round.json", "ensemble.json"  # each says that there is a run
 CONFIRMATION = "confirmation.json", "confirmation"
-_MORE = "log.jsonl", "log.torn", "checkpoints", "history", "trials.csv", "winner", "weights", "confirming", "ensemble"
-_SEEN = "report.json", "report.html"
-_OURS = *_HEADS, *CONFIRMATION, *_MORE, *_SEEN
+_LOGS = "log.jsonl", "log.torn"
+_SEEN = "trials.csv", "report.json", "report.html"
+_FOLDERS = "previous", "checkpoints", "history", "winner", "weights", "confirming", "ensemble"
+_OURS = *_HEADS, *CONFIRMATION, *_LOGS, *_SEEN, *_FOLDERS
 
 
 def part_folder(directory: Any, kind: str, number: int) -> Path | None:
@@ -69,6 +71,11 @@ class Directory:
         return self.path / "log.jsonl"
 
     @property
+    def previous(self) -> Directory:
+        """The record of an earlier search, where this one goes on from one."""
+        return Directory(self.path / "previous")
+
+    @property
     def has_search(self) -> bool:
         """Whether it says what is searched here."""
         return (self.path / "search.json").exists()
@@ -87,6 +94,11 @@ class Directory:
     def has_results(self) -> bool:
         """Whether the search is over."""
         return (self.path / "results.json").exists()
+
+    @property
+    def is_confirming(self) -> bool:
+        """Whether the best trials of a search that is over are trained again, or were until something ended that."""
+        return (self.path / "confirming").exists() and not (self.path / CONFIRMATION[0]).exists()
 
     def search(self) -> dict[str, Any]:
         """What is searched here.

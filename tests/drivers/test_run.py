@@ -49,6 +49,16 @@ def wanted():
     return {name: search(name) for name in SEARCHES}
 
 
+@pytest.fixture
+def further(wanted):
+    """One more search, "further", which goes on from one of them."""
+    options = {"scheduler": HALVING, "previous": wanted["halving"], "seed": 1}
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setitem(SEARCHES, "further", (NET, NET_SPACE, options))
+        patched.setitem(wanted, "further", search("further"))
+        yield
+
+
 # Interrupted by a callback, at every evaluation
 
 
@@ -270,8 +280,8 @@ def kill(monkeypatch):
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
-@pytest.mark.parametrize("name", ["halving", "pbt", "best"])
-def test_killed_at_any_call_it_comes_to_the_same_end(name, wanted, kill, tmp_path, monkeypatch):
+@pytest.mark.parametrize("name", ["halving", "pbt", "best", "further"])
+def test_killed_at_any_call_it_comes_to_the_same_end(name, wanted, further, kill, tmp_path, monkeypatch):
     with monkeypatch.context():
         state = kill(10**9)
         search(name, tmp_path / "whole")

@@ -1,8 +1,10 @@
 """Results in folders: what comes back in another process, with the task and without it."""
 
+import itertools
 import json
 import subprocess
 import sys
+import warnings
 from dataclasses import replace
 from functools import partial
 
@@ -194,6 +196,64 @@ def test_a_search_that_is_not_over_is_marked(tmp_path):
     assert found.best.variables is None
     with pytest.raises(ValueError, match="not over"):
         jt.load(tmp_path, NET)
+
+
+WIDTHS = {**NET_SPACE, "width": jt.Choice((4, 8), static=True)}
+UNFINISHED = {  # space, options, evaluations before the search is cut off, trials by then
+    "previous": (NET_SPACE, {"scheduler": HALVING, "seed": 1}, 1, 16),
+    "generations": (NET_SPACE, {"scheduler": HALVING, "generations": 3}, 4, 16),
+    "both": (NET_SPACE, {"scheduler": HALVING, "generations": 2, "seed": 1}, 4, 24),
+    "groups": (WIDTHS, {"scheduler": jt.PopulationBasedTraining(8, steps=40, interval=10)}, 2, 8),
+}
+
+
+@pytest.mark.parametrize("name", UNFINISHED)
+def test_all_that_an_unfinished_search_knows_is_there(name, tmp_path):
+    space, options, cut, num_trials = UNFINISHED[name]
+    if name in ("previous", "both"):
+        options = {**options, "previous": tune(NET, NET_SPACE, scheduler=HALVING, keep_weights=2)}
+    calls = itertools.count(1)
+    stopped = tune(NET, space, directory=tmp_path, callback=lambda result: next(calls) == cut, **options)
+    found = jt.load(tmp_path)
+    assert found.interrupted
+    assert len(found.trials) == len(stopped.trials) == num_trials
+    assert found.table() == stopped.table()
+    assert not found.weights
+    row = jt.list_runs(tmp_path).iloc[0]
+    assert (row["state"], row["trials"], row["lane_steps"] < row["budget"]) == ("stopped", num_trials, True)
+    whole = tune(NET, space, directory=tmp_path, **options)
+    assert jt.load(tmp_path).table() == whole.table()
+    row = jt.list_runs(tmp_path).iloc[0]
+    assert (row["state"], row["lane_steps"]) == ("finished", row["budget"])
+
+
+def test_the_record_of_an_earlier_search_is_checked(tmp_path):
+    options = {"scheduler": HALVING, "seed": 1, "previous": tune(NET, NET_SPACE, scheduler=HALVING)}
+    tune(NET, NET_SPACE, directory=tmp_path, callback=lambda result: True, **options)
+    path = tmp_path / "previous" / "history" / "step.npy"
+    path.write_bytes(path.read_bytes()[:-1])
+    with pytest.raises(ValueError, match="step.npy is damaged"):
+        jt.load(tmp_path)
+
+
+def test_a_winner_whose_seeds_are_missing_is_marked(tmp_path):
+    options = {"scheduler": HALVING, "confirm": jt.Confirm(3, 2)}
+    search = partial(tune, NET, NET_SPACE, directory=tmp_path, **options)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # there was no time to confirm
+        while not (tmp_path / "confirming").exists():
+            assert search(time_limit=0).interrupted
+    for found in (jt.load(tmp_path), jt.load(tmp_path, NET)):
+        assert found.interrupted
+        assert found.confirmation is None
+        assert found.best.id == found.ranking[0].id
+    assert found.best.state.keys() == {"weights", "momentum"}
+    assert jt.list_runs(tmp_path)["state"].tolist() == ["stopped"]
+    whole = search()
+    found = jt.load(tmp_path)
+    assert not found.interrupted
+    assert found.best.id == whole.best.id == whole.confirmation.best.id
+    assert jt.list_runs(tmp_path)["state"].tolist() == ["finished"]
 
 
 def test_a_search_of_which_all_trials_diverge_is_kept(tmp_path):
