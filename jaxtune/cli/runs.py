@@ -16,7 +16,6 @@ from jaxtune.cli.tables import best_trials, confirmed_trials
 from jaxtune.results.runs import run_records
 from jaxtune.results.text import short
 from jaxtune.storage.directory import Writer
-from jaxtune.storage.log import repair
 
 _SECONDS = 1.0  # between two looks at a running search
 _COLUMNS = ["run", "state", "best", "metric", "trials", "step", "steps", "started"]
@@ -49,8 +48,8 @@ def show_run(directory: Path, repairs: bool) -> None:
     console = Console(highlight=False)
     if repairs:
         with Writer(directory) as folder:
-            cut = repair(folder.log_path)
-        console.print(f"Cut {cut:,} bytes off the log; they are kept in log.torn.", soft_wrap=True, markup=False)
+            cut = folder.repair()
+        console.print(f"Cut {cut:,} bytes off the logs; they are kept as *.torn.", soft_wrap=True, markup=False)
     record = _record(directory)
     console.print(_summary(record))
     if record["step"]:

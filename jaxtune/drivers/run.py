@@ -12,6 +12,7 @@ from jaxtune.results.manifest import check_same, rules, traced
 from jaxtune.results.result import Result
 from jaxtune.results.saving import save_record
 from jaxtune.spaces.written import Names
+from jaxtune.storage import looks
 from jaxtune.storage.directory import Writer
 
 
@@ -49,6 +50,7 @@ class Run:
         self.saved: Saved | None = None
         self.is_over = False
         self.keeper = Keeper(folder, every)
+        looks.count(folder.path)  # finds what is damaged
         if not folder.is_new:
             self._compare(strict)
 
@@ -88,6 +90,11 @@ class Run:
                 return
         layouts = [group.layouts for group in study.groups.groups]
         self.keeper.begin(journal.proposed(study.standing, study.rows, Names(space), layouts))
+
+    def counted(self, result: Result) -> Result:
+        """A result of the search, with the looks at the test data that count in the folder."""
+        result._count_in(self.folder.path)
+        return result
 
     def result(self) -> Result:
         """What the search found."""

@@ -173,9 +173,15 @@ def _run(
     run: Run, search: Search, host: Host, view: Progress, previous: Result | None, callback: Callable | None
 ) -> Result:
     """Searches in a folder, from where it stands."""
+    told = None if callback is None else lambda result: callback(run.counted(result))
     try:
         with view:
             stream = Stream([run.keeper, Reporting(run.folder.path), view])
-            return Generations(search, host, stream, previous, run.saved).run(callback, run.begin)
+            return run.counted(Generations(search, host, stream, previous, run.saved).run(told, run.begin))
+    except BaseException as error:
+        known = getattr(error, "result", None)
+        if isinstance(known, Result):
+            run.counted(known)
+        raise
     finally:
         run.keeper.close()

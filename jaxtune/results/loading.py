@@ -99,7 +99,9 @@ def _result(folder: Directory, content: Mapping[str, Any], space: Space | None) 
         int(trial): unstored(arrays.load(inside(path, one["file"])), one) for trial, one in content["weights"].items()
     }
     history, confirmed = _history(path, content, Names(space).values), load_confirmation(folder)
-    return Result(history, weights=weights, confirmed=confirmed, space=content["space"], **content["result"])
+    found = Result(history, weights=weights, confirmed=confirmed, space=content["space"], **content["result"])
+    found._count_in(path)
+    return found
 
 
 def _history(path: Path, content: Mapping[str, Any], known: Mapping[Named, Any]) -> History:
@@ -139,7 +141,7 @@ def load_unfinished(folder: Directory) -> Result | None:
     if not known:
         return None
     earlier = load_results(folder.previous) if folder.previous.has_results else None
-    return Result(
+    found = Result(
         functools.reduce(joined, known if earlier is None else [earlier.history, *known]),
         metric=search["search"]["metric"],
         mode=search["search"]["mode"],
@@ -150,3 +152,5 @@ def load_unfinished(folder: Directory) -> Result | None:
         conditions={**search["conditions"], "traces": search["traces"]},
         space=search["space"],
     )
+    found._count_in(folder.path)
+    return found

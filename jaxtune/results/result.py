@@ -8,6 +8,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ import numpy as np
 from jaxtune.engine.host import Host, deadline, interrupts
 from jaxtune.interface.entry import entry, given_back
 from jaxtune.interface.habits import Answering, hinted
+from jaxtune.interface.warning import warn
 from jaxtune.results import tables
 from jaxtune.results.averaging.ensembling import Ensembling
 from jaxtune.results.chosen import Chosen, check_data
@@ -33,6 +35,7 @@ from jaxtune.results.saving import save_result
 from jaxtune.results.text import short, with_error
 from jaxtune.results.trial import Trial, statuses
 from jaxtune.results.undefined import undefined_runs
+from jaxtune.storage import looks
 from jaxtune.storage.directory import Directory, Writer
 
 
@@ -67,7 +70,8 @@ class Result(Pictures, Chosen, Ensembling, Answering):
         interrupted: the search was stopped early (Ctrl-C, time_limit or a callback).
         ended: nothing more will happen to this search; False for the results that a callback sees.
         timing: seconds by part: "compile", "run" and "total"; "confirm" too after `tune(confirm=)`.
-        num_tests: how often `test()` has looked at the test split, in an earlier search that this one continues too.
+        num_tests: how often `test()` has looked at the test split, in an earlier search that this one continues too; of
+            a run in a folder also in other processes, by the time it was loaded.
         num_folds: of a cross-validation, else None.
         history: the record, as arrays.
         conditions: what another search has to share in order to be comparable.
@@ -86,6 +90,7 @@ class Result(Pictures, Chosen, Ensembling, Answering):
     setting: dict[str, dict[str, Any]] = field(default_factory=dict)
     confirmed: Confirmed | None = None
     _tested: dict[str, np.ndarray] | None = None
+    _kept: tuple[Path, ...] = ()  # folders that it is in
 
     def __getstate__(self) -> dict[str, Any]:
         """What is pickled: trials are made again when asked for; the task is left behind, see `with_task`."""
@@ -119,8 +124,14 @@ class Result(Pictures, Chosen, Ensembling, Answering):
             return self.confirmation.winner
         return self.weights.get(self._order[0])
 
+    def _count_in(self, folder: Path) -> None:
+        """Counts looks at the test data in a folder from now on, with those that this has already."""
+        self.num_tests += looks.count(folder)
+        self._kept += (folder.absolute(),)
+
     def _count_test(self) -> None:
         self.num_tests += 1
+        self._kept = tuple(folder for folder in self._kept if _is_counted(folder))
 
     @property
     def _seen(self) -> Trial:
@@ -268,6 +279,7 @@ class Result(Pictures, Chosen, Ensembling, Answering):
             save_result(replace(self, confirmed=None), folder.path)
             if self.confirmed is not None:
                 save_confirmation(self, self.confirmed, folder.path)
+            self._count_in(folder.path)
 
     @hinted
     def report(self, path: str | os.PathLike[str] | None = None) -> Report:
@@ -351,6 +363,8 @@ class Result(Pictures, Chosen, Ensembling, Answering):
             tested = with_errors(self._tested, self.num_folds)
             text = with_error(tested[self.metric], tested.get(f"{self.metric}_se", math.nan))
             lines.append(f"  test: {self.metric} {text} (looked at {self.num_tests}x)")
+        elif self.num_tests:
+            lines.append(f"  test: looked at {self.num_tests}x")
         if self.timing:
             lines.append("  time: " + ", ".join(f"{part} {s:.1f} s" for part, s in self.timing.items()))
         return "\n".join(lines)
@@ -371,3 +385,13 @@ class Result(Pictures, Chosen, Ensembling, Answering):
         kinds = [one.kind for one in status]
         order = ("finished", "stopped early", "pruned", "diverged", "in training", "interrupted")
         return ", ".join(f"{kinds.count(kind)} {kind}" for kind in order if kind in kinds)
+
+
+def _is_counted(folder: Path) -> bool:
+    """Counts a look at the test data in a folder, if that can be."""
+    try:
+        looks.add(folder)
+    except (OSError, ValueError) as error:
+        warn(f"This look at the test data is not counted in {folder}, which can't be written to: {error}")
+        return False
+    return True

@@ -2,6 +2,7 @@
 
 search.json      what is searched, and with what; the format's version
 log.jsonl        evaluations and decisions, see `log.py`
+tests.jsonl      looks at the test data, see `looks.py`
 checkpoints/     populations of a search that is not over, see `checkpoints.py`
 results.json     what came of it, with digests of all files that belong to it
 history/         the same as arrays, curves among them
@@ -21,15 +22,15 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from jaxtune.storage import files
+from jaxtune.storage import files, looks
 from jaxtune.storage.checkpoints import Checkpoints
 from jaxtune.storage.lock import Lock
-from jaxtune.storage.log import Log
+from jaxtune.storage.log import Log, repair
 
 FORMAT = 1
 _HEADS = "search.json", "results.json", "refit.json", "round.json", "ensemble.json"  # each says that there is a run
 CONFIRMATION = "confirmation.json", "confirmation"
-_LOGS = "log.jsonl", "log.torn"
+_LOGS = "log.jsonl", "log.torn", looks.NAME, "tests.torn"
 _SEEN = "trials.csv", "report.json", "report.html"
 _FOLDERS = "previous", "checkpoints", "history", "winner", "weights", "confirming", "ensemble"
 _OURS = *_HEADS, *CONFIRMATION, *_LOGS, *_SEEN, *_FOLDERS
@@ -188,6 +189,10 @@ class Writer(Directory):
         self._close_log()
         self.log = Log(self.log_path)
         return self.log
+
+    def repair(self) -> int:
+        """Keeps the valid events of its logs; how many bytes were cut off, which are kept in files beside them."""
+        return sum(repair(path) for path in (self.log_path, self.path / looks.NAME) if path.exists())
 
     def _is_run(self) -> bool:
         """Whether what is here is a run, though perhaps a copy without its lock, or damaged."""

@@ -102,7 +102,7 @@ class Ensembling:
                 raise ValueError("test() needs test data: give the task test=.")
             weights = np.array([weight for _, weight in found["members"]])
             tested = Outputs.of(members, "test", both).metrics(weights)
-            self.num_tests += 1
+            self._count_test()
             return tested
 
         return Ensemble(
