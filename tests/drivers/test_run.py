@@ -4,9 +4,11 @@ import errno
 import itertools
 import os
 import signal
+import sys
 import threading
 from contextlib import suppress
 from functools import partial
+from pathlib import Path
 
 import jax
 import numpy as np
@@ -150,6 +152,23 @@ def test_an_error_of_the_callback_loses_nothing(wanted, tmp_path):
     result = search("halving", tmp_path, callback=lambda result: seen.append(result.history.step[-1]))
     assert seen == [20]
     assert_same(result, wanted["halving"])
+
+
+def test_a_program_that_exits_lets_the_folder_go(wanted, tmp_path):
+    with pytest.raises(SystemExit):
+        search("halving", tmp_path, callback=lambda result: sys.exit(3))
+    assert_same(search("halving", tmp_path), wanted["halving"])
+
+
+@pytest.mark.parametrize("function", ["init", "step", "evaluate"])
+def test_a_task_that_raises_lets_the_folder_go(function, wanted, tmp_path):
+    def fails(*args, **kwargs):
+        raise ZeroDivisionError("of the user")
+
+    with pytest.raises(ZeroDivisionError, match="of the user") as caught:
+        tune(NET.replace(**{function: fails}), NET_SPACE, directory=tmp_path, scheduler=HALVING)
+    assert caught.traceback[-1].name == "fails"
+    assert_same(search("halving", tmp_path), wanted["halving"])
 
 
 def test_ctrl_c_saves(wanted, tmp_path):
@@ -559,6 +578,18 @@ def test_a_folder_that_cannot_be_made_is_told(tmp_path, monkeypatch):
     (tmp_path / "file").touch()
     with pytest.raises(ValueError, match="can't be written to: Not a directory"):
         search("halving", tmp_path / "file" / "below")
+
+
+@pytest.mark.parametrize("number", [errno.EROFS, errno.EACCES, errno.ENOSPC])
+@pytest.mark.parametrize("call", ["mkdir", "open"])
+def test_a_disk_that_takes_nothing_is_told_before_anything_is_traced(call, number, tmp_path, monkeypatch):
+    def refuses(*args, **kwargs):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr("jaxtune.drivers.study.propose", never)
+    monkeypatch.setattr(Path, call, refuses)
+    with pytest.raises(ValueError, match=f"^directory='.*run' can't be written to: {os.strerror(number)}"):
+        search("halving", tmp_path / "run")
 
 
 @pytest.mark.parametrize("directory", [3, b"", ""])

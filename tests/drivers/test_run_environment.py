@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 
+import pytest
 from runs import assert_same
 from toys import NET, NET_SPACE, ONE
 
@@ -124,6 +125,55 @@ def test_a_poor_environment_is_enough(tmp_path):
     os.close(writer)
     assert process.wait() == 0
     assert_same(jt.load(run, NET, NET_SPACE), tune(NET, NET_SPACE, scheduler=HALVING))
+
+
+_CACHED = """
+import sys
+sys.path[:0] = sys.argv[2:]
+import jax
+jax.config.update("jax_num_cpu_devices", 8)
+from toys import NET, NET_SPACE, ONE
+import jaxtune as jt
+options = {"scheduler": jt.SuccessiveHalving(8, 5, 20, eta=2), "placement": ONE, "progress": False}
+jt.tune(NET, NET_SPACE, directory=sys.argv[1], **options)
+"""
+
+
+def _flip(path):
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+
+
+@pytest.mark.slow
+def test_damaged_programs_in_the_cache_of_jax_change_nothing(tmp_path):
+    """They are compiled again; so it is where the cache can't be written to."""
+    wanted = tune(NET, NET_SPACE, scheduler=HALVING)
+    cache, tests = tmp_path / "cache", Path(__file__).parent.parent
+    damages = (lambda path: None, _flip, lambda path: path.write_bytes(path.read_bytes()[:100]))
+    environment = {
+        **os.environ,
+        "JAX_COMPILATION_CACHE_DIR": str(cache),
+        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+        "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
+    }
+    for number, damage in enumerate(damages):
+        programs = list(cache.glob("*-cache"))
+        assert bool(programs) == (number > 0)
+        for path in programs:
+            damage(path)
+        run = tmp_path / str(number)
+        subprocess.run(
+            [sys.executable, "-c", _CACHED, str(run), str(tests), str(tests.parent)], env=environment, check=True
+        )
+        assert_same(jt.load(run, NET, NET_SPACE), wanted)
+    cache.rename(tmp_path / "away")
+    cache.write_text("no folder")
+    run = tmp_path / "none"
+    subprocess.run(
+        [sys.executable, "-c", _CACHED, str(run), str(tests), str(tests.parent)], env=environment, check=True
+    )
+    assert_same(jt.load(run, NET, NET_SPACE), wanted)
 
 
 def test_a_slow_disk_does_not_stop_the_training(tmp_path, monkeypatch):

@@ -1,6 +1,7 @@
 """Files that are whole or not there; locks; arrays."""
 
 import os
+import signal
 import subprocess
 import sys
 
@@ -146,10 +147,13 @@ time.sleep(60)
 """
 
 
-def test_a_folder_is_held_until_its_process_is_gone(tmp_path):
+@pytest.mark.parametrize("stopped", [False, True])
+def test_a_folder_is_held_until_its_process_is_gone(stopped, tmp_path):
     holder = subprocess.Popen([sys.executable, "-c", HOLD, str(tmp_path)], stdout=subprocess.PIPE, text=True)
     try:
         assert holder.stdout.readline() == "held\n"
+        if stopped:
+            holder.send_signal(signal.SIGSTOP)
         assert is_held(tmp_path)
         with pytest.raises(RuntimeError, match=rf"in use by process {holder.pid} on \S+:"):
             Lock(tmp_path)
