@@ -160,7 +160,8 @@ def damage(flips, steps):
         wanted = digest(search("halving", steps, whole))
         for _ in range(2):
             search("halving", steps, cut, callback=lambda result: True, checkpoint_every=0)
-        for path in sorted(path for path in whole.rglob("*") if path.is_file() and path.name != "run.lock"):
+        unread = "run.lock", "report.json", "report.html"
+        for path in sorted(path for path in whole.rglob("*") if path.is_file() and path.name not in unread):
             row(path, whole, flips, wanted, lambda: digest(jt.load(whole)))
         checkpoints = max((cut / "checkpoints").iterdir())
         for path in [cut / "log.jsonl", cut / "search.json", *sorted(checkpoints.iterdir())]:
