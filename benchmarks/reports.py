@@ -1,8 +1,8 @@
 """What a report weighs and takes: bytes, seconds to make, and seconds until a browser shows it.
 
 Searches over ten hyperparameters with 512, 4,096 and 16,384 trials, halved four times. The page is opened in
-headless Chromium, from its file and without a network: *headline* is the first contentful paint, *drawn* when all is there,
-*a brush* a box dragged over the learning curves until the table shows who was chosen.
+headless Chromium, from its file and without a network: *headline* is the first contentful paint, *drawn* when all is
+there, *a brush* a box dragged over the learning curves until the table shows who was chosen.
 
     python benchmarks/reports.py [--quick]
 """
