@@ -163,7 +163,7 @@ def check_report(out, folder, trials):
     assert re.search(r"Speed: [\d,]+ lane-steps per second on \d+ CPU cores?", out)
     assert f"Wrote curves.png, space.png, trials.csv, report.html to {folder}" in out
     assert out.rstrip().endswith(f"Open {(folder / 'report.html').absolute()} in a browser")
-    assert f"loss of {trials:,} trials" in (folder / "report.html").read_text(encoding="utf-8")
+    assert f"{trials:,} trials, the lowest loss wins" in (folder / "report.html").read_text(encoding="utf-8")
     return float(re.search(r"Test accuracy of the winner: (\d\.\d+)", out)[1])
 
 

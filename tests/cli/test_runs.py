@@ -56,7 +56,7 @@ def test_show_tells_what_was_found(main, folder, capsys, name, words):
 def test_report_writes_a_page(main, folder, tmp_path, capsys, name):
     assert main(["report", str(folder / name), "--output", str(tmp_path / "it.html")]) == 0
     assert capsys.readouterr().out == f"Wrote {tmp_path / 'it.html'}\n"
-    assert "loss of 8 trials" in (tmp_path / "it.html").read_text(encoding="utf-8")
+    assert "8 trials, the lowest loss wins" in (tmp_path / "it.html").read_text(encoding="utf-8")
     assert main(["report", str(folder / name)]) == 0
     assert (folder / name / "report.html").exists()
 

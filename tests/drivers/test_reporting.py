@@ -30,7 +30,7 @@ def test_a_run_ends_with_both(pages, tmp_path):
     assert found["confirmation"]["verdict"] == result.confirmation.verdict
     assert found["search"]["call"]["scheduler"] == repr(HALVING)
     assert all(seconds > 0 for seconds in found["progress"]["seconds"])
-    assert "loss of 8 trials" in (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert "8 trials, the lowest loss wins" in (tmp_path / "report.html").read_text(encoding="utf-8")
     assert jt.load(tmp_path).best.id == result.best.id  # what is looked at is no part of the run
 
 

@@ -6,6 +6,7 @@ import html
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from jaxtune.results.report.captions import ABOUT, FRESH, LEARNT, PANELS, TITLES
 from jaxtune.results.tables import as_html
 
 _CONTROLS = """
@@ -14,6 +15,7 @@ _CONTROLS = """
 <button type="button" id="clear">clear (Esc)</button>
 <label>trials <input type="text" id="find" placeholder="3, 17, 20-30"></label>
 <label>colour by <select id="colour"></select></label><span id="legend"></span></div>
+<p id="ranges-selected"></p>
 <details><summary>filters</summary>
 <div class="line"><fieldset id="kinds"><legend>status</legend></fieldset></div>
 <div class="line"><label>only the best <input type="number" id="top" min="1"></label><span id="parts"></span></div>
@@ -27,15 +29,17 @@ _CONTROLS = """
 
 _TABLE = """
 <section aria-labelledby="table-heading"><h2 id="table-heading">Trials</h2>
-<p class="about">A click or the space bar chooses a row, in all pictures too; with shift all rows up to it. Arrows walk
-through the rows, headings sort. Hyperparameters that are the same for all trials are left out.</p>
-<p><label><input type="checkbox" id="only"> only those that are chosen</label></p>
+<p class="about">A click or the space bar selects a row, in all pictures too; with shift all rows up to it. Arrows
+walk through the rows, headings sort. Bold is the winner. The rank goes by how long a trial was trained, then by its
+value: one that was pruned stands behind all that went on. Hyperparameters that are the same for all trials are left
+out.</p>
+<p><label><input type="checkbox" id="only"> only those that are selected</label></p>
 <div class="scroll"><table role="grid" aria-multiselectable="true" aria-labelledby="table-heading">
 <thead><tr id="head"></tr></thead><tbody id="rows"></tbody></table></div>
 <p id="empty" hidden>No trial is left.</p>
 <p id="pages"><button type="button" id="earlier">earlier</button> <span id="page"></span>
 <button type="button" id="later">later</button></p>
-<p id="copies">Copy the chosen trials, or the best:
+<p id="copies">Copy <span id="copy-who"></span>:
 <button type="button" id="copy-hp">as Python</button>
 <button type="button" id="copy-points">as jt.Points</button>
 <button type="button" id="copy-csv">as CSV</button></p>
@@ -46,58 +50,6 @@ _DIFFERENCE = """
 <section aria-labelledby="difference-heading"><h2 id="difference-heading">Difference of two trials</h2>
 <p><label>trial <input type="number" id="first"></label> <label>and trial <input type="number" id="second"></label></p>
 <div id="difference" class="scroll" tabindex="0" role="region" aria-label="difference of two trials"></div></section>"""
-
-
-_TITLES = {
-    "parallel": "Parallel coordinates",
-    "curves": "Learning curves",
-    "slices": "Slices",
-    "importance": "Importance",
-    "contour": "The two that matter most",
-    "progress": "Best so far",
-    "tuning": "What fewer trials would have found",
-    "isolation": "Isolation",
-    "lineage": "Lineage and schedules",
-    "rungs": "Rungs",
-}
-_PANELS = {"slices": "slice", "isolation": "isolation", "lineage": "schedule"}
-_LEARNT = " Later generations were proposed near what was good, which hides how bad other values are: see the slices."
-_ABOUT = {
-    "parallel": (
-        "A line per trial through its hyperparameters to its {metric}; {better} is better. Drag along an axis to "
-        "choose a range; boxes on several axes all have to hold. What has no value lies below the axes."
-    ),
-    "curves": (
-        "{metric} on validation data over training steps. Dashed lines were pruned, at the dotted rungs; crosses "
-        "diverged; the strong line is the best trial, dotted on its training data. A box chooses who comes there."
-    ),
-    "slices": (
-        "Each trial's {metric} over each of its hyperparameters. Circles were trained to the end, triangles pruned, "
-        "crosses diverged."
-    ),
-    "importance": (
-        "How far the best tenth of the trials lies from all others, hyperparameter by hyperparameter (PED-ANOVA, "
-        "Watanabe et al. 2023); lines are 95 % intervals of a bootstrap."
-    ),
-    "contour": (
-        "How good trials around a place are, as a mean percentile of the ranking: orange is best, blue is worst, "
-        "whatever the other hyperparameters are. Marks are trials."
-    ),
-    "progress": "The best {metric} that any trial had reached, over what was spent; points are trials that took over.",
-    "tuning": (
-        "The expected best of n trials at step {step}, to which all were trained, drawn from the first generation; the "
-        "band holds 95 % of such searches (Dodge et al. 2019)."
-    ),
-    "isolation": (
-        "The best trial in each part of a range: what a value costs when all others are tuned for it (Godbole et al. "
-        "2023). Faint ones were trained for fewer steps."
-    ),
-    "lineage": (
-        "A line per trial; where one copied the weights of another, a line joins them. The strong path leads to the "
-        "best trial. Below, how hyperparameters changed along the lineage of each trial."
-    ),
-    "rungs": "How many trials came to each rung, went on, were pruned there, or had diverged.",
-}
 
 
 def body(contents: Mapping[str, Any], places: Mapping[str, str]) -> Iterator[str]:
@@ -127,8 +79,17 @@ def _headline(contents: Mapping[str, Any]) -> str:
         else ""
     )
     sentences = "".join(f"<p>{html.escape(sentence)}</p>" for sentence in rest)
-    title = html.escape(f"{search['metric']} of {search['trials']:,} trials")
-    return f'<header><h1>{title}</h1><p class="lead">{html.escape(first)}</p>{sentences}{sample}</header>'
+    heading = f'<h1>{html.escape(title(contents))}</h1><p class="lead">{html.escape(first)}</p>'
+    return f"<header>{heading}{sentences}{sample}</header>"
+
+
+def title(contents: Mapping[str, Any]) -> str:
+    """What was searched."""
+    search, names = contents["search"], [one["name"] for one in contents["hyperparameters"]]
+    over = ", ".join(names[:6]) + (f" and {len(names) - 6} more" if len(names) > 6 else "")
+    trials = f"{search['trials']:,} trial{'s' * (search['trials'] != 1)}"
+    wins = f"the {'lowest' if search['mode'] == 'min' else 'highest'} {search['metric']} wins"
+    return f"Search over {over}: {trials}, {wins}" if names else f"{trials}, {wins}"
 
 
 def _next(findings: Sequence[Mapping[str, Any]]) -> str:
@@ -150,20 +111,20 @@ def _confirmation(found: Mapping[str, Any] | None) -> str:
     table = f'<div class="scroll" tabindex="0" role="region" aria-label="fresh seeds">{as_html(found["rows"])}</div>'
     return (
         '<section aria-labelledby="confirmation-heading"><h2 id="confirmation-heading">On fresh seeds</h2>'
-        f"<p>{html.escape(found['verdict'])}</p>{table}</section>"
+        f'<p class="about">{FRESH}</p>{table}</section>'
     )
 
 
 def _pictures(contents: Mapping[str, Any], places: Mapping[str, str]) -> Iterator[str]:
     """The pictures that there are, in the order in which people look."""
     learns = len(set(contents["trials"]["generation"])) > 1
-    for name, title in _TITLES.items():
-        panels = [place for key, place in places.items() if key.rstrip("0123456789") == _PANELS.get(name)]
+    for name, heading in TITLES.items():
+        panels = [place for key, place in places.items() if key.rstrip("0123456789") == PANELS.get(name)]
         if panels or name in places:
-            about = _ABOUT[name].format(**_words(contents)) + (_LEARNT if name == "importance" and learns else "")
-            yield _picture(name, title, about, places.get(name, ""), panels)
+            about = ABOUT[name].format(**_words(contents)) + (LEARNT if name == "importance" and learns else "")
+            yield _picture(name, heading, about, places.get(name, ""), panels)
         elif name == "importance" and contents["importance"]["why_not"]:
-            yield f"<section><h2>{title}</h2><p>{html.escape(contents['importance']['why_not'])}</p></section>"
+            yield f"<section><h2>{heading}</h2><p>{html.escape(contents['importance']['why_not'])}</p></section>"
 
 
 def _words(contents: Mapping[str, Any]) -> dict[str, Any]:
@@ -176,14 +137,19 @@ def _words(contents: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _picture(name: str, title: str, about: str, whole: str, panels: Sequence[str]) -> str:
+def _picture(name: str, heading: str, about: str, whole: str, panels: Sequence[str]) -> str:
     """A section with a picture as wide as the page, panels below, what they show in words, and numbers as a table."""
     below = f'<div class="panels">{"".join(panels)}</div>' if panels else ""
     return (
-        f'<section aria-labelledby="{name}-heading"><h2 id="{name}-heading">{title}</h2>'
-        f'<figure><figcaption class="about">{html.escape(about)}</figcaption>{whole}{below}</figure>'
+        f'<section aria-labelledby="{name}-heading"><h2 id="{name}-heading">{heading}</h2>'
+        f'<figure><figcaption class="about">{html.escape(about)}{_in_python(name)}</figcaption>{whole}{below}</figure>'
         f'<details data-table="{name}"><summary>show as table</summary></details></section>'
     )
+
+
+def _in_python(name: str) -> str:
+    method = {"slices": "space", "tuning": "progress", "rungs": None}.get(name, name)
+    return "" if method is None else f" In Python: <code>result.plot_{method}()</code>."
 
 
 def _reproduce(contents: Mapping[str, Any]) -> str:

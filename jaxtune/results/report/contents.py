@@ -40,7 +40,8 @@ def contents(result: Any) -> dict[str, Any]:
         "search": _search(result, len(ids)),
         "hyperparameters": columns.hyperparameters(found),
         "constants": columns.constants([trial.hparams for trial in ranked], found),
-        "trials": columns.trials(ranked, [rank[t] for t in ids], result.metric, found),
+        "trials": columns.trials(ranked, [rank[t] for t in ids], result.metric, found)
+        | sections.on_fresh_seeds(result, ids),
         "curves": columns.curves(history.mean(result.metric), history.step, ids),
         "training_curves": _training_curves(result, ids),
         "progress": sections.progress(history, result.metric, result.mode),

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 
+from jaxtune.results.history import with_errors
+from jaxtune.results.tables import varying
 from jaxtune.results.text import short, with_error
 
 
@@ -24,47 +27,41 @@ def _winner(result: Any) -> Iterator[str]:
     sentence = f"Trial {best.id} is the best: {result.metric} {value}"
     if result.confirmation is not None and result.confirmation.has_winner:
         seen = short(result._seen.metrics[result.metric], 4)
-        seeds = result.confirmation.num_seeds
-        yield f"{sentence}, the mean of {seeds} fresh seeds; the search saw {seen}."
+        yield f"{sentence}, the mean of {result.confirmation.num_seeds} fresh seeds; the search saw {seen}."
     else:
         when = f"after {best.steps:,} steps" if best.best_step == best.steps else f"at step {best.best_step:,}"
         yield f"{sentence} {when}{_runs(result)}."
+    values = {name: value for name, value in best.hparams.items() if name in varying(result.trials, list(best.hparams))}
+    yield ", ".join(f"{name}={short(value)}" for name, value in values.items())
 
 
 def _runs(result: Any) -> str:
-    if result.num_folds is not None:
-        return f", the mean of {result.num_folds} folds" + (
-            f" with {result.num_runs // result.num_folds} seeds each" if result.num_runs > result.num_folds else ""
-        )
-    return f", the mean of {result.num_runs} seeds" if result.num_runs > 1 else ""
+    """What the value is the mean of."""
+    if result.num_folds is None:
+        return f", the mean of {result.num_runs} seeds" if result.num_runs > 1 else ""
+    seeds = result.num_runs // result.num_folds
+    return f", the mean of {result.num_folds} folds" + (f" with {seeds} seeds each" if seeds > 1 else "")
 
 
 def _compared(result: Any) -> Iterator[str]:
     """The winner against others, where all had made as many steps."""
-    if result._best_id is None:
-        return
     history, best = result.history, result._best_id
+    if best is None:
+        return
     peers = np.flatnonzero(history.generation == history.generation[best])
     together = np.flatnonzero(history.active[:, peers].all(axis=1))
     if len(peers) < 3 or not len(together):
         return
-    at = together[-1]
-    values = history.mean(result.metric)[at, peers]
-    own, first = values[peers.tolist().index(best)], values[0]
-    known = values[np.isfinite(values)]
-    if not np.isfinite(own) or not len(known):
+    values = history.mean(result.metric)[together[-1]]
+    known = values[peers][np.isfinite(values[peers])]
+    if not np.isfinite(values[best]):
         return
-    where = (
-        "At the end"
-        if (history.active[at:] == history.active[at]).all() and at == len(history.step) - 1
-        else (
-            f"At step {history.step[at]:,}, the last one that all {len(peers):,} trials"
-            + (" of its generation" if len(peers) < history.num_trials else "")
-            + " were trained to,"
-        )
+    first = short(float(values[peers[0]])) if np.isfinite(values[peers[0]]) else "diverged"
+    of = " of its generation" if len(peers) < history.num_trials else ""
+    yield (
+        f"After {history.step[together[-1]]:,} steps, when all {len(peers):,} trials{of} were in training: the winner "
+        f"{short(float(values[best]))}, the first configuration {first}, the median {short(float(np.median(known)))}."
     )
-    initial = f"trial {peers[0]}, the first one, {short(first, 3) if np.isfinite(first) else 'had diverged'}"
-    yield f"{where} it had {short(own, 3)}, {initial}, and the median was {short(float(np.median(known)), 3)}."
 
 
 def _counts(result: Any) -> str:
@@ -75,8 +72,9 @@ def _counts(result: Any) -> str:
 def _spent(result: Any) -> str:
     history = result.history
     spent, full = int(history.lane_steps[-1]), int(history.total_steps.max()) * result.num_runs
-    sentence = f"{spent:,} training steps were made, as many as {short(spent / full, 3)} trainings to the end take"
-    return f"{sentence}, in {result.timing['total']:.1f} s." if "total" in result.timing else f"{sentence}."
+    parts = [f"{part} {seconds:.1f} s" for part, seconds in result.timing.items() if part != "total"]
+    took = f", in {result.timing['total']:.1f} s ({', '.join(parts)})" if parts else ""
+    return f"The search made {spent:,} training steps, the cost of {short(spent / full)} full trainings{took}."
 
 
 def _confirmed(result: Any) -> str:
@@ -89,4 +87,10 @@ def _tested(result: Any) -> str:
     if not result.num_tests:
         return "The test data have not been looked at."
     times = {1: "once", 2: "twice"}.get(result.num_tests, f"{result.num_tests} times")
-    return f"The test data were looked at {times}."
+    if result._tested is None:
+        return f"The test data were looked at {times}."
+    tested = with_errors(result._tested, result.num_folds)
+    values = ", ".join(
+        f"{name} {with_error(tested[name], tested.get(f'{name}_se', math.nan))}" for name in result._tested
+    )
+    return f"On the test data: {values} (looked at {times})."

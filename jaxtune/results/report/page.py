@@ -65,9 +65,8 @@ def page(contents: Mapping[str, Any]) -> str:
         for figure in figures.values():
             document.add_root(figure)
     pictures, places = components(figures)
-    search = contents["search"]
     return _PAGE.substitute(
-        title=html.escape(f"{search['metric']} of {search['trials']:,} trials"),
+        title=html.escape(blocks.title(contents)),
         style=_asset("page.css"),
         body="\n".join(blocks.body(contents, places)),
         contents=_in_script(json.dumps(contents, allow_nan=False, separators=(",", ":"))),

@@ -5,6 +5,7 @@ Shapes: T trials, E evaluations.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -60,5 +61,27 @@ def confirmation(result: Any) -> dict[str, Any] | None:
     found = result.confirmation
     if found is None:
         return None
-    rows = [{name: text for name, text in row.items() if not name.startswith("hp ")} for row in found.table()]
+    words = {"worse by": "worse than the first by", "seen": "in the search"}
+    rows = [
+        {words.get(name, name): text for name, text in row.items() if not name.startswith("hp ")}
+        for row in found.table()
+    ]
     return {"verdict": found.verdict, "rows": rows}
+
+
+def on_fresh_seeds(result: Any, ids: Sequence[int]) -> dict[str, list[float | None]]:
+    """Mean and standard error of the metric on fresh seeds, for trials that were confirmed; empty if none was.
+
+    Args:
+        result: The result.
+        ids: Trials, in the order wanted.
+    """
+    if result.confirmation is None:
+        return {}
+    metric, error = (f"{result.metric}{end}" for end in ("", "_se"))
+    known = {row["trial"]: row for row in result.confirmation.records()}
+    fresh = [known.get(t, {}) for t in ids]
+    return {
+        "fresh": numbers(row.get(metric) for row in fresh),
+        "fresh_error": numbers(row.get(error) for row in fresh),
+    }

@@ -77,14 +77,24 @@ def test_functions_are_written_by_their_names():
 
 
 def test_the_headline_says_who_won_against_whom_and_what_was_spent():
-    first, compared, counts, spent, confirmed, tested = strict(halving())["headline"]
+    first, hparams, compared, counts, spent, confirmed, tested = strict(halving())["headline"]
     assert first.startswith("Trial 0 is the best: loss 0.125")
     assert first.endswith(" after 400 steps.")
-    assert compared.startswith("At step 50, the last one that all 64 trials were trained to, it had")
+    assert hparams.startswith("lr=")
+    assert "width" not in hparams  # which is the same for all
+    assert compared.startswith("After 50 steps, when all 64 trials were in training: the winner 0.201, the first")
     assert counts == "64 trials: 8 finished, 53 pruned, 3 diverged."
-    assert spent.endswith("in 12.5 s.")
+    assert spent == "The search made 25,600 training steps, the cost of 64 full trainings."
     assert confirmed.startswith("Nothing was confirmed")
     assert tested == "The test data have not been looked at."
+
+
+def test_the_headline_tells_what_the_test_data_say():
+    tested = {"loss": np.array([0.5, 0.7]), "accuracy": np.array([0.9, 0.8])}
+    result = replace(halving(), num_tests=1, _tested=tested)
+    assert strict(result)["headline"][-1] == (
+        "On the test data: loss 0.6 ± 0.1, accuracy 0.85 ± 0.05 (looked at once)."
+    )
 
 
 def test_the_headline_without_a_winner():

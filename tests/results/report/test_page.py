@@ -16,6 +16,7 @@ import jaxtune as jt
 from jaxtune.results.report.contents import contents
 from jaxtune.results.report.figures import frame
 from jaxtune.results.report.page import page
+from jaxtune.results.report.report import Report
 from jaxtune.results.result import Result
 
 pytestmark = needs_browser
@@ -40,7 +41,8 @@ def written(tmp_path_factory):
 
     def write(result):
         if id(result) not in made:
-            made[id(result)] = result.report(folder / f"{len(made)}.html").path
+            report = result if isinstance(result, Report) else result.report()
+            made[id(result)] = report.write(folder / f"{len(made)}.html").path
         return made[id(result)]
 
     return write
@@ -109,6 +111,8 @@ def test_a_box_on_a_slice(shown):
     wanted = ids_where(lambda row: 1e-3 <= hparam("lr")[row] <= 1e-1 and value(row) <= 0.5)
     assert one.selected == wanted != []
     assert one.status == f"{len(wanted)} of 64 selected"
+    rates = sorted(hparam("lr")[IDS.index(trial)] for trial in wanted)
+    assert f"lr {rates[0]:.4g} to {rates[-1]:.4g}" in one.page.inner_text("#ranges-selected").replace("e-", "e-")
     chosen = one.page.locator("#rows tr[aria-selected=true]")
     assert sorted(int(chosen.nth(i).locator("td").nth(1).inner_text()) for i in range(chosen.count())) == wanted
 
@@ -262,6 +266,9 @@ def test_what_is_copied_evaluates_to_the_hyperparameters(shown):
     points = eval(one.page.input_value("#copied"), {"jt": jt})
     assert one.js("() => navigator.clipboard.readText()") == one.page.input_value("#copied")
     assert points == jt.Points([HALVING.trials[t].hparams for t in (0, 5, 8, 9)])
+    one.page.click("#copy-hp")
+    rows = ast.literal_eval(one.page.input_value("#copied").removeprefix("hps = "))
+    assert rows == [HALVING.trials[t].hparams for t in (0, 5, 8, 9)]
     one.page.keyboard.press("Escape")
     one.page.click("#copy-hp")
     text = one.page.input_value("#copied")
@@ -273,10 +280,21 @@ def test_what_is_copied_evaluates_to_the_hyperparameters(shown):
     assert float(rows[0]["lr"]) == HALVING.best.hparams["lr"]
 
 
+def test_the_confirmed_winner_is_the_one_that_is_copied(shown):
+    """The search may have seen another trial as the best."""
+    made = contents(HALVING)
+    made["search"]["best"] = 3
+    made["trials"] |= {"fresh": [None, 0.4, 0.3, 0.2, *[None] * 60], "fresh_error": [None] * 64}
+    one = shown(Report(made))
+    one.page.click("#copy-hp")
+    assert ast.literal_eval(one.page.input_value("#copied").removeprefix("hp = ")) == HALVING.trials[3].hparams
+    assert [one.page.input_value(f"#{which}") for which in ("first", "second")] == ["3", "2"]
+    assert one.page.locator("#rows tr.best td").nth(1).inner_text() == "3"
+
+
 def test_two_trials_are_compared_in_what_differs(shown):
     one = shown(HALVING)
-    one.page.fill("#first", "3")
-    one.page.fill("#second", "4")
+    one.page.fill("#find", "3, 4")
     one.page.keyboard.press("Tab")
     rows = one.page.locator("#difference tbody tr")
     shown_rows = {
@@ -286,7 +304,7 @@ def test_two_trials_are_compared_in_what_differs(shown):
         a, b = (HALVING.trials[t].hparams[name] for t in (3, 4))
         assert (name in shown_rows) == (a != b)
         if a != b:
-            assert [float(text) for text in shown_rows[name]] == pytest.approx([a, b], rel=1e-3)
+            assert [float(text) for text in shown_rows[name]] == pytest.approx([a, b, b - a], rel=1e-3)
 
 
 def test_colours_follow_what_is_asked_for(shown):
@@ -298,6 +316,13 @@ def test_colours_follow_what_is_asked_for(shown):
         by_option.setdefault(option, set()).add(colour)
     assert sorted(map(len, by_option.values())) == [1, 1, 1]
     assert len(set.union(*by_option.values())) == 3
+
+
+def test_a_trial_that_is_not_there_is_said(shown):
+    one = shown(HALVING)
+    one.page.fill("#find", "999, abc")
+    one.page.keyboard.press("Tab")
+    assert one.status == "no such trial is shown: 999, abc"
 
 
 # Hostile, odd and large searches
@@ -347,7 +372,7 @@ def test_odd_searches_have_a_page(shown, kind):
     }
     one = shown(results[kind]())
     assert "curves" in one.figures()
-    assert one.page.inner_text("h1").endswith("trials" if kind != "one" else "1 trials")
+    assert one.page.inner_text("h1").endswith("wins")
     if kind == "thousands":
         assert "4,096 of the 16,384 trials are on this page" in one.page.inner_text("header")
 

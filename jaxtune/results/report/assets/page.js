@@ -24,6 +24,7 @@
     ...Object.keys(trials.metrics).map((name) => ({
       key: `metric:${name}`, name, of: (row) => trials.metrics[name][row], error: trials.standard_error[name], metric: true,
     })),
+    ...(trials.fresh ? [{ key: "fresh", name: "on fresh seeds", of: (row) => trials.fresh[row], error: trials.fresh_error, metric: true }] : []),
     ...hyperparameters.map((one) => ({
       key: `hp:${one.name}`, name: one.name, of: (row) => trials.hyperparameters[one.name][row],
       category: one.kind === "category", log: one.kind === "log", hp: one,
@@ -66,6 +67,8 @@
     }
     linking = false;
     state.page = 0;
+    if (chosen.length === 2) [$("first").value, $("second").value] = chosen.map((row) => trials.id[row]);
+    compare();
     fillTable();
     tell();
   }
@@ -79,6 +82,16 @@
   function tell() {
     const filtered = state.shown.length < num ? `, ${state.shown.length} of ${num} shown` : "";
     $("status").textContent = `${state.selected.length} of ${num} selected${filtered}`;
+    $("ranges-selected").textContent = state.selected.length > 1 ? [column[objective], ...columns.filter((one) => one.hp).slice(0, 8)].map(span).filter(Boolean).join(", ") : "";
+    $("copy-who").textContent = state.selected.length ? `the ${state.selected.length} selected` : "the winner, or as CSV all that are shown";
+  }
+
+  // What the selected trials have of a column, in words.
+  function span(one) {
+    const known = [...new Set(state.selected.map(one.of).filter((value) => value !== null))];
+    if (!known.length) return "";
+    if (one.category) return `${one.name} ${known.slice(0, 4).join(" | ")}${known.length > 4 ? " …" : ""}`;
+    return `${one.name} ${short(Math.min(...known))}${known.length > 1 ? ` to ${short(Math.max(...known))}` : ""}`;
   }
 
   function connect() {
@@ -186,6 +199,7 @@
       for (const id of trials.id) if (id === first || (last !== undefined && id >= first && id <= last)) wanted.add(id);
     }
     select(everyone.filter((row) => wanted.has(trials.id[row])));
+    if ($("find").value.trim() && !state.selected.length) $("status").textContent = `no such trial is shown: ${$("find").value}`;
   }
 
   // Colours: good to bad in a scale that everybody can tell apart on light and dark, options in eight that are far apart.
@@ -216,7 +230,10 @@
     const place = (value) => (high === low ? 0 : (scale(value) - scale(low)) / (scale(high) - scale(low)));
     return {
       each: everyone.map((row) => (one.of(row) === null ? "#c53030" : blend(place(one.of(row))))),
-      legend: known.length ? [[short(low), blend(0)], ["…", blend(0.5)], [short(high), blend(1)]] : [],
+      legend: known.length ? [
+        [key === objective ? `best ${short(low)}` : short(low), blend(0)], ["…", blend(0.5)],
+        [key === objective ? `${short(high)} or worse` : short(high), blend(1)],
+      ] : [],
     };
   }
 
@@ -228,18 +245,6 @@
       return make("span", {}, swatch, String(text));
     }));
     if (source) source.data = { ...source.data, colour: found.each };
-  }
-
-  function ink(dark) {
-    const text = dark ? "#d7dae0" : "#2b2f36";
-    for (const figure of figures) {
-      for (const axis of [...figure.below, ...figure.left]) {
-        axis.major_label_text_color = axis.axis_label_text_color = text;
-        axis.axis_line_color = axis.major_tick_line_color = axis.minor_tick_line_color = "#8a8f98";
-      }
-      for (const grid of figure.center) if (grid.grid_line_color !== undefined) grid.grid_line_color = dark ? "#555b66" : "#d5d9e0";
-      for (const one of figure.renderers) if (one.name === "ticks") one.glyph.text_color = { value: text };
-    }
   }
 
   // The table: rows can be walked through with arrows, and chosen with space or a click.
@@ -354,9 +359,14 @@
   }
 
   const chosenOr = (otherwise) => (state.selected.length ? state.selected : otherwise);
+  const winner = [Math.max(0, trials.id.indexOf(search.best))];
   const copies = {
-    "copy-hp": () => chosenOr([0]).map((row) => `hp = ${configuration(row)}`).join("\n"),
-    "copy-points": () => `jt.Points([\n${chosenOr([0]).map((row) => `    ${configuration(row)},`).join("\n")}\n])`,
+    "copy-hp": () => {
+      const rows = chosenOr(winner);
+      if (rows.length === 1) return `hp = ${configuration(rows[0])}`;
+      return `hps = [\n${rows.map((row) => `    ${configuration(row)},  # trial ${trials.id[row]}`).join("\n")}\n]`;
+    },
+    "copy-points": () => `jt.Points([\n${chosenOr(winner).map((row) => `    ${configuration(row)},`).join("\n")}\n])`,
     "copy-csv": () => csv(chosenOr(state.shown)),
   };
 
@@ -370,7 +380,7 @@
       $("copied").select();
       document.execCommand("copy");
     }
-    $("status").textContent = `copied ${chosenOr(id === "copy-csv" ? state.shown : [0]).length} of ${num}`;
+    $("status").textContent = `copied ${chosenOr(id === "copy-csv" ? state.shown : winner).length} of ${num}`;
   }
 
   // Two configurations, side by side
@@ -379,10 +389,15 @@
     const rows = ["first", "second"].map((id) => trials.id.indexOf(Number($(id).value)));
     if (rows.includes(-1)) return $("difference").replaceChildren(make("p", { textContent: "Name two trials by their numbers." }));
     const [a, b] = rows;
+    const difference = (one) => {
+      const [x, y] = [one.of(a), one.of(b)];
+      return typeof x === "number" && typeof y === "number" ? short(y - x) : "";
+    };
     const lines = columns.filter((one) => !["rank", "id"].includes(one.key) && (one.metric || one.of(a) !== one.of(b)))
       .map((one) => make("tr", {}, make("th", { scope: "row", textContent: one.name }),
-        ...[a, b].map((row) => make("td", { textContent: cell(one, row) || "—" }))));
-    const head = make("tr", {}, make("td"), ...rows.map((row) => make("th", { scope: "col", textContent: `trial ${trials.id[row]}` })));
+        ...[a, b].map((row) => make("td", { textContent: cell(one, row) || "—" })), make("td", { textContent: difference(one) })));
+    const heads = [...rows.map((row) => `trial ${trials.id[row]}`), "difference"];
+    const head = make("tr", {}, make("td"), ...heads.map((name) => make("th", { scope: "col", textContent: name })));
     $("difference").replaceChildren(make("table", {}, make("thead", {}, head), make("tbody", {}, ...lines)));
   }
 
@@ -397,7 +412,7 @@
     slices: () => ofTrials(hpColumns),
     curves: () => [["trial", "step", search.metric], chosenOr(state.shown.slice(0, 20)).flatMap((row) =>
       contents.curves[row].steps.map((step, i) => [trials.id[row], step, contents.curves[row].values[i]]))],
-    progress: () => [["lane-steps", "seconds", "best so far", "trial"], contents.progress.lane_steps.map((spent, i) =>
+    progress: () => [["training steps", "seconds", "best so far", "trial"], contents.progress.lane_steps.map((spent, i) =>
       [spent, contents.progress.seconds[i], contents.progress.value[i], contents.progress.trial[i]])],
     rungs: () => ofRecords(contents.rungs),
     importance: () => ofRecords(contents.importance.hyperparameters),
@@ -452,9 +467,11 @@
     };
     for (const id of Object.keys(copies)) $(id).onclick = () => copy(id);
     for (const id of ["first", "second"]) $(id).onchange = compare;
-    const other = trials.id.find((id) => id !== search.best);
+    const fresh = (row) => (trials.fresh && trials.fresh[row] !== null ? 0 : 1);
+    const order = everyone.filter((row) => trials.id[row] !== search.best).sort((a, b) => fresh(a) - fresh(b) ||
+      (fresh(a) ? a - b : (search.mode === "min" ? 1 : -1) * (trials.fresh[a] - trials.fresh[b])));
     $("first").value = search.best ?? trials.id[0];
-    $("second").value = other ?? trials.id[0];
+    $("second").value = trials.id[order[0] ?? 0];
     document.addEventListener("keydown", (event) => event.key === "Escape" && clear());
     for (const details of document.querySelectorAll("details[data-table]")) details.ontoggle = () => asTable(details);
   }
@@ -465,15 +482,10 @@
   compare();
   colour();
   tell();
-  const dark = matchMedia("(prefers-color-scheme: dark)");
-  dark.onchange = () => ink(dark.matches);
-  addEventListener("beforeprint", () => ink(false));
-  addEventListener("afterprint", () => ink(dark.matches));
   (function wait() {
     if (!window.Bokeh || !Bokeh.documents.length) return void setTimeout(wait, 20);
     document_ = Bokeh.documents[0];
     connect();
-    ink(dark.matches);
     colour();
     filter();
     document.body.dataset.ready = "yes";

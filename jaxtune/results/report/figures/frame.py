@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 FAINT = 0.08  # opacity of what is not selected
+INK = "#787d86"  # stands out from white and from black alike: in the dark, and on paper
 BEST, GREY, RED = "#e66100", "#8a8f98", "#c53030"
 
 
@@ -80,12 +81,16 @@ def padded(low: float, high: float, log: bool) -> tuple[float, float]:
     return low - margin, high + margin
 
 
-def frame(name: str, height: int = 320, **options: Any) -> Any:
+SELECTING = "box_select,tap,box_zoom,reset,save"
+
+
+def frame(name: str, height: int = 320, tools: str = SELECTING, **options: Any) -> Any:
     """An empty picture as wide as the page, in which a dragged box selects.
 
     Args:
         name: By which the page's script finds it.
         height: In pixels.
+        tools: What can be done in it.
         options: Of Bokeh's figure.
     """
     plotting = bokeh().plotting
@@ -93,8 +98,8 @@ def frame(name: str, height: int = 320, **options: Any) -> Any:
         name=name,
         height=height,
         sizing_mode="stretch_width",
-        tools="box_select,tap,box_zoom,reset,save",
-        active_drag="box_select",
+        tools=tools,
+        active_drag="box_select" if tools == SELECTING else None,
         toolbar_location="above",
         background_fill_color=None,
         border_fill_color=None,
@@ -104,8 +109,10 @@ def frame(name: str, height: int = 320, **options: Any) -> Any:
     )
     made.toolbar.logo = None
     made.toolbar.autohide = False
-    for grid in made.grid:
-        grid.grid_line_alpha = 0.35
+    for axis in made.axis:
+        axis.major_label_text_color = axis.axis_label_text_color = INK
+        axis.axis_line_color = axis.major_tick_line_color = axis.minor_tick_line_color = GREY
+    made.grid.grid_line_color, made.grid.grid_line_alpha = GREY, 0.2
     return made
 
 

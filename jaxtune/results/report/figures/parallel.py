@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from jaxtune.results.report.figures.frame import BEST, Scale, cut, frame, label_places, no_box_hits, texts, ticks
+from jaxtune.results.report.figures.frame import BEST, INK, Scale, cut, frame, label_places, no_box_hits, texts, ticks
 from jaxtune.results.report.figures.rows import Rows, add_lines, rounded
 
 _NOTHING = -0.09  # where trials lie that have no value: below all that have one
@@ -26,10 +26,14 @@ def figure(contents: Mapping[str, Any], rows: Rows) -> Any:
     num = along.shape[1]
     rows.source.data["axes"] = [list(range(num))] * len(along)
     rows.source.data["places"] = [rounded(line, 3) for line in along]
-    made = no_box_hits(frame("parallel", 380, x_range=(-0.4, num - 0.6), y_range=(-0.16, 1.1)))
+    ranges: dict[str, Any] = {"x_range": (-0.4, num - 0.6), "y_range": (-0.16, 1.06), "x_axis_location": "above"}
+    made = no_box_hits(frame("parallel", 380, **ranges))
     for i in range(num):
         made.segment(i, 0, i, 1, line_color="#8a8f98", line_width=1)
     add_lines(made, rows, "axes", "places", 1.0)
+    if search["best"] in contents["trials"]["id"]:
+        best = along[contents["trials"]["id"].index(search["best"])]
+        made.line(list(range(num)), rounded(best, 3), color=BEST, line_width=3)
     for i, one in enumerate([*hyperparameters, _metric(search, rows.values)]):
         _name_places(made, i, one)
         style: dict[str, Any] = {"visible": False, "fill_alpha": 0.25, "fill_color": BEST}
@@ -38,6 +42,7 @@ def figure(contents: Mapping[str, Any], rows: Rows) -> Any:
     if num > 6:
         made.xaxis.major_label_orientation = 0.5
     made.yaxis.visible = made.grid.visible = False
+    made.xaxis.axis_line_color = made.xaxis.major_tick_line_color = None
     return made
 
 
@@ -56,8 +61,9 @@ def _metric(search: Mapping[str, Any], scale: Scale) -> dict[str, Any]:
 def _name_places(made: Any, axis: int, one: Mapping[str, Any]) -> None:
     """Writes values beside an axis."""
     named = ticks_of(one)
-    style = {"x_offset": 5, "y_offset": 4, "text_font_size": "10px"}
-    made.text([axis] * len(named), list(named), list(named.values()), name="ticks", **style)
+    style = {"x_offset": 5, "y_offset": 4, "text_font_size": "11px", "text_color": INK}
+    marks = made.text([axis] * len(named), list(named), list(named.values()), **style)
+    marks.level = "overlay"
 
 
 def ticks_of(one: Mapping[str, Any]) -> dict[float, str]:

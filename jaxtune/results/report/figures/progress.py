@@ -28,7 +28,7 @@ def figure(contents: Mapping[str, Any]) -> Any:
         },
         tags=["linked"],
     )
-    made = frame("progress", 260, y_axis_type="log" if scale.log else "linear")
+    made = frame("progress", 260, y_axis_type="log" if scale.log else "linear", y_range=(scale.low, scale.high))
     made.step("lane_steps", "value", source=source, mode="after", color=BEST, line_width=2, nonselection_alpha=1.0)
     marks = made.scatter("lane_steps", "value", source=source, size=8, color=BEST, nonselection_alpha=0.25)
     tips = [("trial", "@trial"), ("value", "@told"), ("training steps", "@lane_steps{0,0}"), ("seconds", "@seconds")]

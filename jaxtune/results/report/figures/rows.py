@@ -52,7 +52,7 @@ def make_rows(contents: Mapping[str, Any]) -> Rows:
     return Rows(source, CDSView(filter=IndexFilter(indices=everyone, name="shown")), scale)
 
 
-TIPS = (("trial", "@id"), ("rank", "@rank"), ("value", "@told"), ("status", "@status"))
+TIPS = [("trial", "@id"), ("rank", "@rank"), ("value", "@told"), ("status", "@status")]
 
 
 def add_lines(figure: Any, rows: Rows, xs: str, ys: str, width: float = 1.2) -> Any:

@@ -17,8 +17,10 @@ def figure(contents: Mapping[str, Any]) -> Any:
 
     rungs = contents["rungs"][:MOST_BARS]
     made = frame("rungs", 260, x_range=(-0.6, max(1, len(rungs)) - 0.4))
+    bottom = [0] * len(rungs)
     for part, colour in _PARTS.items():
-        bottom = [sum(rung[before] for before in list(_PARTS)[: list(_PARTS).index(part)]) for rung in rungs]
+        if not any(rung[part] for rung in rungs):
+            continue
         source = ColumnDataSource(
             {
                 "x": list(range(len(rungs))),
@@ -34,6 +36,7 @@ def figure(contents: Mapping[str, Any]) -> Any:
         style = {"color": colour, "line_color": None, "nonselection_alpha": 0.35}
         bars = made.vbar("x", 0.7, "top", "bottom", source=source, legend_label=label, **style)
         hover(made, [bars], [("rung at step", "@step"), (label, "@count")])
+        bottom = [b + rung[part] for b, rung in zip(bottom, rungs, strict=True)]
     name_axes(made, "rung", "trials", None)
     label_places(made.xaxis, {i: _name(contents, rung) for i, rung in enumerate(rungs)})
     if len(rungs) > 8:

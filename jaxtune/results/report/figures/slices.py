@@ -9,6 +9,7 @@ import numpy as np
 
 from jaxtune.results.report.figures.frame import frame, hover, label_places, name_axes, padded
 from jaxtune.results.report.figures.rows import TIPS, Rows, add_marks, rounded
+from jaxtune.results.text import short
 
 MOST_PANELS = 24
 
@@ -18,7 +19,7 @@ def panel(contents: Mapping[str, Any], rows: Rows, number: int) -> Any:
     one = contents["hyperparameters"][number]
     values = contents["trials"]["hyperparameters"][one["name"]]
     category, log = one["kind"] == "category", one["kind"] == "log"
-    options = {
+    options: dict[str, Any] = {
         "x_axis_type": "log" if log else "linear",
         "y_axis_type": "log" if rows.values.log else "linear",
         "y_range": (rows.values.low, rows.values.high),
@@ -28,7 +29,8 @@ def panel(contents: Mapping[str, Any], rows: Rows, number: int) -> Any:
     x = _spread(one["options"], values) if category else [None if v is None else float(v) for v in values]
     rows.source.data[f"x{number}"] = rounded([np.nan if v is None else v for v in x], 6)
     marks = add_marks(made, rows, f"x{number}", "value", 6)
-    hover(made, [marks], TIPS)
+    rows.source.data[f"told{number}"] = ["none" if v is None else short(v, 4) for v in values]
+    hover(made, [marks], [(one["name"], f"@told{number}"), *TIPS])
     if category:
         every = max(1, len(one["options"]) // 12)
         label_places(made.xaxis, {i + 0.5: one["options"][i] for i in range(0, len(one["options"]), every)})
