@@ -188,10 +188,10 @@ class Shelved:
 
 
 def without_task(what: str) -> ValueError:
-    """That something needs the task, which a pickled result has not."""
+    """That something needs the task, which a result from a pickle or a folder has not."""
     return ValueError(
-        f"{what} needs the task, which is not part of a pickled result: give it back by "
-        "result = result.with_task(task, space)."
+        f"{what} needs the task, which is not part of a pickled or loaded result: give it back by "
+        "result = result.with_task(task, space), or load(directory, task)."
     )
 
 
