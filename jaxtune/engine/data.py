@@ -18,6 +18,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from jaxtune.tasks.executables import Jitted
 from jaxtune.tasks.folds import Fold
+from jaxtune.tasks.functions import structs
 from jaxtune.tasks.task import Task
 
 _ALIGNMENT = 64  # bytes
@@ -129,7 +130,7 @@ def data_bytes(task: Task, folds: Sequence[Fold] | None, mesh: Mesh) -> int:
 
 
 def _bytes(tree: Any) -> int:
-    leaves = jax.tree.leaves(jax.eval_shape(lambda x: x, tree))
+    leaves = jax.tree.leaves(structs(tree))
     return sum(x.size * x.dtype.itemsize for x in leaves)
 
 

@@ -13,7 +13,7 @@ from jaxtune.spaces.space import Space
 from jaxtune.spaces.variant import Variant
 from jaxtune.tasks.decoding import decode
 from jaxtune.tasks.diagnosis import Suspect, failure_of
-from jaxtune.tasks.functions import Functions, inputs_of, trace
+from jaxtune.tasks.functions import Functions, Inputs, inputs_of, trace
 from jaxtune.tasks.task import Task
 
 Traces = dict[Hashable, Functions]  # of one search, see `functions.trace`
@@ -77,4 +77,8 @@ class Case:
         return failure_of(self._trace)
 
     def _trace(self) -> Functions:
-        return trace(self.traces, self.task, self.variant, inputs_of(self.task, self.structs))
+        return trace(self.traces, self.task, self.variant, self._inputs)
+
+    @cached_property
+    def _inputs(self) -> Inputs:
+        return inputs_of(self.task, self.structs)

@@ -6,6 +6,7 @@ to say which of them is at fault and what to do about it.
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from itertools import islice
 from typing import Any
 
@@ -60,7 +61,7 @@ class Problem:
         """Those of all variants, the first options first."""
         return map(self.case, self.space.variants())
 
-    @property
+    @cached_property
     def first(self) -> Case:
         """The case with the first option of every static hyperparameter."""
         return next(self.cases())
