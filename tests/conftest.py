@@ -20,6 +20,7 @@ if "PYTEST_XDIST_WORKER" not in os.environ:  # workers inherit these from the fi
     os.environ["XDG_CACHE_HOME"] = tempfile.mkdtemp(prefix="jaxtune-tests-")
     os.environ["JAX_COMPILATION_CACHE_DIR"] = os.environ["XDG_CACHE_HOME"]  # many tests compile equal programs
     os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
+    os.environ["JAX_TRACEBACK_IN_LOCATIONS_LIMIT"] = "0"  # in compiled programs, where nobody reads them
     atexit.register(shutil.rmtree, os.environ["XDG_CACHE_HOME"], ignore_errors=True)
 
 import jax
@@ -82,8 +83,9 @@ def pytest_collection_modifyitems(items):
 
 
 def pytest_collection_finish():
-    """Spares the garbage collector what stays: all modules."""
+    """Spares the garbage collector what stays, all modules, and most of its rounds: traces are many small objects."""
     gc.freeze()
+    gc.set_threshold(100_000, 20, 50)
 
 
 def pytest_runtest_teardown():
