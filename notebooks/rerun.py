@@ -23,7 +23,7 @@ def execute(notebook, folder, env=None):
         coalesce_streams=True,
         resources={"metadata": {"path": str(folder)}},
     )
-    client.execute(**({} if env is None else {"env": env}))
+    client.execute(cleanup_kc=True, **({} if env is None else {"env": env}))  # ends the kernel, too
 
 
 def main():
