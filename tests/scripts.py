@@ -17,16 +17,18 @@ def runs(script):
     return pytest.mark.slow
 
 
-def environment():
-    """What a process is given that trains for longer than a test: better code, which takes longer to compile."""
-    flags = os.environ.get("XLA_FLAGS", "").replace("optimization_level=0", "optimization_level=1")
+def environment(trains=True):
+    """What a process is given; if it trains for longer than a test, better code, which takes longer to compile."""
+    flags = os.environ.get("XLA_FLAGS", "")
+    if trains:
+        flags = flags.replace("optimization_level=0", "optimization_level=1")
     return {"JAX_PLATFORMS": "cpu"} | os.environ | {"XLA_FLAGS": flags}
 
 
 def run(script, *options, cwd, root=ROOT):
     """What a script prints with --quick."""
     command = [sys.executable, str(root / script), "--quick", *map(str, options)]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=cwd, env=environment(), check=False)
+    done = subprocess.run(command, capture_output=True, text=True, cwd=cwd, env=environment(trains=False), check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 
