@@ -19,6 +19,7 @@ from toys import NET, NET_SPACE, ONE, TWO
 import jaxtune as jt
 from jaxtune.drivers.keeping import Keeper
 from jaxtune.drivers.study import Study
+from jaxtune.engine.programs import Programs
 
 tune = partial(jt.tune, progress=False, placement=ONE, checkpoint_every=0)
 HALVING = jt.SuccessiveHalving(8, 5, 20, eta=2)
@@ -171,10 +172,27 @@ def test_a_task_that_raises_lets_the_folder_go(function, wanted, tmp_path):
     assert_same(search("halving", tmp_path), wanted["halving"])
 
 
-def test_ctrl_c_saves(wanted, tmp_path):
+@pytest.fixture
+def signal_later(monkeypatch):
+    """A function that sends this process a signal while the next search trains, however long its start takes."""
+    advance = Programs.advance
+
+    def send(number):
+        timer = threading.Timer(0.5, os.kill, (os.getpid(), number))
+
+        def watched(self, *args):
+            if timer.ident is None:
+                timer.start()
+            return advance(self, *args)
+
+        monkeypatch.setattr(Programs, "advance", watched)
+
+    return send
+
+
+def test_ctrl_c_saves(signal_later, tmp_path):
     long = {"scheduler": jt.FullBudget(2, 10**9)}
-    timer = threading.Timer(1.5, lambda: os.kill(os.getpid(), signal.SIGINT))
-    timer.start()
+    signal_later(signal.SIGINT)
     result = tune(NET, NET_SPACE, directory=tmp_path, checkpoint_every=None, **long)
     assert result.interrupted
     steps = [int(path.name.split("-")[0]) for path in (tmp_path / "checkpoints").iterdir()]
@@ -183,12 +201,11 @@ def test_ctrl_c_saves(wanted, tmp_path):
 
 
 @pytest.mark.parametrize("own", [False, True])
-def test_sigterm_saves_and_ends_the_process(own, tmp_path):
+def test_sigterm_saves_and_ends_the_process(own, signal_later, tmp_path):
     heard, before = [], signal.getsignal(signal.SIGTERM)
     if own:
         signal.signal(signal.SIGTERM, lambda number, frame: heard.append(number))
-    timer = threading.Timer(1.5, lambda: os.kill(os.getpid(), signal.SIGTERM))
-    timer.start()
+    signal_later(signal.SIGTERM)
     try:
         if own:
             assert tune(NET, NET_SPACE, scheduler=jt.FullBudget(2, 10**9), directory=tmp_path).interrupted
