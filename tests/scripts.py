@@ -25,10 +25,10 @@ def environment(trains=True):
     return {"JAX_PLATFORMS": "cpu"} | os.environ | {"XLA_FLAGS": flags}
 
 
-def run(script, *options, cwd, root=ROOT):
-    """What a script prints with --quick."""
+def run(script, *options, cwd, root=ROOT, trains=False):
+    """What a script prints with --quick; a few steps of most networks are not worth better code."""
     command = [sys.executable, str(root / script), "--quick", *map(str, options)]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=cwd, env=environment(trains=False), check=False)
+    done = subprocess.run(command, capture_output=True, text=True, cwd=cwd, env=environment(trains), check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 
