@@ -605,9 +605,10 @@ def test_a_disk_that_takes_nothing_is_told_before_anything_is_traced(call, numbe
         raise OSError(number, os.strerror(number))
 
     monkeypatch.setattr("jaxtune.drivers.study.propose", never)
-    monkeypatch.setattr(Path, call, refuses)
-    with pytest.raises(ValueError, match=f"^directory='.*run' can't be written to: {os.strerror(number)}"):
-        search("halving", tmp_path / "run")
+    with monkeypatch.context() as disk:
+        disk.setattr(Path, call, refuses)
+        with pytest.raises(ValueError, match=f"^directory='.*run' can't be written to: {os.strerror(number)}"):
+            search("halving", tmp_path / "run")
 
 
 @pytest.mark.parametrize("directory", [3, b"", ""])
