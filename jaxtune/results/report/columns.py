@@ -120,7 +120,7 @@ def literal(value: Any) -> str:
         return f"({', '.join(map(literal, value))}{',' if len(value) == 1 else ''})"
     name = getattr(value, "__name__", None)
     if name is not None:
-        return str(name)
+        return str(name) if str(name).isidentifier() else "..."  # a lambda has no name that Python would know
     return f'float("{value}")' if isinstance(value, float) and not math.isfinite(value) else repr(value)
 
 

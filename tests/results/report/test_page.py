@@ -26,6 +26,7 @@ CONTENTS = contents(HALVING)
 IDS = CONTENTS["trials"]["id"]
 VALUES = CONTENTS["trials"]["metrics"]["loss"]
 SCALE = frame.value_scale(VALUES, "min")
+SCALE_OF_CURVES = frame.value_scale([v for curve in CONTENTS["curves"] for v in curve["values"]], "min")
 
 
 @pytest.fixture(scope="module")
@@ -129,16 +130,19 @@ def test_boxes_on_two_axes_of_parallel_coordinates(shown):
     assert one.selected == []
 
 
-def test_a_box_on_learning_curves(shown):
+def test_a_box_on_learning_curves_selects_whose_line_comes_through(shown):
+    """Also between two evaluations, where a line is straight on logarithmic axes."""
     one = shown(HALVING)
-    one.brush("curves", 90, 0.16, 110, 0.6)
     curves = CONTENTS["curves"]
-    wanted = ids_where(
-        lambda row: any(
-            s == 100 and 0.16 <= v <= 0.6 for s, v in zip(curves[row]["steps"], curves[row]["values"], strict=True)
-        )
-    )
-    assert one.selected == wanted != []
+    one.brush("curves", 60, 0.55, 80, 0.83)
+    wanted = []
+    for trial, curve in zip(IDS, curves, strict=True):
+        if len(curve["values"]) > 1:
+            first, second = (float(SCALE_OF_CURVES.place([v])[0]) for v in curve["values"][:2])
+            on_screen = [first + (math.log2(step / 50)) * (second - first) for step in np.geomspace(60, 80, 200)]
+            low, high = SCALE_OF_CURVES.place([0.55, 0.83])
+            wanted += [trial] * any(low <= y <= high for y in on_screen)
+    assert one.selected == sorted(wanted) != []
 
 
 def test_a_box_on_the_contour(shown):
@@ -172,6 +176,44 @@ def test_a_click_on_a_rung_selects_who_was_pruned_there(shown):
     one.page.mouse.click(*one.at("rungs", 1, 25))
     one.page.wait_for_timeout(200)
     assert one.selected == ids_where(lambda row: CONTENTS["trials"]["status"][row] == "pruned at step 100") != []
+
+
+def test_a_box_over_a_rung_selects_all_who_came_there(shown):
+    one = shown(HALVING)
+    one.brush("rungs", 0.7, 2, 1.3, 20)
+    assert one.selected == ids_where(lambda row: CONTENTS["trials"]["steps"][row] >= 100) != []
+    one.brush("rungs", -0.3, 2, 0.3, 20)
+    assert one.selected == sorted(IDS)
+
+
+def test_a_click_on_a_line_selects_its_trial(shown):
+    one = shown(HALVING)
+    steps, values = (CONTENTS["curves"][20][name] for name in ("steps", "values"))
+    assert len(steps) == 2
+    one.page.mouse.click(*one.at("curves", math.sqrt(steps[0] * steps[1]), math.sqrt(values[0] * values[1])))
+    one.page.wait_for_timeout(200)
+    (hit,) = one.selected
+    assert abs(hit - IDS[20]) <= 1  # lines lie close to one another
+
+
+def test_boxes_go_when_something_else_is_selected(shown):
+    one = shown(HALVING)
+    boxes = "() => [0, 1, 2].map(i => Bokeh.documents[0].get_model_by_name(`brush${i}`).visible)"
+    one.brush("parallel", -0.2, 0.4, 0.2, 0.8)
+    assert one.js(boxes) == [True, False, False]
+    one.page.locator("#rows tr").first.click()
+    assert one.js(boxes) == [False, False, False]
+
+
+def test_tables_of_pictures_follow_the_selection(shown):
+    one = shown(HALVING)
+    table = one.page.locator("details[data-table=curves]")
+    table.locator("summary").click()
+    assert "Of the first 20 trials" in table.inner_text()
+    one.page.fill("#find", "3")
+    one.page.keyboard.press("Tab")
+    rows = table.locator("tbody tr")
+    assert {rows.nth(i).locator("td").first.inner_text() for i in range(rows.count())} == {"3"}
 
 
 def test_boxes_on_lineages_and_schedules(shown):

@@ -54,8 +54,10 @@
   const model = (name) => document_.get_model_by_name(name);
   let document_ = null;
 
-  function select(rows) {
+  function select(rows, brushed = false) {
     const chosen = [...new Set(rows)].filter((row) => visible.has(row)).sort((a, b) => a - b);
+    if (!brushed) state.brushes.clear();
+    showBrushes();
     if (String(chosen) === String(state.selected)) return tell();
     state.selected = chosen;
     linking = true;
@@ -71,11 +73,16 @@
     compare();
     fillTable();
     tell();
+    showTables();
+  }
+
+  function showTables() {
+    for (const details of document.querySelectorAll("details[data-table][open]")) asTable(details);
   }
 
   function clear() {
-    state.brushes.clear();
-    showBrushes();
+    last = -1;
+    $("find").value = "";
     select([]);
   }
 
@@ -101,7 +108,7 @@
       .filter((one, i, all) => one.tags.includes("linked") && all.indexOf(one) === i);
     figures = document_.roots();
     source.selected.properties.indices.change.connect(() => {
-      if (!linking) select(source.selected.indices);
+      if (!linking) select([...source.selected.indices]);
     });
     for (const other of linked) {
       other.selected.properties.indices.change.connect(() => {
@@ -110,33 +117,46 @@
     }
     const on = (name, answer) => {
       const figure = model(name);
-      if (figure) figure.on_event("selectiongeometry", (event) => event.final && answer(event.geometry));
+      if (figure) figure.on_event("selectiongeometry", (event) => event.final && event.geometry.type === "rect" && answer(sides(event.geometry)));
     };
     on("parallel", brushAxes);
-    on("lineage", ({ y0, y1 }) => select(everyone.filter((row) => trials.id[row] >= Math.min(y0, y1) && trials.id[row] <= Math.max(y0, y1))));
-    on("curves", (box) => select(inBox(source.data.steps, source.data.curve, box)));
+    on("rungs", ({ x0, x1 }) => select(linked.filter((one) => one.data.bottom).flatMap((one) => one.data.rows.filter((_, i) => i >= x0 && i <= x1)).flat()));
+    on("lineage", ({ y0, y1 }) => select(everyone.filter((row) => trials.id[row] >= y0 && trials.id[row] <= y1)));
+    on("curves", (box) => select(inBox("curves", "steps", "curve", box)));
     for (const { name } of figures) {
-      if (name.startsWith("schedule")) on(name, (box) => select(inBox(source.data[`${name}x`], source.data[`${name}y`], box)));
+      if (name.startsWith("schedule")) on(name, (box) => select(inBox(name, `${name}x`, `${name}y`, box)));
     }
   }
 
-  // Trials with a point of their line inside a box.
-  function inBox(xs, ys, box) {
-    const [x0, x1] = [Math.min(box.x0, box.x1), Math.max(box.x0, box.x1)];
-    const [y0, y1] = [Math.min(box.y0, box.y1), Math.max(box.y0, box.y1)];
-    return everyone.filter((row) => xs[row].some((x, i) => x >= x0 && x <= x1 && ys[row][i] !== null && ys[row][i] >= y0 && ys[row][i] <= y1));
+  const sides = ({ x0, x1, y0, y1 }) => ({
+    x0: Math.min(x0, x1), x1: Math.max(x0, x1), y0: Math.min(y0, y1), y1: Math.max(y0, y1),
+  });
+
+  // Trials whose line comes through a box: one of its points is inside, or a piece of it crosses a side.
+  function inBox(name, xs, ys, box) {
+    const along = (scale) => (scale.type === "LogScale" ? Math.log : Number); // lines are straight on the screen
+    const [across, up] = [along(model(name).x_scale), along(model(name).y_scale)];
+    const [x0, x1, y0, y1] = [across(box.x0), across(box.x1), up(box.y0), up(box.y1)];
+    const inside = (x, y) => x >= x0 && x <= x1 && y >= y0 && y <= y1;
+    const crosses = (a, b, c, d) => [[x0, y0, x0, y1], [x1, y0, x1, y1], [x0, y0, x1, y0], [x0, y1, x1, y1]].some(([e, f, g, h]) => {
+      const area = (c - a) * (h - f) - (d - b) * (g - e);
+      const s = ((e - a) * (h - f) - (f - b) * (g - e)) / area, t = ((e - a) * (d - b) - (f - b) * (c - a)) / area;
+      return s >= 0 && s <= 1 && t >= 0 && t <= 1;
+    });
+    return everyone.filter((row) => {
+      const line = [...source.data[xs][row]].map((x, i) => [across(x), up(source.data[ys][row][i])]);
+      return line.some(([x, y], i) => inside(x, y) || (i > 0 && crosses(...line[i - 1], x, y)));
+    });
   }
 
   // A box on parallel coordinates is a range on each axis that it covers; ranges on several axes all have to hold.
-  function brushAxes(box) {
+  function brushAxes({ x0, x1, y0, y1 }) {
     const places = source.data.places;
-    const [x0, x1] = [Math.min(box.x0, box.x1) - 0.08, Math.max(box.x0, box.x1) + 0.08];
-    for (let axis = Math.max(0, Math.ceil(x0)); axis <= Math.min(x1, places[0].length - 1); axis++) {
-      state.brushes.set(axis, [Math.min(box.y0, box.y1), Math.max(box.y0, box.y1)]);
+    for (let axis = Math.max(0, Math.ceil(x0 - 0.08)); axis <= Math.min(x1 + 0.08, places[0].length - 1); axis++) {
+      state.brushes.set(axis, [y0, y1]);
     }
-    showBrushes();
     const holds = (row) => [...state.brushes].every(([axis, [low, high]]) => places[row][axis] >= low && places[row][axis] <= high);
-    select(everyone.filter((row) => state.brushes.size && holds(row)));
+    select(everyone.filter((row) => state.brushes.size && holds(row)), true);
   }
 
   function showBrushes() {
@@ -168,9 +188,10 @@
     const alpha = Math.min(0.85, Math.max(0.25, 6 / Math.sqrt(Math.max(1, state.shown.length)))); // a few may be strong
     for (const figure of figures) for (const one of figure.renderers) if (one.name === "lines") one.glyph.line_alpha = { value: alpha };
     state.page = 0;
-    select(state.selected);
+    select(state.selected, true);
     fillTable();
     tell();
+    showTables();
   }
 
   function showRanges() {
@@ -185,7 +206,7 @@
   function addRange() {
     const bound = (id, otherwise) => ($(id).value === "" ? otherwise : Number($(id).value));
     const range = { key: $("range").value, low: bound("low", -Infinity), high: bound("high", Infinity) };
-    if (Number.isNaN(range.low) || Number.isNaN(range.high)) return;
+    if (Number.isNaN(range.low) || Number.isNaN(range.high) || (range.low === -Infinity && range.high === Infinity)) return;
     state.ranges.push(range);
     $("low").value = $("high").value = "";
     showRanges();
@@ -194,9 +215,8 @@
 
   function find() {
     const wanted = new Set();
-    for (const part of $("find").value.split(/[\s,;]+/).filter(Boolean)) {
-      const [first, last] = part.split("-").map(Number);
-      for (const id of trials.id) if (id === first || (last !== undefined && id >= first && id <= last)) wanted.add(id);
+    for (const [, first, last] of $("find").value.matchAll(/(\d+)(?:\s*[-–]\s*(\d+))?/g)) {
+      for (const id of trials.id) if (id >= Number(first) && id <= Number(last ?? first)) wanted.add(id);
     }
     select(everyone.filter((row) => wanted.has(trials.id[row])));
     if ($("find").value.trim() && !state.selected.length) $("status").textContent = `no such trial is shown: ${$("find").value}`;
@@ -215,7 +235,7 @@
   function colours(key) {
     const one = column[key];
     if (one.category) {
-      const options = one.hp ? one.hp.options : [...new Set(everyone.map(one.of))].sort();
+      const options = one.hp ? one.hp.options : [...new Set(everyone.map(one.of))].sort((a, b) => (typeof a === "number" ? a - b : String(a).localeCompare(String(b))));
       const of = new Map(options.map((option, i) => [option, OPTIONS[i % OPTIONS.length]]));
       return { each: everyone.map((row) => of.get(one.of(row)) ?? "#8a8f98"), legend: [...of].slice(0, 12) };
     }
@@ -229,7 +249,7 @@
     const scale = (value) => (log ? Math.log(value) : value);
     const place = (value) => (high === low ? 0 : (scale(value) - scale(low)) / (scale(high) - scale(low)));
     return {
-      each: everyone.map((row) => (one.of(row) === null ? "#c53030" : blend(place(one.of(row))))),
+      each: everyone.map((row) => (one.of(row) === null ? (one.metric ? "#c53030" : "#8a8f98") : blend(place(one.of(row))))),
       legend: known.length ? [
         [key === objective ? `best ${short(low)}` : short(low), blend(0)], ["…", blend(0.5)],
         [key === objective ? `${short(high)} or worse` : short(high), blend(1)],
@@ -282,9 +302,10 @@
 
   function toggle(row, extend) {
     const chosen = new Set(state.selected);
-    if (extend && last >= 0) {
-      const here = sorted(), [a, b] = [here.indexOf(last), here.indexOf(row)].sort((x, y) => x - y);
-      for (const one of here.slice(Math.max(a, 0), b + 1)) chosen.add(one);
+    const here = sorted(), anchor = here.indexOf(last);
+    if (extend && anchor >= 0) {
+      const [a, b] = [anchor, here.indexOf(row)].sort((x, y) => x - y);
+      for (const one of here.slice(a, b + 1)) chosen.add(one);
     } else if (!chosen.delete(row)) chosen.add(row);
     last = row;
     const page = state.page;
@@ -386,7 +407,7 @@
   // Two configurations, side by side
 
   function compare() {
-    const rows = ["first", "second"].map((id) => trials.id.indexOf(Number($(id).value)));
+    const rows = ["first", "second"].map((id) => ($(id).value === "" ? -1 : trials.id.indexOf(Number($(id).value))));
     if (rows.includes(-1)) return $("difference").replaceChildren(make("p", { textContent: "Name two trials by their numbers." }));
     const [a, b] = rows;
     const difference = (one) => {
@@ -424,15 +445,16 @@
   };
 
   function asTable(details) {
-    if (!details.open || details.dataset.filled) return;
-    details.dataset.filled = "yes";
+    details.querySelectorAll(":scope > :not(summary)").forEach((old) => old.remove());
+    if (!details.open) return;
     const [heads, rows] = tables[details.dataset.table]();
     const body = rows.slice(0, 500).map((row) => make("tr", {}, ...row.map((value) => make("td", { textContent: short(value) }))));
     const head = make("tr", {}, ...heads.map((name) => make("th", { scope: "col", textContent: name })));
     const scroll = make("div", { className: "scroll", tabIndex: 0, role: "region", ariaLabel: `${details.dataset.table} as a table` });
     scroll.append(make("table", {}, make("thead", {}, head), make("tbody", {}, ...body)));
     details.append(scroll);
-    if (rows.length > 500) details.append(make("p", { textContent: `The first 500 of ${rows.length} rows; report.json has all.` }));
+    if (rows.length > 500) details.append(make("p", { textContent: `The first 500 of ${rows.length} rows.` }));
+    if (details.dataset.table === "curves" && !state.selected.length) details.append(make("p", { textContent: "Of the first 20 trials; select others to see theirs." }));
   }
 
   // Beginning

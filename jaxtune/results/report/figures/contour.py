@@ -35,7 +35,7 @@ def figure(contents: Mapping[str, Any], rows: Rows) -> Any:
         alpha=0.45,
     )
     hover(made, [add_marks(made, rows, "across", "up", 6)], TIPS)
-    name_axes(made, axes[0]["name"], axes[1]["name"], None)
+    name_axes(made, axes[0]["name"], axes[1]["name"])
     for axis, one in zip((made.xaxis, made.yaxis), axes, strict=True):
         label_places(axis, ticks_of(one))
     made.grid.visible = False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -18,7 +19,7 @@ from jaxtune.results.report.figures.frame import (
     padded,
     value_scale,
 )
-from jaxtune.results.report.figures.rows import TIPS, Rows, add_lines, rounded
+from jaxtune.results.report.figures.rows import TIPS, Rows, add_lines, add_marks, rounded
 
 _BAND = 1000  # trials; of more, the quantiles are drawn over their lines
 
@@ -44,12 +45,12 @@ def figure(contents: Mapping[str, Any], rows: Rows) -> Any:
     )
     _mark_rungs(made, contents)
     lines = add_lines(made, rows, "steps", "curve")
-    hover(made, [lines], TIPS, line_policy="nearest")
+    hover(made, [lines, _draw_points(made, rows)], TIPS, line_policy="nearest")
     _draw_best(made, contents, scale)
     _draw_crosses(made, rows, contents, scale)
     if len(curves) > _BAND:
         _draw_quantiles(made, curves, scale)
-    name_axes(made, "steps", search["metric"], scale)
+    name_axes(made, "steps", search["metric"], scale, counts=True)
     return made
 
 
@@ -59,6 +60,14 @@ def _mark_rungs(made: Any, contents: Mapping[str, Any]) -> None:
     rungs = sorted({rung["step"] for rung in contents["rungs"] if rung["pruned"]})
     for step in rungs[:40]:
         made.add_layout(Span(location=step, dimension="height", line_color="#8a8f98", line_dash=[2, 3]))
+
+
+def _draw_points(made: Any, rows: Rows) -> Any:
+    """A point for each curve that has but one, and hence no line."""
+    each = list(zip(rows.source.data["steps"], rows.source.data["curve"], strict=True))
+    alone = [(x[0], y[0]) if len(x) == 1 else (math.nan, math.nan) for x, y in each]
+    rows.source.data["alone_step"], rows.source.data["alone_value"] = (list(one) for one in zip(*alone, strict=True))
+    return add_marks(made, rows, "alone_step", "alone_value", 4)
 
 
 def _draw_best(made: Any, contents: Mapping[str, Any], scale: Any) -> None:
@@ -82,9 +91,9 @@ def _draw_crosses(made: Any, rows: Rows, contents: Mapping[str, Any], scale: Any
     first = min((curve["steps"][0] for curve in contents["curves"] if curve["steps"]), default=1)
     each = zip(contents["trials"]["kind"], contents["trials"]["steps"], rows.source.data["curve"], strict=True)
     for kind, steps, curve in each:
-        x.append(max(steps, first) if kind == "diverged" else None)
-        y.append((curve[-1] if curve else worst) if kind == "diverged" else None)
-    if any(value is not None for value in x):
+        x.append(max(steps, first) if kind == "diverged" else math.nan)
+        y.append((curve[-1] if curve else worst) if kind == "diverged" else math.nan)
+    if "diverged" in contents["trials"]["kind"]:
         rows.source.data["end_step"], rows.source.data["end_value"] = x, y
         where = {"source": rows.source, "view": rows.view}
         made.scatter("end_step", "end_value", **where, marker="x", size=7, color=RED, nonselection_alpha=FAINT)

@@ -39,6 +39,8 @@ class Scale(NamedTuple):
     def place(self, values: Any) -> np.ndarray:
         """Where values lie, 0 to 1; beyond the ends at them; NaN stays."""
         values = np.asarray([math.nan if v is None else v for v in values], float)
+        if self.high == self.low:
+            return np.where(np.isnan(values), np.nan, 0.5)
         with np.errstate(divide="ignore", invalid="ignore"):
             along = (np.log(values) - math.log(self.low)) / math.log(self.high / self.low) if self.log else None
             found = (values - self.low) / (self.high - self.low) if along is None else along
@@ -53,8 +55,16 @@ class Scale(NamedTuple):
         return self.high if mode == "min" else self.low
 
 
-def value_scale(values: Sequence[float | None], mode: str, percent: float = 75.0) -> Scale:
-    """The bulk of some values: the better end whole, the worse one up to its worst quarter, or what `percent` says.
+def value_scale(values: Sequence[float | None], mode: str, whole: bool = False) -> Scale:
+    """All of some values but for those that lie far out on the worse side.
+
+    Far out is what Tukey's box plots take for it, by the distance from the best to the worst quarter; on a logarithmic
+    scale where values are positive and span more than a factor of ten.
+
+    Args:
+        values: Numbers, None among them.
+        mode: "min" or "max", which way they are better.
+        whole: Whether those far out are shown too.
 
     Example:
         >>> value_scale([1.0, 2.0, 3.0, 4.0, 1e9, None], "min").high < 10
@@ -63,13 +73,22 @@ def value_scale(values: Sequence[float | None], mode: str, percent: float = 75.0
     finite = np.array([v for v in values if v is not None and math.isfinite(v)])
     if not len(finite):
         return Scale(0.0, 1.0, False)
-    low = float(finite.min() if mode == "min" else np.percentile(finite, 100 - percent))
-    high = float(np.percentile(finite, percent) if mode == "min" else finite.max())
-    spread = high - low or 0.1 * abs(high) or 1.0
-    if low > 0 and high > 10 * low:
-        margin = (high / low) ** 0.06
-        return Scale(low / margin, high * margin, True)
-    return Scale(low - 0.06 * spread, high + 0.06 * spread, False)
+    log = bool(finite.min() > 0 and finite.max() > 10 * finite.min())
+    placed = np.log(finite) if log else finite
+    low, high = float(placed.min()), float(placed.max())
+    if not whole:
+        low, high = _without_far_out(placed, mode)
+    margin = 0.06 * ((high - low) or (0.1 if log else 0.1 * abs(high)) or 1.0)
+    low, high = low - margin, high + margin
+    return Scale(math.exp(low), math.exp(high), True) if log else Scale(low, high, False)
+
+
+def _without_far_out(placed: np.ndarray, mode: str) -> tuple[float, float]:
+    if mode == "max":
+        low, high = _without_far_out(-placed, "min")
+        return -high, -low
+    low, worse = float(placed.min()), float(np.percentile(placed, 75))
+    return low, float(placed[placed <= worse + 1.5 * (worse - low)].max())
 
 
 def padded(low: float, high: float, log: bool) -> tuple[float, float]:
@@ -143,15 +162,23 @@ def cut(text: str, longest: int = 24) -> str:
     return plain(text if len(text) <= longest else f"{text[: longest - 9]}…{text[-8:]}")
 
 
-def name_axes(figure: Any, x: str, y: str, scale: Scale | None = None) -> None:
-    """Says what the axes show; values get ticks that can be read, also where they span less than a power of ten."""
+def name_axes(figure: Any, x: str, y: str, scale: Scale | None = None, counts: bool = False) -> None:
+    """Says what the axes show; values get ticks that can be read, also where they span less than a power of ten.
+
+    Args:
+        figure: The picture.
+        x: Name of the x axis.
+        y: Of the y axis.
+        scale: Of the values along y.
+        counts: Whether along x there are whole numbers.
+    """
     from bokeh.models import NumeralTickFormatter
 
     figure.xaxis.axis_label, figure.yaxis.axis_label = cut(x, 40), cut(y, 40)
     if scale is not None and scale.log:
         marks = ticks(scale.low, scale.high, True)
         label_places(figure.yaxis, dict(zip(marks, texts(marks), strict=True)))
-    if "steps" in x or x == "trials":
+    if counts:
         figure.xaxis.formatter = NumeralTickFormatter(format="0,0")
 
 
@@ -173,7 +200,9 @@ def ticks(low: float, high: float, log: bool, most: int = 5) -> list[float]:
         powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
         marks = [m * 10.0**e for e in powers for m in (1, 2, 5)]
         return [m for m in marks if low * (1 - 1e-9) <= m <= high * (1 + 1e-9)] or [low, high]
-    raw = (high - low) / most or 1.0
+    if high == low:
+        return [low]
+    raw = (high - low) / most
     base = 10.0 ** math.floor(math.log10(raw))
     step = base * min((m for m in (1, 2, 5, 10) if m * base >= raw), default=10)
     return [round(step * k, 12) for k in range(math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9) + 1)]

@@ -19,13 +19,15 @@ def panel(contents: Mapping[str, Any], rows: Rows, number: int) -> Any:
     ends = [[bucket["option"] or bucket[end] for bucket in found] for end in ("from", "to")]
     low, high = (place_of(one, values) for values in ends)
     row = {trial: i for i, trial in enumerate(contents["trials"]["id"])}
-    most = max(contents["trials"]["steps"])
+    most, worst = max(contents["trials"]["steps"]), rows.values.worst(contents["search"]["mode"])
+    values = [worst if bucket["value"] is None else bucket["value"] for bucket in found]
     half = 0.5 / len(one["options"]) if one["options"] else 0.0
     source = ColumnDataSource(
         {
             "left": rounded(low - half),
             "right": rounded(high + half),
-            "value": rounded(rows.values.inside([bucket["value"] for bucket in found])),
+            "value": rounded(rows.values.inside(values)),
+            "mark": ["x" if bucket["value"] is None else "circle" for bucket in found],
             "told": ["none" if bucket["value"] is None else short(bucket["value"], 4) for bucket in found],
             "trial": [bucket["trial"] for bucket in found],
             "count": [bucket["trials"] for bucket in found],
@@ -44,7 +46,8 @@ def panel(contents: Mapping[str, Any], rows: Rows, number: int) -> Any:
         y_range=(rows.values.low, rows.values.high),
     )
     made.segment("left", "value", "right", "value", source=source, color=BEST, line_width=3, alpha="alpha")
-    marks = made.scatter("middle", "value", source=source, size=8, color=BEST, alpha="alpha", nonselection_alpha=FAINT)
+    style = {"size": 8, "color": BEST, "alpha": "alpha", "nonselection_alpha": FAINT}
+    marks = made.scatter("middle", "value", source=source, marker="mark", **style)
     tips = [("best trial", "@trial"), ("value", "@told"), ("steps", "@steps"), ("of", "@count trials")]
     hover(made, [marks], tips)
     name_axes(made, one["name"], contents["search"]["metric"], rows.values)

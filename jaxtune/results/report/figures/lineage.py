@@ -28,7 +28,7 @@ def figure(contents: Mapping[str, Any], rows: Rows) -> Any:
     each = [(a, b, slot) for a, b, slot in zip(found["start"], found["stop"], found["best"], strict=True) if slot >= 0]
     start, stop, slot = zip(*each, strict=True)
     made.segment(start, slot, stop, slot, color=BEST, line_width=3)
-    name_axes(made, "steps", "trial", None)
+    name_axes(made, "steps", "trial", counts=True)
     return made
 
 
@@ -46,6 +46,6 @@ def schedule(contents: Mapping[str, Any], rows: Rows, number: int) -> Any:
     rows.source.data[f"schedule{number}x"], rows.source.data[f"schedule{number}y"] = x, y
     made = no_box_hits(frame(f"schedule{number}", 260, y_axis_type="log" if log else "linear"))
     hover(made, [add_lines(made, rows, f"schedule{number}x", f"schedule{number}y")], TIPS)
-    scale = value_scale([value for line in y for value in line], "min", 100)
-    name_axes(made, "steps", name, scale if log else None)
+    scale = value_scale([value for line in y for value in line], "min", whole=True)
+    name_axes(made, "steps", name, scale if log else None, counts=True)
     return made

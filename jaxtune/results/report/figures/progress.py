@@ -16,7 +16,7 @@ def figure(contents: Mapping[str, Any]) -> Any:
 
     progress, search = contents["progress"], contents["search"]
     row = {trial: i for i, trial in enumerate(contents["trials"]["id"])}
-    scale = value_scale(progress["value"], search["mode"], 100)
+    scale = value_scale(progress["value"], search["mode"], whole=True)
     source = ColumnDataSource(
         {
             "lane_steps": progress["lane_steps"],
@@ -33,5 +33,5 @@ def figure(contents: Mapping[str, Any]) -> Any:
     marks = made.scatter("lane_steps", "value", source=source, size=8, color=BEST, nonselection_alpha=0.25)
     tips = [("trial", "@trial"), ("value", "@told"), ("training steps", "@lane_steps{0,0}"), ("seconds", "@seconds")]
     hover(made, [marks], tips)
-    name_axes(made, "training steps of all trials", f"best {search['metric']} so far", scale)
+    name_axes(made, "training steps of all trials", f"best {search['metric']} so far", scale, counts=True)
     return made

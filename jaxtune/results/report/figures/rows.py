@@ -93,6 +93,6 @@ def add_marks(figure: Any, rows: Rows, x: str, y: str, size: int = 7) -> Any:
     )
 
 
-def rounded(values: Sequence[float] | np.ndarray, digits: int = 5) -> list[float | None]:
-    """As many digits as a picture can show; None for NaN."""
-    return [None if v is None or math.isnan(v) else float(f"{v:.{digits}g}") for v in values]
+def rounded(values: Sequence[float] | np.ndarray, digits: int = 5) -> list[float]:
+    """As many digits as a picture can show; NaN stays, which is drawn nowhere (None would be drawn at 0)."""
+    return [float(f"{v:.{digits}g}") for v in values]

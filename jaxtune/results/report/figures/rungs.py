@@ -5,7 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from jaxtune.results.report.figures.frame import BEST, GREY, RED, frame, hover, label_places, name_axes
+from jaxtune.results.report.figures.frame import (
+    BEST,
+    GREY,
+    INK,
+    RED,
+    frame,
+    hover,
+    label_places,
+    name_axes,
+    no_box_hits,
+)
 
 MOST_BARS = 60
 _PARTS = {"went_on": BEST, "pruned": GREY, "diverged": RED}
@@ -16,7 +26,7 @@ def figure(contents: Mapping[str, Any]) -> Any:
     from bokeh.models import ColumnDataSource
 
     rungs = contents["rungs"][:MOST_BARS]
-    made = frame("rungs", 260, x_range=(-0.6, max(1, len(rungs)) - 0.4))
+    made = no_box_hits(frame("rungs", 260, x_range=(-0.6, max(1, len(rungs)) - 0.4)))
     bottom = [0] * len(rungs)
     for part, colour in _PARTS.items():
         if not any(rung[part] for rung in rungs):
@@ -37,11 +47,12 @@ def figure(contents: Mapping[str, Any]) -> Any:
         bars = made.vbar("x", 0.7, "top", "bottom", source=source, legend_label=label, **style)
         hover(made, [bars], [("rung at step", "@step"), (label, "@count")])
         bottom = [b + rung[part] for b, rung in zip(bottom, rungs, strict=True)]
-    name_axes(made, "rung", "trials", None)
+    name_axes(made, "rung", "trials")
     label_places(made.xaxis, {i: _name(contents, rung) for i, rung in enumerate(rungs)})
     if len(rungs) > 8:
         made.xaxis.major_label_orientation = 0.8
     made.legend.background_fill_alpha = 0.0
+    made.legend.label_text_color = INK
     made.legend.border_line_color = None
     made.add_layout(made.legend[0], "right")
     return made
@@ -55,15 +66,25 @@ def _name(contents: Mapping[str, Any], rung: Mapping[str, Any]) -> str:
 
 def _rows(contents: Mapping[str, Any], rung: Mapping[str, Any], part: str) -> list[int]:
     """Which of the trials that are shown make up a part of a bar."""
-    trials, found = contents["trials"], []
-    for row, (generation, bracket, kind, steps) in enumerate(
-        zip(trials["generation"], trials["bracket"], trials["kind"], trials["steps"], strict=True)
-    ):
-        if (generation, bracket) != (rung["generation"], rung["bracket"]):
-            continue
-        here = kind == "pruned" and steps == rung["step"]
-        if {"pruned": here, "diverged": kind == "diverged" and steps < rung["step"]}.get(
-            part, steps >= rung["step"] and not here
-        ):
+    trials, step = contents["trials"], rung["step"]
+    same = [one for one in contents["rungs"] if _set(one) == _set(rung) and one["step"] < step]
+    before = max((one["step"] for one in same), default=0)
+    each = zip(trials["generation"], trials["bracket"], trials["kind"], trials["steps"], strict=True)
+    found = []
+    for row, (generation, bracket, kind, steps) in enumerate(each):
+        if (generation, bracket) == _set(rung) and part == _fate(kind, steps, before, step):
             found.append(row)
     return found
+
+
+def _set(rung: Mapping[str, Any]) -> tuple[int, int]:
+    return rung["generation"], rung["bracket"]
+
+
+def _fate(kind: str, steps: int, before: int, step: int) -> str | None:
+    """What became at a rung of a trial that was trained for so many steps; None if it never came there."""
+    if kind == "diverged" and steps < step:
+        return "diverged" if steps >= before else None
+    if steps < step:
+        return None
+    return "pruned" if kind == "pruned" and steps == step else "went_on"

@@ -11,12 +11,12 @@ from jaxtune.results.report.figures.frame import BEST, GREY, frame, name_axes, v
 def figure(contents: Mapping[str, Any]) -> Any:
     """The picture, with the band that holds the best of 95 % of such searches."""
     found, search = contents["tuning"], contents["search"]
-    scale = value_scale([*found["mean"], *found["low"], *found["high"]], search["mode"], 100)
+    scale = value_scale([*found["mean"], *found["low"], *found["high"]], search["mode"], whole=True)
     options: dict[str, Any] = {"x_axis_type": "log" if found["trials"][-1] > 10 else "linear"}
     options |= {"y_axis_type": "log" if scale.log else "linear", "y_range": (scale.low, scale.high)}
     made = frame("tuning", 260, tools="save", **options)
     low, mean, high = (scale.inside(found[name]) for name in ("low", "mean", "high"))
     made.varea(found["trials"], low, high, fill_color=GREY, fill_alpha=0.3)
     made.line(found["trials"], mean, color=BEST, line_width=2.5)
-    name_axes(made, "trials", f"best {search['metric']} at step {found['step']:,}", scale)
+    name_axes(made, "trials", f"best {search['metric']} at step {found['step']:,}", scale, counts=True)
     return made
