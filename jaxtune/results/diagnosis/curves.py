@@ -20,7 +20,6 @@ _FALLING = 0.02  # of all improvement, in the last quarter: a straight line has 
 _EXACT = 0.001  # of all improvement: less than this is no change
 _NOISY = 0.01  # of all improvement: a curve that wiggles by more can't be called flat
 _RISING = 0.1  # of all improvement, lost again since the best: more than a curve's wiggles, which a median takes away
-_MIN_HALF = 3  # evaluations in each half, below which halves can't be compared
 _UNMOVED = 0.1  # of the improvement of the best: who has made less of it has not begun to learn
 _MANY = 0.5  # of trials have to be slow: fewer are what a wide range costs
 _MIN_TRIALS = 16  # of a generation, below which shares say little
@@ -29,14 +28,6 @@ _MIN_TRIALS = 16  # of a generation, below which shares say little
 def smooth(costs: np.ndarray) -> np.ndarray:
     """Running median of three, so that one odd evaluation is no trend; as long as the curve but for its ends."""
     return np.median(np.stack([costs[:-2], costs[1:-1], costs[2:]]), axis=0)
-
-
-def is_readable(curve: Curve) -> bool:
-    """Whether both halves of a curve have evaluations enough."""
-    if not len(curve.steps):
-        return False
-    late = int(np.sum(curve.steps > curve.steps[-1] / 2))
-    return late >= _MIN_HALF and len(curve.steps) - late >= _MIN_HALF
 
 
 def lost_again(curve: Curve, span: float) -> tuple[float, int]:
@@ -49,13 +40,13 @@ def lost_again(curve: Curve, span: float) -> tuple[float, int]:
 def rises(facts: Facts, trial: int) -> bool:
     """Whether the validation metric of a trial got worse again after its best."""
     curve, span = facts.curve(trial), facts.span(trial)
-    return is_readable(curve) and span > 0 and lost_again(curve, span)[0] >= _RISING
+    return curve.is_readable and span > 0 and lost_again(curve, span)[0] >= _RISING
 
 
 def _late_gain(facts: Facts, trial: int) -> float:
     """What the last quarter of training gained on the quarter before it, as a share; NaN where it can't be told."""
     curve, span = facts.curve(trial), facts.span(trial)
-    if not is_readable(curve) or not span > 0:
+    if not curve.is_readable or not span > 0:
         return np.nan
     quarter = np.ceil(4 * curve.steps / curve.steps[-1])
     before, last = curve.costs[quarter == 3], curve.costs[quarter == 4]
@@ -83,7 +74,7 @@ def _arrival(facts: Facts, trial: int) -> int | None:
     None also where it got worse afterwards, or where that can't be told.
     """
     curve, span = facts.curve(trial), facts.span(trial)
-    if not is_readable(curve) or not span > 0 or rises(facts, trial):
+    if not curve.is_readable or not span > 0 or rises(facts, trial):
         return None
     half = curve.steps[-1] / 2
     wiggle = float(np.median(np.abs(np.diff(curve.costs[curve.steps > half]))))

@@ -15,6 +15,7 @@ from jaxtune.results.analysis.dimensions import Dimension, dimensions
 from jaxtune.results.history import History
 
 NUM_LEADERS = 5  # trials at the top that a finding has to hold for, by half at least: one alone may be a fluke
+_MIN_HALF = 3  # evaluations in each half of a curve, below which a trend can't be told from a wiggle
 
 
 class Curve(NamedTuple):
@@ -22,6 +23,12 @@ class Curve(NamedTuple):
 
     steps: np.ndarray  # int [e]
     costs: np.ndarray  # float [e]
+
+    @property
+    def is_readable(self) -> bool:
+        """Whether both of its halves have evaluations enough to be compared."""
+        late = int(np.sum(self.steps > self.steps[-1] / 2)) if len(self.steps) else 0
+        return late >= _MIN_HALF and len(self.steps) - late >= _MIN_HALF
 
 
 @dataclass(frozen=True, eq=False)
