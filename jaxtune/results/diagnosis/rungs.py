@@ -39,20 +39,34 @@ def _how_many(one: Stretch, sign: float) -> str:
 def _rungs(facts: Facts) -> Iterator[Seen]:
     trained_on = TrainedOn(facts)
     end = min((one.early for one in trained_on.worsening), default=np.inf)  # to train longer would be bad advice
+    told: list[str] = []
+    trials: list[np.ndarray] = []
     for (early, late), brackets in trained_on.by_steps.items():
         enough = [one for one in brackets if len(one.trials) >= _MIN_PAIRS]
         if not enough or late >= end:
             continue
         correlation, highest = _pooled(enough)
-        num = sum(len(one.trials) for one in enough)
         if highest < _LOW:
-            yield Seen(
-                f"The order of trials at step {early} said little about that at step {late}: of the {num} that were "
-                f"trained on, ranks correlate by {correlation:.2f} (1 is the same order, 0 none; below {highest:.2f} "
-                "with 95 % confidence). Those that were cut can't be known; among them the order may have held better.",
-                f"Cut later or fewer: a larger min_steps=, or a smaller eta=, so that more than {early} steps decide.",
-                ids(np.concatenate([one.trials for one in enough])),
-            )
+            num = sum(len(one.trials) for one in enough)
+            told.append(f"{correlation:.2f} from step {early} to {late} ({num}{'' if told else ' trials'})")
+            trials += [one.trials for one in enough]
+            last = early, late
+    if told:
+        yield Seen(
+            "Early values said little about later ones: among trials that were trained on, the rank correlation is "
+            f"{', '.join(told)}, where 1 is the same order. Good trials may have been cut.",
+            f"{_later(*last, int(facts.history.total_steps.max()))}, or cut fewer each time: a smaller eta=.",
+            ids(np.unique(np.concatenate(trials))),
+        )
+
+
+def _later(early: int, late: int, end: int) -> str:
+    """Where the first rung should come, after the last that misled; one at the end of training would be none."""
+    return (
+        f"Let the first rung come at step {late}: min_steps={late}"
+        if late < end
+        else (f"Let the first rung come later than step {early}: a larger min_steps=")
+    )
 
 
 def _rank_correlation(pairs: np.ndarray) -> float:
