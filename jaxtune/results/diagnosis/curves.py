@@ -98,18 +98,19 @@ def _plateau(facts: Facts) -> Iterator[Seen]:
     )
 
 
-def _slow(facts: Facts) -> Iterator[Seen]:
+def slow(facts: Facts) -> Iterator[Seen]:
+    """Many trials that hardly began to learn, and where."""
     if facts.explored:
         return  # the first rung is gone where trials are overwritten
-    known, slow, step = _unmoved(facts)
-    if known.sum() < _MIN_TRIALS or slow[known].mean() <= _MANY:
+    known, still, step = _unmoved(facts)
+    if known.sum() < _MIN_TRIALS or still[known].mean() <= _MANY:
         return
-    trials = ids(np.flatnonzero(slow))
+    trials = ids(np.flatnonzero(still))
     what = (
-        f"{percent(slow[known].mean())} of {known.sum()} trials had learned next to nothing by step {step}: less than "
+        f"{percent(still[known].mean())} of {known.sum()} trials had learned next to nothing by step {step}: less than "
         f"{percent(_UNMOVED)} of what the best one had improved {facts.metric} by then."
     )
-    splits = best_splits(facts.numbers, slow, known, facts.winner)
+    splits = best_splits(facts.numbers, still, known, facts.winner)
     if not splits:
         yield Seen(what, "Search higher learning rates, or let the first rung come later (min_steps=).", trials)
         return
@@ -151,7 +152,7 @@ RULES = (
         "More than half of the trials have made less than 10 % of the best one's improvement by the first rung.",
         "Raise the lower end of the learning rate, above the value that is named where one parts them; or later rungs.",
         f"{_PLAYBOOK}; Bengio: Practical recommendations for gradient-based training of deep architectures, 2012, §3.1",
-        _slow,
+        slow,
     ),
     Rule(
         "still falling",

@@ -24,7 +24,8 @@ _IDLE = 0.1  # share of a hyperparameter, below which little is lost by fixing i
 _WASTED = 0.1  # of all trials diverged: fewer are what finding the highest learning rate costs
 
 
-def _edge(facts: Facts) -> Iterator[Seen]:
+def edge(facts: Facts) -> Iterator[Seen]:
+    """Ends of ranges at which the best trials crowd."""
     num = facts.history.num_trials
     best = facts.ranked[: min(max(num // _BEST_OF, 2), NUM_LEADERS)]
     zone = float(np.clip(_SPREAD / num, *_ZONE))
@@ -90,7 +91,8 @@ def _beyond(one: Dimension, end: float) -> str:
     return str(max(1, round(value)) if one.low > 0 else round(value)) if one.integer else rounded(value)
 
 
-def _diverged(facts: Facts) -> Iterator[Seen]:
+def diverged(facts: Facts) -> Iterator[Seen]:
+    """Many trials that diverged, and where."""
     failed = facts.history.failed
     if failed.mean() < _WASTED:
         return
@@ -136,7 +138,7 @@ RULES = (
         "Widen the range there; where it can't go on, fix the value.",
         "Godbole, Dahl, Gilmer, Shallue, Nado: Deep Learning Tuning Playbook, 2023, Identifying bad search space "
         "boundaries",
-        _edge,
+        edge,
     ),
     Rule(
         "diverged",
@@ -144,7 +146,7 @@ RULES = (
         "Search on the other side of the threshold, or clip gradients.",
         "Pascanu, Mikolov, Bengio: On the difficulty of training recurrent neural networks, 2013; Quinlan: Induction "
         "of decision trees, 1986 (the threshold)",
-        _diverged,
+        diverged,
     ),
     Rule(
         "irrelevant",

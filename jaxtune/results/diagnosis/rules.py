@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
-from jaxtune.results.diagnosis import budget, certainty, curves, fit, ranges, rungs
+from jaxtune.results.diagnosis import budget, certainty, curves, fit, narrow, ranges, rungs
 from jaxtune.results.diagnosis.facts import Facts
 from jaxtune.results.diagnosis.finding import Diagnosis, Rule
 from jaxtune.results.trial import statuses
 
 _ORDER = (  # what would change the result most comes first, what would only save time last
-    *("edge", "diverged", "slow", "underfitting", "overfitting", "too long", "still falling", "rungs", "tie"),
-    *("more trials", "plateau", "fewer trials", "irrelevant"),
+    *("edge", "diverged", "slow", "narrow", "underfitting", "overfitting", "too long", "still falling", "rungs"),
+    *("tie", "more trials", "plateau", "fewer trials", "irrelevant"),
 )
-_ALL = {rule.name: rule for theme in (ranges, curves, fit, rungs, budget, certainty) for rule in theme.RULES}
+_ALL = {rule.name: rule for theme in (ranges, curves, narrow, fit, rungs, budget, certainty) for rule in theme.RULES}
 
 RULES: tuple[Rule, ...] = tuple(_ALL[name] for name in _ORDER)
 """All rules, the most important first."""

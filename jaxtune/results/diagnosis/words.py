@@ -1,5 +1,6 @@
 """Numbers and names as findings say them."""
 
+import math
 from collections.abc import Iterable, Sequence
 
 from jaxtune.results.text import short
@@ -44,6 +45,18 @@ def rounded(value: float) -> str:
     """
     near = float(f"{value:.1e}")
     return f"{near:.0f}" if 10 <= abs(near) < 1e6 else short(near)
+
+
+def outward(value: float, upper: bool, scale: float) -> float:
+    """An end of a range, rounded away from its inside, to the second digit of a scale.
+
+    Example:
+        >>> outward(0.3271, True, 0.5), outward(0.003742, False, 0.003742), outward(-1.5, True, 50.0)
+        (0.33, 0.0037, -1.0)
+    """
+    unit = 10.0 ** (math.floor(math.log10(scale)) - 1)
+    steps = float(f"{value / unit:.6g}")  # 33.0000004 is 33
+    return (math.ceil(steps) if upper else math.floor(steps)) * unit
 
 
 def enumerated(names: Sequence[str]) -> str:
