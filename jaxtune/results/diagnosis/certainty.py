@@ -14,6 +14,7 @@ from jaxtune.results.text import short
 
 _LEVEL = 0.05  # of a two-sided test
 _TINY = 1e-300  # in place of 0 below a fraction bar
+_MORE = 4  # times as many seeds halve an interval
 _CONFIRM = "result.confirm() trains the best ones again on fresh seeds"
 
 
@@ -36,8 +37,8 @@ def _one_seed(facts: Facts, rivals: list[int]) -> Seen:
     num = len(rivals) - 1
     more = f", and {num} more {'was' if num == 1 else 'were'} trained as long" if num else ""
     return Seen(
-        f"One seed can't tell how much of the lead is luck: trial {facts.winner} has {facts.metric} {short(first, 4)}, "
-        f"trial {rivals[0]} {short(second, 4)}{more}.",
+        f"The lead may be luck, for each trial has but one seed: trial {facts.winner} has {facts.metric} "
+        f"{short(first, 4)}, trial {rivals[0]} {short(second, 4)}{more}.",
         f"Confirm the winner before you trust it: {_CONFIRM}.",
         ids([facts.ranked[0], rivals[0]]),
     )
@@ -48,17 +49,20 @@ def _several(facts: Facts, rivals: list[int]) -> Iterator[Seen]:
     if rivals[0] not in near:
         return
     value, second = (float(facts.kept[one].mean()) for one in (facts.winner, rivals[0]))
-    more = f", and {len(near) - 1} more can't either" if len(near) > 1 else ""
     yield Seen(
-        f"Trial {facts.winner} ({facts.metric} {short(value, 4)}) can't be told from trial {rivals[0]} "
-        f"({short(second, 4)}) by {facts.num_values} {facts.runs}{more}: such a difference is within chance.",
-        f"Take the simplest of them, or tell them apart: {_CONFIRM}.",
+        f"Trial {facts.winner} ({facts.metric} {short(value, 4)}) can't be distinguished from trial {rivals[0]} "
+        f"({short(second, 4)}) by {facts.num_values} {facts.runs}{_nor(near)}: such a difference is within chance.",
+        f"Take the simple{'st of them' if near[1:] else 'r of the two'}, or distinguish them: {_CONFIRM}.",
         ids([facts.ranked[0], *near]),
     )
 
 
+def _nor(near: list[int]) -> str:
+    return f", nor from {len(near) - 1} more" if near[1:] else ""
+
+
 def _could_be_chance(facts: Facts, other: int) -> bool:
-    """Whether a t-test can't tell a trial from the winner: in pairs where both shared their seeds, else Welch's."""
+    """Whether a t-test can't distinguish a trial from the winner: in pairs where both shared seeds, else Welch's."""
     from scipy.stats import t  # here, because it doubles the time to import jaxtune
 
     values, num = facts.kept[[facts.ranked[0], other]], facts.num_values
@@ -78,29 +82,34 @@ def _confirmed(facts: Facts, confirmation: Any) -> Iterator[Seen]:
             confirmation.verdict, f"Do not trust the score of the winner: {_CONFIRM}.", ids(confirmation.ranking)
         )
         return
-    alone = confirmation.num_trials < 2 or confirmation.records()[1]["failed"]
-    if confirmation.is_separable or alone:
+    leader, *others = [row for row in confirmation.records() if not row["failed"]]
+    if confirmation.is_separable or not others:
         return
-    first, second = confirmation.ranking[:2]
+    first, second = leader["trial"], others[0]["trial"]
+    near = [row["trial"] for row in others if not row["low"] > 0 and row["seeds"] == leader["seeds"]] or [second]
     if confirmation.num_seeds < 2:
-        what = f"One fresh seed can't tell whether trial {first} is better than trial {second}."
+        what = f"One fresh seed can't show whether trial {first} is better than trial {second}{_nor(near)}."
     else:
-        row = confirmation.records()[1]
-        low, high, mean = (short(row[key]) for key in ("low", "high", "difference"))
+        low, high, mean = (short(others[0][key]) for key in ("low", "high", "difference"))
         what = (
-            f"On {confirmation.num_seeds} fresh seeds {facts.metric} of trial {first} is better than that of trial "
-            f"{second} by {mean}, which may be chance (95 % interval: {low} to {high})."
+            f"Trial {first} can't be distinguished from trial {second}{_nor(near)}: on {confirmation.num_seeds} fresh "
+            f"seeds its {facts.metric} is better by {mean}, which may be chance (95 % interval: {low} to {high})."
         )
-    more = f"result.confirm(top=2, replicates={4 * confirmation.num_seeds})"
-    yield Seen(what, f"Take the simpler of the two, or tell them apart by more seeds: {more}.", ids([first, second]))
+    top = 1 + max(facts.result._order.index(trial) for trial in (first, *near))  # candidates are the first of these
+    yield Seen(
+        what,
+        f"Take the simple{'st of them' if near[1:] else 'r of the two'}, or distinguish them by more seeds: "
+        f"result.confirm(top={top}, replicates={_MORE * confirmation.num_seeds}).",
+        ids([first, *near]),
+    )
 
 
 RULES = (
     Rule(
         "tie",
-        "The first can't be told from the second: by the confirmation, by a t-test of replicates or folds at the 5 % "
-        "level (in pairs within a generation), or because there is one seed of each.",
-        "`result.confirm()`; or take the simplest of those that can't be told apart.",
+        "The first can't be distinguished from the second: by the confirmation, by a t-test of replicates or folds at the "
+        "5 % level (in pairs within a generation), or because there is one seed of each.",
+        "`result.confirm()`; or take the simplest of those that can't be distinguished.",
         "Bouthillier et al.: Accounting for variance in machine learning benchmarks, 2021; Dror et al.: The "
         "hitchhiker's guide to testing statistical significance, 2018",
         _tie,

@@ -14,8 +14,8 @@ def replicated(*trials, **options):
 def test_one_seed_cannot_tell():
     (found,) = said("tie", make_result([[0.3], [0.1], [0.2]]))
     assert found.sentence == (
-        "One seed can't tell how much of the lead is luck: trial 1 has loss 0.1, trial 2 0.2, and 1 more was trained "
-        "as long."
+        "The lead may be luck, for each trial has but one seed: trial 1 has loss 0.1, trial 2 0.2, and 1 more was "
+        "trained as long."
     )
     assert "result.confirm()" in found.advice
     assert found.trials == (1, 2)
@@ -32,7 +32,7 @@ def test_replicates_are_compared_in_pairs():
     assert not said("tie", replicated(0.1 + luck, 0.2 + luck + [0, 0.01, 0, 0.01]))
     (found,) = said("tie", replicated(0.1 + luck, 0.2 + luck + [0.5, -0.5, 0.5, -0.5]))
     assert found.sentence == (
-        "Trial 0 (loss 1.6) can't be told from trial 1 (1.7) by 4 seeds: such a difference is within chance."
+        "Trial 0 (loss 1.6) can't be distinguished from trial 1 (1.7) by 4 seeds: such a difference is within chance."
     )
 
 
@@ -56,7 +56,7 @@ def test_all_that_could_be_as_good_are_counted():
         "tie", replicated(values, values + np.array([0.01, -0.01, 0.02, 0]), values[::-1] + 0.01, values + 1)
     )
     assert found.trials == (0, 1, 2)
-    assert ", and 1 more can't either" in found.sentence
+    assert ", nor from 1 more:" in found.sentence
     assert said("tie", replicated(values, values))
 
 
@@ -71,15 +71,15 @@ def test_a_fold_counts_once():
 # After a confirmation
 
 
-def confirmed(values, lost=None):
-    """Two trials of which the search saw the first as the better; `values` are [S, 2], on fresh seeds."""
+def confirmed(values, lost=None, trials=(0, 1), searched=(0.1, 0.2)):
+    """Trials that the search saw like that, of which some were confirmed; `values` are [S, n], on fresh seeds."""
     values = np.array(values, float)[:, None, :]
-    lost = np.zeros(2, bool) if lost is None else np.array(lost)
-    seeds = np.full(2, len(values))
-    made = Confirmed(
-        np.array([0, 1]), {"loss": values}, lost, seeds, Confirm(2, len(values)), 2 * len(values), 100, 100, None, False
-    )
-    return make_result([[0.1], [0.2]], options={"confirmed": made})
+    num = len(trials)
+    lost = np.zeros(num, bool) if lost is None else np.array(lost)
+    seeds = np.full(num, len(values))
+    confirm, count = Confirm(num, len(values)), num * len(values)
+    made = Confirmed(np.array(trials), {"loss": values}, lost, seeds, confirm, count, 100, 100, None, False)
+    return make_result([[value] for value in searched], options={"confirmed": made})
 
 
 def test_a_confirmed_winner_that_is_better():
@@ -88,14 +88,30 @@ def test_a_confirmed_winner_that_is_better():
 
 def test_a_confirmed_winner_that_may_be_lucky():
     (found,) = said("tie", confirmed([[0.1, 0.2], [0.3, 0.1], [0.1, 0.3]]))
-    assert found.sentence.startswith("On 3 fresh seeds loss of trial 0 is better than that of trial 1 by 0.0333")
-    assert "(95 % interval: -" in found.sentence
-    assert "result.confirm(top=2, replicates=12)" in found.advice
+    assert found.sentence.startswith(
+        "Trial 0 can't be distinguished from trial 1: on 3 fresh seeds its loss is better by 0.0333, which may be "
+        "chance (95 % interval: -"
+    )
+    assert found.advice.startswith("Take the simpler of the two, or")
+    assert found.advice.endswith("result.confirm(top=2, replicates=12).")
+
+
+def test_as_many_are_confirmed_again_as_are_near():
+    """Those that are much worse are left out, unless the search saw them as better."""
+    luck = [[0.1, 0.2, 0.15, 3.0], [0.3, 0.1, 0.3, 3.1], [0.1, 0.3, 0.2, 3.2]]
+    (found,) = said("tie", confirmed(luck, trials=range(4), searched=(0.1, 0.2, 0.3, 0.4)))
+    assert "from trial 1, nor from 1 more:" in found.sentence or "from trial 2, nor from 1 more:" in found.sentence
+    assert found.advice == (
+        "Take the simplest of them, or distinguish them by more seeds: result.confirm(top=3, replicates=12)."
+    )
+    assert set(found.trials) == {0, 1, 2}
+    (found,) = said("tie", confirmed(luck, trials=range(4), searched=(0.1, 0.2, 0.4, 0.3)))
+    assert "top=4" in found.advice
 
 
 def test_one_fresh_seed():
     (found,) = said("tie", confirmed([[0.3, 0.2]]))
-    assert found.sentence == "One fresh seed can't tell whether trial 1 is better than trial 0."
+    assert found.sentence == "One fresh seed can't show whether trial 1 is better than trial 0."
     assert found.trials == (1, 0)
 
 
