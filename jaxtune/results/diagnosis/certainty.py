@@ -93,7 +93,7 @@ def _confirmed(facts: Facts, confirmation: Any) -> Iterator[Seen]:
         low, high, mean = (short(others[0][key]) for key in ("low", "high", "difference"))
         what = (
             f"Trial {first} can't be distinguished from trial {second}{_nor(near)}: on {confirmation.num_seeds} fresh "
-            f"seeds its {facts.metric} is better by {mean}, which may be chance (95 % interval: {low} to {high})."
+            f"seeds it leads by {mean} in {facts.metric}, which may be chance (95 % interval: {low} to {high})."
         )
     top = 1 + max(facts.result._order.index(trial) for trial in (first, *near))  # candidates are the first of these
     yield Seen(
@@ -107,8 +107,8 @@ def _confirmed(facts: Facts, confirmation: Any) -> Iterator[Seen]:
 RULES = (
     Rule(
         "tie",
-        "The first can't be distinguished from the second: by the confirmation, by a t-test of replicates or folds at the "
-        "5 % level (in pairs within a generation), or because there is one seed of each.",
+        "The first can't be distinguished from the second: by the confirmation, by a t-test of replicates or folds at "
+        "the 5 % level (in pairs within a generation), or because there is one seed of each.",
         "`result.confirm()`; or take the simplest of those that can't be distinguished.",
         "Bouthillier et al.: Accounting for variance in machine learning benchmarks, 2021; Dror et al.: The "
         "hitchhiker's guide to testing statistical significance, 2018",

@@ -117,16 +117,27 @@ def _irrelevant(facts: Facts) -> Iterator[Seen]:
     except ValueError:
         return  # there are too few trials
     idle = [one.name for one in found if one.high < _IDLE]
-    if not idle:
+    if not idle or not facts.ranked:
         return
-    what = f"{idle[0]} hardly matters in its range" if len(idle) == 1 else f"{enumerated(idle)} hardly matter"
+    several = len(idle) > 1
     highest = math.ceil(100 * max(one.high for one in found if one.name in idle))
     yield Seen(
-        f"{what}: of what tells the best {found.num_top} trials from the better half, "
-        f"{'each' if len(idle) > 1 else 'it'} has a share of at most {highest} % (with 95 % confidence).",
-        f"Fix {enumerated(idle)}, and search fewer hyperparameters or others instead.",
-        hyperparameter=idle[0] if len(idle) == 1 else None,
+        f"{enumerated(idle)} hardly matter{'' if several else 's'}, even among the better half of the trials: "
+        f"{'each' if several else 'it'} has at most {highest} % of all importance (95 % confidence).",
+        f"Fix {enumerated([_at_winner(facts, name) for name in idle])}, as the winner has {'them' if several else 'it'}, "
+        "and search fewer hyperparameters or others instead.",
+        hyperparameter=None if several else idle[0],
     )
+
+
+def _at_winner(facts: Facts, name: str) -> str:
+    """A hyperparameter with its value, if the winner has one."""
+    one = next(one for one in facts.dimensions if one.name == name)
+    place = one.places[facts.ranked[0]]
+    if np.isnan(place):
+        return name
+    known = one.options[int(place * one.high)] if one.options else short(one.values[facts.ranked[0]], 2)
+    return f"{name} at {known}"
 
 
 RULES = (
@@ -152,7 +163,7 @@ RULES = (
         "irrelevant",
         "The share of the hyperparameter in `jt.importance(result, region=0.5)` is below 10 %, with 95 % confidence. "
         "Searches of one generation only.",
-        "Fix it.",
+        "Fix it, such as at the winner's value.",
         "Watanabe, Bansal, Hutter: PED-ANOVA, 2023; Bergstra, Bengio: Random search for hyper-parameter optimization, "
         "2012",
         _irrelevant,

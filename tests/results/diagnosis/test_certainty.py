@@ -89,7 +89,7 @@ def test_a_confirmed_winner_that_is_better():
 def test_a_confirmed_winner_that_may_be_lucky():
     (found,) = said("tie", confirmed([[0.1, 0.2], [0.3, 0.1], [0.1, 0.3]]))
     assert found.sentence.startswith(
-        "Trial 0 can't be distinguished from trial 1: on 3 fresh seeds its loss is better by 0.0333, which may be "
+        "Trial 0 can't be distinguished from trial 1: on 3 fresh seeds it leads by 0.0333 in loss, which may be "
         "chance (95 % interval: -"
     )
     assert found.advice.startswith("Take the simpler of the two, or")
