@@ -89,6 +89,7 @@ RULES = (
         "More trials: `previous=result`.",
         _DODGE,
         _more,
+        needs=(Facts.lacks_draws,),
     ),
     Rule(
         "fewer trials",
@@ -97,5 +98,6 @@ RULES = (
         "Fewer trials, more steps or replicates.",
         _DODGE,
         _fewer,
+        needs=(Facts.lacks_draws,),
     ),
 )

@@ -160,6 +160,7 @@ RULES = (
         "Train longer.",
         f"{_PLAYBOOK}, Determining the number of steps for each training run",
         _still_falling,
+        needs=(Facts.lacks_curves,),
     ),
     Rule(
         "plateau",
@@ -168,5 +169,6 @@ RULES = (
         "Train for fewer steps, and more trials.",
         f"{_PLAYBOOK}, Determining the number of steps; Prechelt: Early stopping, but when?, 1998",
         _plateau,
+        needs=(Facts.lacks_curves,),
     ),
 )

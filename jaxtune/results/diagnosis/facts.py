@@ -160,6 +160,27 @@ class Facts:
         healthy = own & ~self.history.failed
         return int(self.history.last[healthy if healthy.any() else own].min())
 
+    # What rules may lack, as told to the user; None where it is there
+
+    def lacks_curves(self) -> str | None:
+        """Evaluations enough along the way of the winner."""
+        curve = None if self.winner is None else self.curve(self.winner)
+        if curve is None or curve.is_readable:
+            return None
+        num = len(curve.steps)
+        return f"the winner's curve has {num} point{'s' * (num != 1)}; evaluate_every= gives more"
+
+    def lacks_training(self) -> str | None:
+        """A metric on training data."""
+        names = dict.fromkeys((f"train_{self.metric}", "train_loss"))
+        return None if self.pair else f"there is no {' or '.join(names)} beside the same on validation data"
+
+    def lacks_draws(self) -> str | None:
+        """Trials that are independent draws."""
+        if self.explored:
+            return "hyperparameters changed during training"
+        return "later trials were chosen by what earlier ones had shown" if self.chosen else None
+
     # Of the evaluation that counts
 
     @cached_property

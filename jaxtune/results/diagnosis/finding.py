@@ -58,6 +58,7 @@ class Rule:
         then: What it advises.
         source: Author, title, year.
         look: From the facts to what is seen, in most searches nothing.
+        needs: From the facts to why it can't look at all there is to see, or None; one per fact that it may lack.
     """
 
     name: str
@@ -65,6 +66,7 @@ class Rule:
     then: str
     source: str
     look: Callable[[Facts], Iterable[Seen]]
+    needs: tuple[Callable[[Facts], str | None], ...] = ()
 
     def findings(self, facts: Facts) -> list[Finding]:
         """What it finds."""
@@ -76,10 +78,14 @@ class Rule:
 
 @given_back
 class Diagnosis(Sequence[Finding]):
-    """What stands out in a search: a sequence of findings, the most important first, which prints as text."""
+    """What stands out in a search: a sequence of findings, the most important first, which prints as text.
 
-    def __init__(self, findings: Iterable[Finding], unfinished: bool = False) -> None:
-        self._findings, self._unfinished = tuple(findings), unfinished
+    Attributes:
+        unchecked: A sentence that names the rules that lack facts and are silent for that, or None.
+    """
+
+    def __init__(self, findings: Iterable[Finding], unfinished: bool = False, unchecked: str | None = None) -> None:
+        self._findings, self._unfinished, self.unchecked = tuple(findings), unfinished, unchecked
 
     def __len__(self) -> int:
         return len(self._findings)
@@ -96,7 +102,7 @@ class Diagnosis(Sequence[Finding]):
         for number, one in enumerate(self, start=1):
             lines += _wrapped(f"{number}. {one.rule}: {one.sentence}", "  ", "     ")
             lines += _wrapped(f"-> {one.advice}", "     ", "        ")
-        return "\n".join(lines)
+        return "\n".join([*lines, *_wrapped(self.unchecked or "", "  ", "  ")])
 
     def _repr_html_(self) -> str:
         """A list, for notebooks."""
@@ -105,7 +111,8 @@ class Diagnosis(Sequence[Finding]):
             f"<small>({html.escape(one.source)})</small></li>"
             for one in self
         )
-        return f"<div><p>{html.escape(self._head())}</p><ol>{items}</ol></div>"
+        note = f"<p>{html.escape(self.unchecked)}</p>" if self.unchecked else ""
+        return f"<div><p>{html.escape(self._head())}</p><ol>{items}</ol>{note}</div>"
 
     def _head(self) -> str:
         so_far = " so far, for the search did not come to its end" if self._unfinished else ""

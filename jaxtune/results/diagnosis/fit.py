@@ -131,6 +131,7 @@ RULES = (
         "A larger model, less regularisation, better inputs; `jt.overfit_check`.",
         _SOURCE,
         _underfitting,
+        needs=(Facts.lacks_training,),
     ),
     Rule(
         "overfitting",
@@ -139,5 +140,6 @@ RULES = (
         'Regularise more, more data; `keep="best"`, `patience=`.',
         f"{_SOURCE}; Prechelt: Early stopping, but when?, 1998",
         _overfitting,
+        needs=(Facts.lacks_curves, Facts.lacks_training),
     ),
 )

@@ -119,13 +119,13 @@ def _irrelevant(facts: Facts) -> Iterator[Seen]:
     idle = [one.name for one in found if one.high < _IDLE]
     if not idle or not facts.ranked:
         return
-    several = len(idle) > 1
+    several, fixed = len(idle) > 1, enumerated([_at_winner(facts, name) for name in idle])
     highest = math.ceil(100 * max(one.high for one in found if one.name in idle))
     yield Seen(
         f"{enumerated(idle)} hardly matter{'' if several else 's'}, even among the better half of the trials: "
         f"{'each' if several else 'it'} has at most {highest} % of all importance (95 % confidence).",
-        f"Fix {enumerated([_at_winner(facts, name) for name in idle])}, as the winner has {'them' if several else 'it'}, "
-        "and search fewer hyperparameters or others instead.",
+        f"Fix {fixed}, as the winner has {'them' if several else 'it'}, and search fewer hyperparameters or "
+        "others instead.",
         hyperparameter=None if several else idle[0],
     )
 
@@ -167,5 +167,6 @@ RULES = (
         "Watanabe, Bansal, Hutter: PED-ANOVA, 2023; Bergstra, Bengio: Random search for hyper-parameter optimization, "
         "2012",
         _irrelevant,
+        needs=(Facts.lacks_draws,),
     ),
 )

@@ -23,4 +23,16 @@ def diagnose(result: Any) -> Diagnosis:
     """What all rules find in a `Result`."""
     facts = Facts(result)
     unfinished = any(status.kind == "interrupted" for status in statuses(result.history, True))
-    return Diagnosis([finding for rule in RULES for finding in rule.findings(facts)], result.interrupted or unfinished)
+    found = [finding for rule in RULES for finding in rule.findings(facts)]
+    return Diagnosis(found, result.interrupted or unfinished, _unchecked(facts, {one.rule for one in found}))
+
+
+def _unchecked(facts: Facts, spoke: set[str]) -> str | None:
+    """The rules that said nothing and lack a fact, by what they lack."""
+    groups: dict[str, list[str]] = {}
+    for rule in RULES:
+        for why in (need(facts) for need in rule.needs if rule.name not in spoke):
+            if why is not None:
+                groups.setdefault(why, []).append(rule.name)
+    told = "; ".join(f"{', '.join(names)} ({why})" for why, names in groups.items())
+    return f"Not fully checked: {told}." if told else None

@@ -59,6 +59,49 @@ def test_nothing_found_is_said():
     assert "Nothing stands out" in found._repr_html_()
 
 
+def test_what_was_not_checked_is_said_at_the_end():
+    found = Diagnosis([Finding("edge", "So.", "Do.", "X, 1")], unchecked="Not fully checked: a <b> (c).")
+    assert repr(found).endswith("     -> Do.\n  Not fully checked: a <b> (c).")
+    assert found._repr_html_().endswith("<p>Not fully checked: a &lt;b&gt; (c).</p></div>")
+    assert not repr(Diagnosis([])).endswith("\n")
+
+
+CURVE = np.linspace(1.0, 0.2, 8)
+
+
+def test_curves_of_few_points_are_not_checked():
+    assert make_result([CURVE], train=[CURVE]).diagnose().unchecked is None
+    assert make_result([CURVE[:3]], train=[CURVE[:3]]).diagnose().unchecked == (
+        "Not fully checked: overfitting, still falling, plateau (the winner's curve has 3 points; evaluate_every= "
+        "gives more)."
+    )
+
+
+def test_a_rule_that_spoke_was_checked():
+    found = make_result([[1.0, 0.6, 0.2]], train=[[1.0, 0.3, 0.01]]).diagnose()
+    assert "overfitting" in [one.rule for one in found]
+    assert "overfitting" not in found.unchecked
+
+
+def test_without_training_metrics_the_fit_is_not_checked():
+    assert make_result([CURVE]).diagnose().unchecked == (
+        "Not fully checked: underfitting, overfitting (there is no train_loss beside the same on validation data)."
+    )
+    found = make_result([CURVE], metric="accuracy", mode="max").diagnose()
+    assert "no train_accuracy or train_loss" in found.unchecked
+
+
+def test_chosen_trials_are_no_sample_to_check():
+    curves = {"train": [CURVE] * 4}
+    later = make_result([CURVE] * 4, generation=np.array([0, 0, 1, 1]), **curves).diagnose()
+    assert later.unchecked == (
+        "Not fully checked: more trials, fewer trials, irrelevant (later trials were chosen by what earlier ones had "
+        "shown)."
+    )
+    explored = make_result([CURVE] * 4, schedule={"lr": np.ones((8, 4), np.float32)}, **curves).diagnose()
+    assert "irrelevant (hyperparameters changed during training)" in explored.unchecked
+
+
 def test_a_search_that_was_cut_says_so():
     result = make_result([[1.0, 0.5]], total_steps=np.array([400]))
     assert repr(result.diagnose()).startswith("Nothing stands out so far, for the search did not come to its end")
@@ -124,6 +167,7 @@ def sound(diagnosis):
             assert " inf" not in text
             assert "  " not in text
         assert all(type(trial) is int for trial in one.trials)
+    assert diagnosis.unchecked is None or diagnosis.unchecked.endswith(").")
     repr(diagnosis)
     diagnosis._repr_html_()
 
