@@ -33,7 +33,8 @@ def _too_long(facts: Facts) -> Iterator[Seen]:
 
 def _how_many(one: Stretch, sign: float) -> str:
     early, late = (short(sign * float(cost)) for cost in one.costs.mean(axis=0))
-    return f"from step {one.early} to {one.late}, {one.worse.sum()} did (on average {early}, then {late})"
+    worse = "all" if one.worse.all() else one.worse.sum()
+    return f"from step {one.early} to {one.late}, {worse} did (on average {early}, then {late})"
 
 
 def _rungs(facts: Facts) -> Iterator[Seen]:
