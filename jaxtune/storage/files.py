@@ -27,11 +27,15 @@ def write(path: Path, save: Callable[[Path], Any]) -> str:
         save: Writes it to another path, in the same folder.
     """
     part = path.with_name(f".{path.name}.part")
-    save(part)
-    with part.open("rb") as file:
-        os.fsync(file.fileno())
-        found = hashlib.file_digest(file, "sha256").hexdigest()
-    part.replace(path)
+    try:
+        save(part)
+        with part.open("rb") as file:
+            os.fsync(file.fileno())
+            found = hashlib.file_digest(file, "sha256").hexdigest()
+        part.replace(path)
+    except OSError:
+        part.unlink(missing_ok=True)
+        raise
     sync(path.parent)
     return found
 

@@ -29,6 +29,8 @@ def importance_of(result: Any) -> dict[str, Any]:
         {"name": one.name, **dict(zip(("share", "low", "high"), numbers((one.share, one.low, one.high)), strict=True))}
         for one in found
     ]
+    if not any(one.share for one in found):
+        return {"hyperparameters": [], "why_not": "No hyperparameter can be told from chance by so few trials."}
     return {"hyperparameters": rows, "why_not": None}
 
 

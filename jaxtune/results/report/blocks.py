@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from jaxtune.results.report.captions import ABOUT, FRESH, LEARNT, PANELS, TITLES
+from jaxtune.results.report.headline import counted
 from jaxtune.results.tables import as_html
 
 _CONTROLS = """
@@ -60,7 +61,7 @@ def body(contents: Mapping[str, Any], places: Mapping[str, str]) -> Iterator[str
         places: Name of a picture -> the element that it is drawn into.
     """
     yield _headline(contents)
-    yield _next(contents["findings"])
+    yield _next(contents["findings"], contents["unchecked"])
     yield _confirmation(contents["confirmation"])
     yield _CONTROLS
     yield _TABLE
@@ -87,12 +88,12 @@ def title(contents: Mapping[str, Any]) -> str:
     """What was searched."""
     search, names = contents["search"], [one["name"] for one in contents["hyperparameters"]]
     over = ", ".join(names[:6]) + (f" and {len(names) - 6} more" if len(names) > 6 else "")
-    trials = f"{search['trials']:,} trial{'s' * (search['trials'] != 1)}"
+    trials = counted(search["trials"], "trial")
     wins = f"the {'lowest' if search['mode'] == 'min' else 'highest'} {search['metric']} wins"
     return f"Search over {over}: {trials}, {wins}" if names else f"{trials}, {wins}"
 
 
-def _next(findings: Sequence[Mapping[str, Any]]) -> str:
+def _next(findings: Sequence[Mapping[str, Any]], unchecked: str | None) -> str:
     if not findings:
         items = "<p>Nothing stands out.</p>"
     else:
@@ -102,7 +103,8 @@ def _next(findings: Sequence[Mapping[str, Any]]) -> str:
             for one in findings
         )
         items = f'<ol class="findings">{items}</ol>'
-    return f'<section aria-labelledby="next-heading"><h2 id="next-heading">What to do next</h2>{items}</section>'
+    note = f'<p class="about">{html.escape(unchecked)}</p>' if unchecked else ""
+    return f'<section aria-labelledby="next-heading"><h2 id="next-heading">What to do next</h2>{items}{note}</section>'
 
 
 def _confirmation(found: Mapping[str, Any] | None) -> str:

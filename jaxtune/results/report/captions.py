@@ -5,7 +5,7 @@ TITLES = {
     "curves": "Learning curves",
     "slices": "Slices",
     "importance": "Importance",
-    "contour": "The two that matter most",
+    "contour": "Two hyperparameters together",
     "progress": "Best so far",
     "tuning": "What fewer trials would have found",
     "isolation": "The best of each part of a range",
@@ -34,8 +34,8 @@ ABOUT = {
         "(PED-ANOVA, Watanabe et al. 2023); lines are 95 % intervals of a bootstrap."
     ),
     "contour": (
-        "How good the trials around a place are on average, whatever their other hyperparameters: orange ranks first, "
-        "blue last. Marks are trials."
+        "The two that matter most, where that is known: how good the trials around a place are on average, whatever "
+        "their other hyperparameters. Orange ranks first, blue last; marks are trials."
     ),
     "progress": (
         "The best {metric} that any trial had reached, over what was spent; points are trials that took over. A trial "

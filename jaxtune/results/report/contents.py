@@ -30,13 +30,15 @@ def contents(result: Any) -> dict[str, Any]:
     ids = columns.shown(ranking)
     rank = {trial: place for place, trial in enumerate(ranking, start=1)}
     ranked = [result.trials[t] for t in ids]
+    diagnosis = result.diagnose()
     found, weights = dimensions_of(history, result.space), analyses.importance_of(result)
     return {
         "format": FORMAT,
         "jaxtune": jaxtune.__version__,
         "made": datetime.datetime.now().astimezone().isoformat(timespec="seconds"),
         "headline": headline(result),
-        "findings": [asdict(finding) for finding in result.diagnose()],
+        "findings": [asdict(finding) for finding in diagnosis],
+        "unchecked": diagnosis.unchecked,
         "search": _search(result, len(ids)),
         "hyperparameters": columns.hyperparameters(found),
         "constants": columns.constants([trial.hparams for trial in ranked], found),

@@ -27,7 +27,8 @@ def _winner(result: Any) -> Iterator[str]:
     sentence = f"Trial {best.id} is the best: {result.metric} {value}"
     if result.confirmation is not None and result.confirmation.has_winner:
         seen = short(result._seen.metrics[result.metric], 4)
-        yield f"{sentence}, the mean of {result.confirmation.num_seeds} fresh seeds; the search saw {seen}."
+        seeds = counted(result.confirmation.num_seeds, "fresh seed")
+        yield f"{sentence}, the mean of {seeds}; the search saw {seen}."
     else:
         when = f"after {best.steps:,} steps" if best.best_step == best.steps else f"at step {best.best_step:,}"
         yield f"{sentence} {when}{_runs(result)}."
@@ -56,17 +57,33 @@ def _compared(result: Any) -> Iterator[str]:
     known = values[peers][np.isfinite(values[peers])]
     if not np.isfinite(values[best]):
         return
-    first = short(float(values[peers[0]])) if np.isfinite(values[peers[0]]) else "diverged"
-    of = " of its generation" if len(peers) < history.num_trials else ""
+    of, whose = (" of its generation", "its") if len(peers) < history.num_trials else ("", "the")
+    others = [f"the median {short(float(np.median(known)))}"]
+    if best != peers[0]:
+        others.insert(0, f"{whose} first configuration {_value(values[peers[0]], history.failed[peers[0]])}")
     yield (
         f"After {history.step[together[-1]]:,} steps, when all {len(peers):,} trials{of} were in training: the winner "
-        f"{short(float(values[best]))}, the first configuration {first}, the median {short(float(np.median(known)))}."
+        f"{short(float(values[best]))}, {', '.join(others)}."
     )
 
 
+def _value(value: float, failed: bool) -> str:
+    return short(float(value)) if np.isfinite(value) else "diverged" if failed else "not finite"
+
+
+def counted(number: int, what: str) -> str:
+    """So many of something."""
+    return f"{number:,} {what}{'s' * (number != 1)}"
+
+
 def _counts(result: Any) -> str:
-    sentence = f"{len(result.trials):,} trials: {result._counts()}."
-    return f"{sentence} The search was stopped before its end." if result.interrupted else sentence
+    sentence = f"{counted(len(result.trials), 'trial')}: {result._counts()}."
+    if not result.interrupted:
+        return sentence
+    if not result.ended:
+        return f"{sentence} The search has not come to its end yet."
+    what = "search" if result.confirmed is None else "confirmation"
+    return f"{sentence} The {what} was stopped before its end."
 
 
 def _spent(result: Any) -> str:
@@ -74,7 +91,10 @@ def _spent(result: Any) -> str:
     spent, full = int(history.lane_steps[-1]), int(history.total_steps.max()) * result.num_runs
     parts = [f"{part} {seconds:.1f} s" for part, seconds in result.timing.items() if part != "total"]
     took = f", in {result.timing['total']:.1f} s ({', '.join(parts)})" if parts else ""
-    return f"The search made {spent:,} training steps, the cost of {short(spent / full)} full trainings{took}."
+    return (
+        f"The search made {spent:,} training steps, the cost of {short(spent / full)} full "
+        f"training{'s' * (spent != full)}{took}."
+    )
 
 
 def _confirmed(result: Any) -> str:

@@ -44,9 +44,13 @@ class Report:
 
         Raises:
             ImportError: Bokeh is not installed.
-            OSError: The file can't be written.
+            OSError: The file can't be written, because there is a folder of its name, or none that it could lie in.
         """
         target = Path(path)
+        if target.is_dir():
+            raise IsADirectoryError(f"{str(path)!r} is a folder: name a file, such as report.html.")
+        if not target.parent.is_dir():
+            raise FileNotFoundError(f"There is no folder {target.parent} for {target.name}: make it first.")
         files.write_text(target, self.html)
         return Report(self.contents, target)
 

@@ -82,11 +82,46 @@ def test_the_headline_says_who_won_against_whom_and_what_was_spent():
     assert first.endswith(" after 400 steps.")
     assert hparams.startswith("lr=")
     assert "width" not in hparams  # which is the same for all
-    assert compared.startswith("After 50 steps, when all 64 trials were in training: the winner 0.201, the first")
+    assert compared.startswith("After 50 steps, when all 64 trials were in training: the winner 0.201, the median")
     assert counts == "64 trials: 8 finished, 53 pruned, 3 diverged."
     assert spent == "The search made 25,600 training steps, the cost of 64 full trainings."
     assert confirmed.startswith("Nothing was confirmed")
     assert tested == "The test data have not been looked at."
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({}, "64 trials: 8 finished, 53 pruned, 3 diverged."),
+        ({"interrupted": True}, "The search was stopped before its end."),
+        ({"interrupted": True, "ended": False}, "The search has not come to its end yet."),
+    ],
+)
+def test_the_headline_tells_how_the_search_stands(changes, words):
+    assert strict(replace(halving(), **changes))["headline"][3].endswith(words)
+
+
+def test_the_winner_is_compared_with_the_first_configuration():
+    result = of([[3.0, 1.0, 2.0], [2.5, 0.5, np.nan]], [5, 10], active=[[True] * 3, [True, True, False]])
+    assert strict(result)["headline"][2] == (
+        "After 5 steps, when all 3 trials were in training: the winner 1, the first configuration 3, the median 2."
+    )
+
+
+def test_one_of_something_is_said_so():
+    found = strict(of([[1.0]], [10]))["headline"]
+    assert "1 trial: 1 finished." in found
+    assert any(
+        sentence.startswith("The search made 10 training steps, the cost of 1 full training") for sentence in found
+    )
+
+
+@pytest.mark.parametrize("path", ["there", "nowhere/report.html"])
+def test_pages_are_written_into_files(tmp_path, path):
+    (tmp_path / "there").mkdir()
+    with pytest.raises(OSError, match=r"is a folder: name a file|There is no folder .*nowhere for report.html"):
+        halving(8).report(tmp_path / path)
+    assert [one.name for one in tmp_path.iterdir()] == ["there"]
 
 
 def test_the_headline_tells_what_the_test_data_say():
