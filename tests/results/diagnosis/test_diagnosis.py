@@ -75,6 +75,7 @@ def test_curves_of_few_points_are_not_checked():
         "Not fully checked: overfitting, still falling, plateau (the winner's curve has 3 points; evaluate_every= "
         "gives more)."
     )
+    assert make_result([CURVE[:6]], train=[CURVE[:6]]).diagnose().unchecked is None  # three in each half
 
 
 def test_a_rule_that_spoke_was_checked():
