@@ -263,7 +263,7 @@ class Confirmation(Chosen, Answering):
         near = [one for one in others if one.low <= 0 and one.seeds == first.seeds] or [second]
         more = f" and {len(near) - 1} more" if len(near) > 1 else ""
         return (
-            f"Trial {first.trial.id} can't be told from trial {near[0].trial.id}{more}: take any of them, or confirm "
+            f"Trial {first.trial.id} can't be distinguished from trial {near[0].trial.id}{more}: take any of them, or confirm "
             f"with more replicates.{also}"
         )
 
