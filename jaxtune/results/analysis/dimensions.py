@@ -75,6 +75,7 @@ def dimensions(hparams: Sequence[Mapping[str, Any]], log_names: Sequence[str], s
         >>> [round(place, 3) for place in lr.places.tolist()], act.options, act.places.tolist()
         ([0.25, 0.5], ('relu', 'tanh'), [0.25, 0.75])
     """
+    hparams = list(hparams)  # which are decoded when they are asked for
     known: dict[str, list[Mapping[str, Any]]] = {}
     for name, domain in _domains(space or {}):
         known.setdefault(name, []).append(domain)

@@ -263,8 +263,8 @@ class Confirmation(Chosen, Answering):
         near = [one for one in others if one.low <= 0 and one.seeds == first.seeds] or [second]
         more = f" and {len(near) - 1} more" if len(near) > 1 else ""
         return (
-            f"Trial {first.trial.id} can't be distinguished from trial {near[0].trial.id}{more}: take any of them, or confirm "
-            f"with more replicates.{also}"
+            f"Trial {first.trial.id} can't be distinguished from trial {near[0].trial.id}{more}: take any of them, or "
+            f"confirm with more replicates.{also}"
         )
 
     def _repr_html_(self) -> str:

@@ -142,14 +142,22 @@ class Facts:
         which were chosen knowing nothing, typically stood then. Ratios of values would mean nothing for accuracies and
         logarithms.
         """
-        own, history = self.curve(trial, name).costs, self.history
+        own, begin = self.curve(trial, name).costs, int(self.history.step[self.history.first[trial]])
         if not len(own):
             return 0.0
-        begin, first = history.step[history.first], history.generation == history.generation.min()
-        peers = first & (begin == begin[trial])
-        starts = self._own_costs[name or self.metric][peers, history.first[peers]]
-        starts = starts[np.isfinite(starts)]
-        return float((max(own[0], np.median(starts)) if len(starts) else own[0]) - own.min())
+        return float(max(own[0], self._starts[name or self.metric].get(begin, own[0])) - own.min())
+
+    @cached_property
+    def _starts(self) -> dict[str, dict[int, float]]:
+        """Name -> step of a first evaluation -> the typical cost there, of trials of the first generation."""
+        history = self.history
+        first, begin = history.generation == history.generation.min(), history.step[history.first]
+        found: dict[str, dict[int, float]] = {}
+        for name, costs in self._own_costs.items():
+            starts = costs[np.arange(history.num_trials), history.first]
+            known = first & np.isfinite(starts)
+            found[name] = {int(step): float(np.median(starts[known & (begin == step)])) for step in set(begin[known])}
+        return found
 
     def first_rung(self, own: np.ndarray) -> int:
         """Index of the last evaluation in which all trials of one generation took part, but those that diverged.

@@ -32,8 +32,8 @@ def _winner(result: Any) -> Iterator[str]:
     else:
         when = f"after {best.steps:,} steps" if best.best_step == best.steps else f"at step {best.best_step:,}"
         yield f"{sentence} {when}{_runs(result)}."
-    values = {name: value for name, value in best.hparams.items() if name in varying(result.trials, list(best.hparams))}
-    yield ", ".join(f"{name}={short(value)}" for name, value in values.items())
+    changing = varying(result.trials, list(best.hparams))
+    yield ", ".join(f"{name}={short(best.hparams[name])}" for name in changing)
 
 
 def _runs(result: Any) -> str:
