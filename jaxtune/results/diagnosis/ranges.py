@@ -1,26 +1,22 @@
-"""Rules about ranges: the best value at an end, values at which training diverges, and those that hardly matter."""
+"""Rules about ranges: the best value at an end, and values at which training diverges."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 
 import numpy as np
 
 from jaxtune.results.analysis.dimensions import Dimension
-from jaxtune.results.analysis.importance import importance
 from jaxtune.results.diagnosis.facts import NUM_LEADERS, Facts
 from jaxtune.results.diagnosis.finding import Rule, Seen
 from jaxtune.results.diagnosis.split import advised, best_split, told
-from jaxtune.results.diagnosis.words import counted, enumerated, ids, of_best, rounded
+from jaxtune.results.diagnosis.words import counted, ids, of_best, rounded
 from jaxtune.results.text import short
 
 _ZONE = 0.05, 0.1  # of a range, on its own scale, that counts as its end; wide where trials are few
 _SPREAD = 3  # trials that lie in it where there are few and all are spread evenly
 _BEST_OF = 10  # the best are a tenth of all trials, two at least and five at most: few trials can't crowd at an end
 _CHANCE = 0.02  # that so many of the best lie there by themselves; several hyperparameters have two ends each
-_BETTER = 0.5  # of all trials, the better ones: gross mistakes hide what matters among the rest
-_IDLE = 0.1  # share of a hyperparameter, below which little is lost by fixing it
 _WASTED = 0.1  # of all trials diverged: fewer are what finding the highest learning rate costs
 
 
@@ -109,37 +105,6 @@ def diverged(facts: Facts) -> Iterator[Seen]:
         yield Seen(f"{what} {told([split])}", advice, trials, split.dimension.name)
 
 
-def _irrelevant(facts: Facts) -> Iterator[Seen]:
-    if facts.chosen:
-        return  # values that were chosen for being good no longer tell what is bad
-    try:
-        found = importance(facts.result, region=_BETTER)
-    except ValueError:
-        return  # there are too few trials
-    idle = [one.name for one in found if one.high < _IDLE]
-    if not idle or not facts.ranked:
-        return
-    several, fixed = len(idle) > 1, enumerated([_at_winner(facts, name) for name in idle])
-    highest = math.ceil(100 * max(one.high for one in found if one.name in idle))
-    yield Seen(
-        f"{enumerated(idle)} hardly matter{'' if several else 's'}, even among the better half of the trials: "
-        f"{'each' if several else 'it'} has at most {highest} % of all importance (95 % confidence).",
-        f"Fix {fixed}, as the winner has {'them' if several else 'it'}, and search fewer hyperparameters or "
-        "others instead.",
-        hyperparameter=None if several else idle[0],
-    )
-
-
-def _at_winner(facts: Facts, name: str) -> str:
-    """A hyperparameter with its value, if the winner has one."""
-    one = next(one for one in facts.dimensions if one.name == name)
-    place = one.places[facts.ranked[0]]
-    if np.isnan(place):
-        return name
-    known = one.options[int(place * one.high)] if one.options else short(one.values[facts.ranked[0]], 2)
-    return f"{name} at {known}"
-
-
 RULES = (
     Rule(
         "edge",
@@ -158,15 +123,5 @@ RULES = (
         "Pascanu, Mikolov, Bengio: On the difficulty of training recurrent neural networks, 2013; Quinlan: Induction "
         "of decision trees, 1986 (the threshold)",
         diverged,
-    ),
-    Rule(
-        "irrelevant",
-        "The share of the hyperparameter in `jt.importance(result, region=0.5)` is below 10 %, with 95 % confidence. "
-        "Searches of one generation only.",
-        "Fix it, such as at the winner's value.",
-        "Watanabe, Bansal, Hutter: PED-ANOVA, 2023; Bergstra, Bengio: Random search for hyper-parameter optimization, "
-        "2012",
-        _irrelevant,
-        needs=(Facts.lacks_draws,),
     ),
 )

@@ -4,8 +4,6 @@ from diagnosing import make_result, said
 from histories import NAN
 
 import jaxtune as jt
-from jaxtune.results.analysis.importance import Importance, Share
-from jaxtune.results.diagnosis import ranges
 
 # The best value near an end
 
@@ -147,58 +145,3 @@ def test_the_winner_is_not_advised_away():
     result.history.diverged[35] = -1
     (found,) = said("diverged", make_result(curves, **fields(result)))
     assert found.advice.startswith("The best trial is among them, so keep the range, and clip gradients")
-
-
-# What does not matter
-
-
-def test_a_hyperparameter_that_does_not_matter():
-    rng = np.random.default_rng(0)
-    lr, idle = rng.uniform(size=(2, 600))
-    hparams = tuple({"lr": float(a), "idle": float(b)} for a, b in zip(lr, idle, strict=True))
-    (found,) = said("irrelevant", make_result(((lr - 0.4) ** 2)[:, None], hparams=hparams))
-    assert found.hyperparameter == "idle"
-    assert found.sentence.startswith("idle hardly matters, even among the better half of the trials: it has at most ")
-    assert found.advice.startswith(f"Fix idle at {idle[np.argmin((lr - 0.4) ** 2)]:.2g}, as the winner has it, and")
-    assert not said("irrelevant", make_result(((lr - 0.4) ** 2 + (idle - 0.6) ** 2)[:, None], hparams=hparams))
-    three = tuple({"lr": hp["lr"], "idle": hp["idle"], "two": hp["idle"] ** 2} for hp in hparams)
-    (both,) = said("irrelevant", make_result(((lr - 0.4) ** 2)[:, None], hparams=three))
-    assert both.sentence.startswith(("idle and two hardly matter, even", "two and idle hardly matter, even"))
-    assert "as the winner has them, and" in both.advice
-    assert both.hyperparameter is None
-    few = make_result(((lr - 0.4) ** 2)[:9, None], hparams=hparams[:9])
-    assert not said("irrelevant", few)
-    learned = make_result(((lr - 0.4) ** 2)[:, None], hparams=hparams, generation=np.arange(600) // 300)
-    assert not said("irrelevant", learned)
-
-
-def test_options_and_branches_that_do_not_matter():
-    """The winner need not have what does not matter."""
-    rng = np.random.default_rng(0)
-    lr = rng.uniform(size=600)
-    hparams = [{"lr": float(x), "act": ("relu", "tanh")[n % 2]} for n, x in enumerate(lr)]
-    curves = ((lr - 0.4) ** 2)[:, None]
-    (found,) = said("irrelevant", make_result(curves, hparams=tuple(hparams)))
-    winner = int(np.argmin(curves))
-    assert found.advice.startswith(f"Fix act at {hparams[winner]['act']}, as")
-    del hparams[winner]["act"]
-    (found,) = said("irrelevant", make_result(curves, hparams=tuple(hparams)))
-    assert found.advice.startswith("Fix act, as")
-
-
-@pytest.mark.parametrize(("highest", "is_idle"), [(0.09, True), (0.11, False)])
-def test_how_little_is_hardly(monkeypatch, highest, is_idle):
-    """Of the better half, with confidence."""
-    asked = []
-
-    def importance(result, **options):
-        asked.append(options)
-        return Importance(
-            (Share("lr", 0.95, 0.9, 1.0), Share("wd", 0.05, 0.0, highest)), "loss", "ped_anova", None, 40, 5
-        )
-
-    monkeypatch.setattr(ranges, "importance", importance)
-    found = said("irrelevant", of_lr(0))
-    assert asked == [{"region": 0.5}]
-    assert bool(found) == is_idle
-    assert all("at most 9 %" in one.sentence for one in found)
