@@ -21,7 +21,10 @@ _DODGE = "Dodge et al.: Show your work, 2019; Tang et al.: Showing your work doe
 
 
 class _Bests(NamedTuple):
-    """What some of the trials would have found, and all of them did, at a step that all came to; lower is better."""
+    """What some of the trials would have found, and all of them did, at a step that all came to; lower is better.
+
+    Nothing that is found counts as worse than a good trial.
+    """
 
     num: int  # some
     total: int  # all
@@ -32,7 +35,7 @@ class _Bests(NamedTuple):
 
     @property
     def gained(self) -> float:
-        """By all over some, as a share of the way from a good trial to the best."""
+        """By all over some, as a share of the way from a good trial to the best, in [0, 1]."""
         return (self.some - self.all) / (self.good - self.all)
 
 
@@ -67,8 +70,9 @@ def _bests(facts: Facts, share: float) -> _Bests | None:
     if facts.chosen or total < _MIN_TRIALS or not np.isfinite(costs).any():
         return None
     costs = np.where(np.isfinite(costs), costs, np.nanmax(costs))
-    curve, num = expected_best(costs, "min"), int(total * share)
     best, good = float(costs.min()), float(np.quantile(costs, _GOOD))
+    # A mean over values of a loss that explodes is that of the worst one, however rarely nothing better is drawn.
+    curve, num = expected_best(np.minimum(costs, good), "min"), int(total * share)
     some = float(np.interp(num, curve.num, curve.mean))
     return _Bests(num, total, int(history.step[rung]), some, best, good) if good > best else None
 
@@ -85,7 +89,7 @@ RULES = (
     Rule(
         "more trials",
         "The second half of the trials brought 10 % or more of the way from a good trial (the best quarter) to the "
-        "best, on average. Searches of one generation only.",
+        "best, on average; what is worse than a good one counts as good. Searches of one generation only.",
         "More trials: `previous=result`.",
         _DODGE,
         _more,

@@ -1,3 +1,5 @@
+import re
+
 import numpy as np
 from diagnosing import make_result, said
 from histories import NAN
@@ -48,3 +50,12 @@ def test_trials_that_were_chosen_are_no_sample():
     spread = (np.arange(1, 65) / 64) ** 0.4
     assert not said("more trials", of_values(spread, generation=np.arange(64) // 32))
     assert not said("more trials", of_values(spread, schedule={"lr": np.ones((1, 64), np.float32)}))
+
+
+def test_losses_that_explode_are_no_worse_than_a_good_one():
+    values = np.concatenate([np.linspace(0.3, 0.4, 6), 1e9 * np.arange(1, 15)])
+    (found,) = said("more trials", of_values(values))
+    made = int(re.search(r"made (\d+) % of the way", found.sentence).group(1))
+    assert 10 <= made <= 100
+    value = float(re.search(r"has loss (\S+) on average", found.sentence).group(1))
+    assert 0.3 < value < 0.4
