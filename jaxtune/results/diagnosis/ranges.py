@@ -17,6 +17,7 @@ _ZONE = 0.05, 0.1  # of a range, on its own scale, that counts as its end; wide 
 _SPREAD = 3  # trials that lie in it where there are few and all are spread evenly
 _BEST_OF = 10  # the best are a tenth of all trials, two at least and five at most: few trials can't crowd at an end
 _CHANCE = 0.02  # that so many of the best lie there by themselves; several hyperparameters have two ends each
+_NEARLY_ONE = 0.9  # an end from here to 1 is that of shares, such as decay rates; learning rates end well below
 _WASTED = 0.1  # of all trials diverged: fewer are what finding the highest learning rate costs
 
 
@@ -72,19 +73,37 @@ def _is_natural(one: Dimension, end: float) -> bool:
     """Whether a range ends where such numbers tend to end: rates at 0 and 1, counts at 0 and 1."""
     if one.integer:
         return not end and one.low in (0, 1)
-    return one.kind == "linear" and (one.high == 1.0 if end else one.low == 0.0)
+    return one.high == 1.0 if end else one.low == 0.0
+
+
+def _is_share(one: Dimension) -> bool:
+    """Whether a range looks like one of probabilities or decay rates, which can't be above 1."""
+    passes = one.kind == "linear" and one.high + (one.high - one.low) / 2 > 1
+    return one.low >= 0 and one.high <= 1 and (passes or one.high >= _NEARLY_ONE)
 
 
 def _beyond(one: Dimension, end: float) -> str:
-    """A new end, further out by a quarter of a logarithmic range and by half of a linear one."""
+    """A new end, further out; of whole numbers by one at least."""
+    value = _further(one, end)
+    if not one.integer:
+        # Of decay rates, what counts is how much is missing from 1.
+        return f"{1 - float(rounded(1 - value)):.6g}" if end and _is_share(one) else rounded(value)
+    if end:
+        return str(max(round(value), int(one.high) + 1))
+    value = min(round(value), int(one.low) - 1)
+    return str(max(value, 1) if one.low > 0 else value)
+
+
+def _further(one: Dimension, end: float) -> float:
+    """Out by half of what is missing from 1, a quarter of a logarithmic range, or half of a linear one."""
+    if end and _is_share(one):
+        return one.high + (1 - one.high) / 2
     if one.kind == "log":
         factor = (one.high / one.low) ** 0.25
-        value = one.high * factor if end else one.low / factor
-    else:
-        half = (one.high - one.low) / 2
-        value = one.high + half if end else one.low - half
-        value = max(value, one.low / 2) if one.low > 0 else value
-    return str(max(1, round(value)) if one.low > 0 else round(value)) if one.integer else rounded(value)
+        return one.high * factor if end else one.low / factor
+    half = (one.high - one.low) / 2
+    value = one.high + half if end else one.low - half
+    return max(value, one.low / 2) if one.low > 0 else value
 
 
 def diverged(facts: Facts) -> Iterator[Seen]:

@@ -10,7 +10,7 @@ import jaxtune as jt
 
 def at_places(places, domain=None, name="lr", num=100, **options):
     """A hundred trials of one evaluation, the first the best, with hyperparameters at given places of the range."""
-    domain = domain or jt.LogUniform(1e-4, 1.0)
+    domain = domain or jt.LogUniform(1e-5, 0.1)
     rest = np.linspace(0.1, 0.9, num - len(places))
     hparams = tuple({name: domain.to_python(domain.decode(np.float32(p)))} for p in (*places, *rest))
     curves = 0.1 + 0.01 * np.arange(num)[:, None]
@@ -22,16 +22,16 @@ def test_the_best_near_the_upper_end():
     assert found.hyperparameter == "lr"
     assert found.trials == (0, 1, 3)
     assert found.sentence == (
-        "The best value of lr lies at the upper end of its range: 0.692 (trial 0) of 0.0001 to 1, as 3 of the best 5 "
+        "The best value of lr lies at the upper end of its range: 0.0692 (trial 0) of 1e-05 to 0.1, as 3 of the best 5 "
         "trials. Better values may lie beyond."
     )
-    assert "higher values of lr, to about 10;" in found.advice  # a quarter of four decades
+    assert "higher values of lr, to about 1;" in found.advice  # a quarter of four decades
     assert "Tuning Playbook, 2023" in found.source
 
 
 def test_the_best_near_the_lower_end():
     (found,) = said("edge", at_places([0.04, 0.01, 0.03, 0.5, 0.2]))
-    assert "lower values of lr, to about 1e-05;" in found.advice
+    assert "lower values of lr, to about 1e-06;" in found.advice
     (found,) = said("edge", at_places([0.04, 0.01, 0.03, 0.5, 0.2], jt.Uniform(2.0, 4.0), "rate"))
     assert "to about 1;" in found.advice  # half a range, which is as low as half of its end
 
@@ -79,11 +79,34 @@ def test_an_end_that_most_values_are_is_none():
     assert "to about 4;" in found.advice
 
 
-@pytest.mark.parametrize(("domain", "place"), [(jt.Uniform(0.0, 0.5), 0.0), (jt.Uniform(0.5, 1.0), 1.0)])
+@pytest.mark.parametrize(
+    ("domain", "place"), [(jt.Uniform(0.0, 0.5), 0.0), (jt.Uniform(0.5, 1.0), 1.0), (jt.LogUniform(0.001, 1.0), 1.0)]
+)
 def test_an_end_where_such_numbers_end(domain, place):
     (found,) = said("edge", at_places([place] * 5, domain, "rate"))
     assert "beyond." not in found.sentence
     assert found.advice.startswith(f"Fix rate at {place:.0f} if it can't go beyond")
+
+
+@pytest.mark.parametrize(
+    ("domain", "place", "end"),
+    [
+        (jt.Uniform(0.5, 0.99), 1.0, "0.995"),  # there is nothing beyond 1
+        (jt.LogUniform(0.9, 0.9999), 1.0, "0.99995"),
+        (jt.Uniform(0.0, 0.8), 1.0, "0.9"),
+        (jt.Uniform(0.0, 0.5), 1.0, "0.75"),
+        (jt.Uniform(0.0, 2.0), 1.0, "3"),
+        (jt.Integer(3, 6, log=True), 0.0, "2"),  # further than the end, by one at least
+        (jt.Integer(3, 6, log=True), 1.0, "7"),
+        (jt.Integer(2, 4), 0.0, "1"),
+        (jt.Integer(4, 20), 0.0, "2"),
+        (jt.Integer(-4, 4), 0.0, "-8"),
+    ],
+)
+def test_values_beyond_are_possible_and_further(domain, place, end):
+    name = "lr" if getattr(domain, "log", isinstance(domain, jt.LogUniform)) else "rate"
+    (found,) = said("edge", at_places([place] * 5, domain, name))
+    assert f", to about {end};" in found.advice
 
 
 def test_values_that_are_explored_go_to_ends_by_themselves():
