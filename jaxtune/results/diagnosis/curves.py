@@ -112,7 +112,8 @@ def slow(facts: Facts) -> Iterator[Seen]:
     )
     splits = best_splits(facts.numbers, still, known, facts.winner)
     if not splits:
-        yield Seen(what, "Search higher learning rates, or let the first rung come later (min_steps=).", trials)
+        rates = "Search higher learning rates, or let" if facts.has_learning_rate else "Let"
+        yield Seen(what, f"{rates} the first rung come later (min_steps=).", trials)
         return
     yield Seen(
         f"{what} {told(splits)}",

@@ -13,6 +13,7 @@ import numpy as np
 
 from jaxtune.results.analysis.dimensions import Dimension, dimensions
 from jaxtune.results.history import History
+from jaxtune.results.tables import hparam_names
 
 NUM_LEADERS = 5  # trials at the top that a finding has to hold for, by half at least: one alone may be a fluke
 _MIN_HALF = 3  # evaluations in each half of a curve, below which a trend can't be told from a wiggle
@@ -95,6 +96,12 @@ class Facts:
     def numbers(self) -> list[Dimension]:
         """Those that are numbers."""
         return [one for one in self.dimensions if one.kind != "category"]
+
+    @cached_property
+    def has_learning_rate(self) -> bool:
+        """Whether a hyperparameter is named like one."""
+        names = [name.lower() for name in hparam_names(self.history.hparams)]
+        return any("lr" in name or "learning_rate" in name for name in names)
 
     @cached_property
     def pair(self) -> tuple[str, str] | None:

@@ -19,6 +19,7 @@ _BEST_OF = 10  # the best are a tenth of all trials, two at least and five at mo
 _CHANCE = 0.02  # that so many of the best lie there by themselves; several hyperparameters have two ends each
 _NEARLY_ONE = 0.9  # an end from here to 1 is that of shares, such as decay rates; learning rates end well below
 _WASTED = 0.1  # of all trials diverged: fewer are what finding the highest learning rate costs
+_GRADIENTS = "gradients (optax.clip_by_global_norm(1.0))"
 
 
 def edge(facts: Facts) -> Iterator[Seen]:
@@ -112,15 +113,16 @@ def diverged(facts: Facts) -> Iterator[Seen]:
     if failed.mean() < _WASTED:
         return
     what = f"{counted(int(failed.sum()), len(failed))} trials diverged: their loss was no finite number any more."
-    trials, clip = ids(np.flatnonzero(failed)), "clip gradients (optax.clip_by_global_norm(1.0))"
-    split = best_split(facts.numbers, failed, np.ones(len(failed), bool))
+    trials = ids(np.flatnonzero(failed))
+    split = best_split(facts.dimensions, failed, np.ones(len(failed), bool))
     if split is None:
-        yield Seen(what, f"Search lower learning rates, or {clip}.", trials)
+        rates = "Search lower learning rates, or clip" if facts.has_learning_rate else "Clip"
+        yield Seen(what, f"{rates} {_GRADIENTS}.", trials)
     elif facts.winner is not None and split.beyond[facts.winner]:
-        advice = f"The best trial is among them, so keep the range, and {clip}."
+        advice = f"The best trial is among them, so keep such values, and clip {_GRADIENTS}."
         yield Seen(f"{what} {told([split])}", advice, trials, split.dimension.name)
     else:
-        advice = f"Search {advised([split])} only, or {clip}."
+        advice = f"Search {advised([split])} only, or clip {_GRADIENTS}."
         yield Seen(f"{what} {told([split])}", advice, trials, split.dimension.name)
 
 
@@ -137,8 +139,9 @@ RULES = (
     ),
     Rule(
         "diverged",
-        "10 % or more of the trials diverged; with the threshold of the hyperparameter that parts them best.",
-        "Search on the other side of the threshold, or clip gradients.",
+        "10 % or more of the trials diverged; with the threshold or the option of a hyperparameter that parts "
+        "them best.",
+        "Search on the other side of the threshold, or other options, or clip gradients.",
         "Pascanu, Mikolov, Bengio: On the difficulty of training recurrent neural networks, 2013; Quinlan: Induction "
         "of decision trees, 1986 (the threshold)",
         diverged,

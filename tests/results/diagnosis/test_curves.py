@@ -106,7 +106,7 @@ def test_most_trials_are_slow():
     (found,) = said("slow", learning(12))
     assert found.sentence == (
         "60 % of 20 trials had learned next to nothing by step 200: less than 10 % of what the best one had improved "
-        "loss by then. That is 100 % of those with lr below 0.0075, and 0 % of the others."
+        "loss by then. They are 100 % of the trials with lr below 0.0075, and 0 % of the others."
     )
     assert found.advice.startswith("Search lr above 0.0075 only;")
     assert (found.hyperparameter, found.trials) == ("lr", tuple(range(12)))
@@ -118,7 +118,7 @@ def test_too_low_and_too_high():
     values = result.history.metrics["loss"]
     values[1, 0, 40:] = 2.28
     (found,) = said("slow", make_result(values[:, 0].T, hparams=result.history.hparams))
-    assert "100 % of those with lr below 0.00042, 100 % of those with lr above 0.02, and 0 %" in found.sentence
+    assert "They are 100 % of the trials with lr below 0.00042, 100 % of those above 0.02, and 0 %" in found.sentence
     assert "lr above 0.00042 and below 0.02 only" in found.advice
 
 

@@ -130,8 +130,8 @@ def of_lr(num_failed, num=40, best=0, **changes):
 def test_many_diverged_above_a_learning_rate():
     (found,) = said("diverged", of_lr(10))
     assert found.sentence == (
-        "10 of 40 (25 %) trials diverged: their loss was no finite number any more. That is 100 % of those with lr "
-        "above 0.76, and 0 % of the others."
+        "10 of 40 (25 %) trials diverged: their loss was no finite number any more. They are 100 % of the trials "
+        "with lr above 0.76, and 0 % of the others."
     )
     assert found.advice.startswith("Search lr below 0.76 only")
     assert (found.hyperparameter, found.trials) == ("lr", tuple(range(30, 40)))
@@ -146,7 +146,7 @@ def test_divergence_that_goes_with_nothing():
     result = of_lr(0)
     result.history.diverged[::3] = 5
     (found,) = said("diverged", make_result(0.1 + np.zeros((40, 1)), **fields(result)))
-    assert "That is" not in found.sentence
+    assert "They are" not in found.sentence
     assert found.hyperparameter is None
     assert found.advice.startswith("Search lower learning rates, or clip gradients")
 
@@ -167,4 +167,31 @@ def test_the_winner_is_not_advised_away():
     curves = np.where(np.arange(40) == 35, 0.01, 0.5)[:, None]
     result.history.diverged[35] = -1
     (found,) = said("diverged", make_result(curves, **fields(result)))
-    assert found.advice.startswith("The best trial is among them, so keep the range, and clip gradients")
+    assert found.advice.startswith("The best trial is among them, so keep such values, and clip gradients")
+
+
+def of_options(failing, **hparams):
+    """Sixty trials with three optimizers, of which some diverge."""
+    hparams = tuple({"opt": ("sgd", "adam", "lion")[n % 3], "wd": (7 * n % 60) / 60, **hparams} for n in range(60))
+    failed = np.array([one["opt"] in failing for one in hparams])
+    curves = np.where(failed, NAN, 0.5 + 0.001 * np.arange(60))[:, None]
+    changes = {"diverged": np.where(failed, 7, -1), "active": np.ones((1, 60), bool)}
+    return make_result(curves, hparams=hparams, space={"opt": jt.Choice(("sgd", "adam", "lion"))}, **changes)
+
+
+def test_an_option_with_which_trials_diverge():
+    (found,) = said("diverged", of_options(["sgd"]))
+    assert found.sentence.endswith("They are 100 % of the trials with opt sgd, and 0 % of the others.")
+    assert found.advice.startswith("Search opt adam or lion only, or clip gradients")
+    assert found.hyperparameter == "opt"
+    (found,) = said("diverged", of_options(["sgd", "lion"]))
+    assert found.sentence.endswith("They are 100 % of the trials with opt sgd or lion, and 0 % of the others.")
+    assert found.advice.startswith("Search opt adam only, or clip gradients")
+
+
+def test_learning_rates_are_advised_where_there_are_some():
+    everything = ["sgd", "adam", "lion"]
+    (found,) = said("diverged", of_options(everything))
+    assert found.advice.startswith("Clip gradients")
+    (found,) = said("diverged", of_options(everything, peak_lr=0.1))
+    assert found.advice.startswith("Search lower learning rates, or clip gradients")

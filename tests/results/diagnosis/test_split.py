@@ -16,8 +16,9 @@ def test_the_threshold_that_parts_best():
     a = np.array(found[0].values)
     split = best_split(found, a < 0.25, np.ones(100, bool))
     assert split.dimension.name == "a"
-    assert np.sort(a)[: (a < 0.25).sum()][-1] < split.cut < np.min(a[a >= 0.25])
-    assert (split.above, split.inside, split.outside) == (False, 1.0, 0.0)
+    cut = float(split.side.removeprefix("below "))
+    assert abs(cut - 0.25) < 0.05
+    assert (split.other_side, split.inside, split.outside) == (f"above {cut}", 1.0, 0.0)
     np.testing.assert_array_equal(split.beyond, a < 0.25)
 
 
@@ -47,10 +48,11 @@ def test_both_ends():
     found = spread(200)
     a = np.array(found[0].values)
     kind = (a < 0.3) | (a > 0.8)
-    low, high = sorted(best_splits(found, kind, np.ones(200, bool), None), key=lambda split: split.cut)
-    assert (low.above, high.above) == (False, True)
+    low, high = sorted(best_splits(found, kind, np.ones(200, bool), None), key=lambda split: split.side, reverse=True)
+    assert low.side.startswith("below ")
+    assert high.side.startswith("above ")
     winner = int(np.argmax(a))
-    assert best_splits(found, kind, np.ones(200, bool), winner)[0].above is False
+    assert best_splits(found, kind, np.ones(200, bool), winner)[0].side.startswith("below ")
 
 
 def test_trials_without_the_hyperparameter():
@@ -58,3 +60,17 @@ def test_trials_without_the_hyperparameter():
     found = [one for one in dimensions(hparams, []) if one.name == "a"]
     split = best_split(found, np.arange(60) > 29, np.ones(60, bool))
     assert split.beyond.sum() == 15
+
+
+def test_options():
+    """One against all others, and all others against one, of those that trials have."""
+    hparams = [{"opt": ("sgd", "adam", "lion")[n % 3]} if n % 4 else {"b": 1} for n in range(80)]
+    found = [one for one in dimensions(hparams, []) if one.name == "opt"]
+    opt = np.array([one.get("opt", "") for one in hparams])
+    split = best_split(found, opt == "adam", np.ones(80, bool))
+    np.testing.assert_array_equal(split.beyond, opt == "adam")
+    assert (split.side, set(split.other_side.split(" or "))) == ("adam", {"sgd", "lion"})
+    split = best_split(found, opt != "adam", np.ones(80, bool))
+    np.testing.assert_array_equal(split.beyond, np.isin(opt, ["sgd", "lion"]))
+    assert split.other_side == "adam"
+    assert best_split(found, RNG.uniform(size=80) < 0.5, np.ones(80, bool)) is None
