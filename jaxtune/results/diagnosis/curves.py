@@ -55,7 +55,8 @@ def _late_gain(facts: Facts, trial: int) -> float:
 
 def _still_falling(facts: Facts) -> Iterator[Seen]:
     gains = {trial: _late_gain(facts, trial) for trial in facts.finalists}
-    falling = [trial for trial, gain in gains.items() if gain >= _FALLING]
+    # A noisy curve may have gained in the last quarter, and lost at the end what it had won at its best.
+    falling = [trial for trial, gain in gains.items() if gain >= _FALLING and not rises(facts, trial)]
     if not falling or falling[0] != facts.winner or 2 * len(falling) < len(gains):
         return
     steps = int(facts.history.total_steps[falling[0]])
@@ -157,7 +158,8 @@ RULES = (
     ),
     Rule(
         "still falling",
-        "The winner and half of the best five made 2 % or more of their improvement in the last quarter of training.",
+        "The winner and half of the best five made 2 % or more of their improvement in the last quarter of training, "
+        "and did not get worse again after their best.",
         "Train longer.",
         f"{_PLAYBOOK}, Determining the number of steps for each training run",
         _still_falling,

@@ -30,6 +30,13 @@ def test_an_accuracy_that_still_rises():
     assert not said("still falling", make_result([accuracy(SLOWER)], metric="accuracy", mode="max"))
 
 
+def test_a_curve_that_rises_does_not_fall():
+    """Its last quarter is better than the one before, but worse than its best was."""
+    curve = [1.0, 0.3, 0.1, 0.1, 0.4, 0.4, 0.25, 0.25]
+    assert said("overfitting", make_result([curve], train=[curve]))
+    assert not said("still falling", make_result([curve], train=[curve]))
+
+
 def test_units_and_signs_do_not_matter():
     scaled = 1000 * np.array([FALLING]) - 5000
     assert said("still falling", make_result(scaled))
