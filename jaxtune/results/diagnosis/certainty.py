@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from jaxtune.results.diagnosis.confirmation import all_failed
 from jaxtune.results.diagnosis.facts import Facts
 from jaxtune.results.diagnosis.finding import Rule, Seen
 from jaxtune.results.diagnosis.words import ids
@@ -19,7 +20,7 @@ _CONFIRM = "result.confirm() trains the best ones again on fresh seeds"
 
 
 def _tie(facts: Facts) -> Iterator[Seen]:
-    if facts.winner is None:
+    if facts.winner is None or all_failed(facts):
         return
     if facts.result.confirmation is not None:
         yield from _confirmed(facts, facts.result.confirmation)

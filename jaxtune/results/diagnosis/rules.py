@@ -4,16 +4,27 @@ from __future__ import annotations
 
 from typing import Any
 
-from jaxtune.results.diagnosis import budget, certainty, curves, fit, irrelevant, narrow, ranges, rungs, undefined
+from jaxtune.results.diagnosis import (
+    budget,
+    certainty,
+    confirmation,
+    curves,
+    fit,
+    irrelevant,
+    narrow,
+    ranges,
+    rungs,
+    undefined,
+)
 from jaxtune.results.diagnosis.facts import Facts
 from jaxtune.results.diagnosis.finding import Diagnosis, Rule
 from jaxtune.results.trial import statuses
 
 _ORDER = (  # what would change the result most comes first, what would only save time last
-    *("undefined", "edge", "diverged", "slow", "narrow", "underfitting", "overfitting", "too long", "still falling"),
-    *("rungs", "tie", "more trials", "plateau", "fewer trials", "irrelevant"),
+    *("undefined", "confirmation", "edge", "diverged", "slow", "narrow", "underfitting", "overfitting", "too long"),
+    *("still falling", "rungs", "tie", "more trials", "plateau", "fewer trials", "irrelevant"),
 )
-_THEMES = undefined, ranges, irrelevant, curves, narrow, fit, rungs, budget, certainty
+_THEMES = undefined, confirmation, ranges, irrelevant, curves, narrow, fit, rungs, budget, certainty
 _ALL = {rule.name: rule for theme in _THEMES for rule in theme.RULES}
 
 RULES: tuple[Rule, ...] = tuple(_ALL[name] for name in _ORDER)

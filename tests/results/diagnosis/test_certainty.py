@@ -115,8 +115,18 @@ def test_one_fresh_seed():
     assert found.trials == (1, 0)
 
 
-@pytest.mark.parametrize("lost", [[True, True], [False, True]])
-def test_candidates_that_failed(lost):
-    found = said("tie", confirmed([[0.3, np.nan], [0.3, np.nan]], lost))
-    assert len(found) == all(lost)
-    assert all("not to be trusted" in one.sentence for one in found)
+def test_all_candidates_failed():
+    """Not a tie, and confirming them again would fail again."""
+    result = confirmed([[np.nan, np.nan], [np.nan, np.nan]], [True, True])
+    (found,) = said("confirmation", result)
+    assert "All 2 trials failed on fresh seeds" in found.sentence
+    assert "search lower learning rates or clip gradients" in found.advice
+    assert "confirm()" not in found.advice
+    assert set(found.trials) == {0, 1}
+    assert not said("tie", result)
+
+
+def test_one_candidate_failed():
+    result = confirmed([[0.3, np.nan], [0.3, np.nan]], [False, True])
+    assert not said("tie", result)
+    assert not said("confirmation", result)

@@ -125,7 +125,7 @@ def test_the_document_has_the_table():
 
 
 def test_rules_are_complete():
-    assert len({rule.name for rule in RULES}) == len(RULES) == 15
+    assert len({rule.name for rule in RULES}) == len(RULES) == 16
     for rule in RULES:
         assert any(char.isdigit() for char in rule.source), rule.name
         assert rule.when.endswith("."), rule.name
