@@ -15,6 +15,7 @@ from jaxtune.results.text import short
 
 _LEVEL = 0.05  # of a two-sided test
 _TINY = 1e-300  # in place of 0 below a fraction bar
+_EQUAL = 1e-6  # of a value: what differs by less differs by rounding to single precision
 _MORE = 4  # times as many seeds halve an interval
 _CONFIRM = "result.confirm() trains the best ones again on fresh seeds"
 
@@ -50,11 +51,28 @@ def _several(facts: Facts, rivals: list[int]) -> Iterator[Seen]:
     if rivals[0] not in near:
         return
     value, second = (float(facts.kept[one].mean()) for one in (facts.winner, rivals[0]))
+    if _is_rounding(facts.kept[facts.winner] - facts.kept[rivals[0]], value):
+        yield _equal(facts, ids(facts.ranked[:1] + rivals[:1]), value, facts.runs)
+        return
     yield Seen(
         f"Trial {facts.winner} ({facts.metric} {short(value, 4)}) can't be distinguished from trial {rivals[0]} "
         f"({short(second, 4)}) by {facts.num_values} {facts.runs}{_nor(near)}: such a difference is within chance.",
         f"Take the simple{'st of them' if near[1:] else 'r of the two'}, or distinguish them: {_CONFIRM}.",
         ids([facts.ranked[0], *near]),
+    )
+
+
+def _is_rounding(differences: np.ndarray, value: float) -> bool:
+    """Whether two trials that have about such a value differ by nothing else; not so where that is unknown (NaN)."""
+    return bool((np.abs(differences) <= _EQUAL * abs(value)).all())
+
+
+def _equal(facts: Facts, trials: tuple[int, ...], value: float, runs: str) -> Seen:
+    """Two trials that are equal on each seed, which no number of seeds tells apart."""
+    return Seen(
+        f"Trials {trials[0]} and {trials[1]} are equal: both have {facts.metric} {short(value, 4)}, on all {runs}.",
+        "Take the simpler of the two: more seeds would hardly tell them apart.",
+        trials,
     )
 
 
@@ -87,6 +105,10 @@ def _confirmed(facts: Facts, confirmation: Any) -> Iterator[Seen]:
     if confirmation.is_separable or not others:
         return
     first, second = leader["trial"], others[0]["trial"]
+    value = facts.result.best.metrics[facts.metric]
+    if _is_rounding(np.array([others[0]["low"], others[0]["high"]]), value):
+        yield _equal(facts, (first, second), value, "fresh seeds")
+        return
     near = [row["trial"] for row in others if not row["low"] > 0 and row["seeds"] == leader["seeds"]] or [second]
     if confirmation.num_seeds < 2:
         what = f"One fresh seed can't show whether trial {first} is better than trial {second}{_nor(near)}."

@@ -57,7 +57,18 @@ def test_all_that_could_be_as_good_are_counted():
     )
     assert found.trials == (0, 1, 2)
     assert ", nor from 1 more:" in found.sentence
-    assert said("tie", replicated(values, values))
+
+
+def test_trials_that_are_equal():
+    """But for rounding: more seeds tell nothing."""
+    values = np.array([0.1, 0.2, 0.15, 0.15])
+    (found,) = said("tie", replicated(values, values + 1e-9))
+    assert found.sentence == "Trials 0 and 1 are equal: both have loss 0.15, on all seeds."
+    assert found.advice == "Take the simpler of the two: more seeds would hardly tell them apart."
+    (found,) = said("tie", confirmed([[0.1, 0.1 + 1e-9], [0.3, 0.3 - 1e-9], [0.2, 0.2]]))
+    assert found.sentence.endswith(" are equal: both have loss 0.2, on all fresh seeds.")
+    assert set(found.trials) == {0, 1}
+    assert "chance" in said("tie", replicated(values, values + np.array([1e-5, 0, 0, 0])))[0].sentence
 
 
 def test_a_fold_counts_once():
