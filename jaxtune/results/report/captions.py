@@ -12,7 +12,7 @@ TITLES = {
     "lineage": "Lineage and schedules",
     "rungs": "Rungs",
 }
-PANELS = {"slices": "slice", "isolation": "isolation", "lineage": "schedule"}
+PANELS = {"slices": "slice", "progress": "spent", "isolation": "isolation", "lineage": "schedule"}
 LEARNT = " Later generations were proposed near what was good, which hides how bad other values are: see the slices."
 ABOUT = {
     "parallel": (

@@ -86,8 +86,7 @@ def _figures(contents: Mapping[str, Any]) -> dict[str, Any]:
         found["importance"] = importance.figure(contents)
     if contents["contour"]:
         found["contour"] = contour.figure(contents, rows)
-    if contents["progress"]["value"]:
-        found["progress"] = progress.figure(contents)
+    found |= progress.panels(contents)
     if contents["tuning"]:
         found["tuning"] = tuning.figure(contents)
     found |= {f"isolation{i}": isolation.panel(contents, rows, i) for i in panels}

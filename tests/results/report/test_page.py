@@ -83,7 +83,7 @@ def hparam(name):
 
 def test_every_view_is_there_and_has_a_table(shown):
     one = shown(HALVING)
-    views = {"parallel", "curves", "importance", "contour", "progress", "tuning", "rungs"}
+    views = {"parallel", "curves", "importance", "contour", "spent0", "spent1", "tuning", "rungs"}
     panels = {f"{name}{i}" for name in ("slice", "isolation") for i in range(6)}
     assert set(one.figures()) == views | panels
     assert {"lineage", "schedule0"} <= set(shown(PBT).figures())
@@ -159,8 +159,13 @@ def test_a_box_on_progress_selects_who_took_the_lead(shown):
     one = shown(HALVING)
     spent = CONTENTS["progress"]["lane_steps"]
     best = CONTENTS["progress"]["value"]
-    one.brush("progress", spent[0] - 50, best[-1], (spent[-2] + spent[-1]) / 2, best[0])
+    one.brush("spent0", spent[0] - 50, best[-1], (spent[-2] + spent[-1]) / 2, best[0])
     assert one.selected == sorted(set(CONTENTS["progress"]["trial"])) != []
+    one.page.keyboard.press("Escape")
+    assert one.selected == []
+    seconds = CONTENTS["progress"]["seconds"]
+    one.brush("spent1", seconds[0] - 0.05, best[-1], (seconds[-2] + seconds[-1]) / 2, best[0])
+    assert one.selected == sorted(set(CONTENTS["progress"]["trial"]))
 
 
 def test_a_box_on_isolation_selects_the_best_of_each_part(shown):
