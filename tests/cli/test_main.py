@@ -223,7 +223,7 @@ def test_a_confirmed_winner_is_shown_by_demo_and_show(main, capsys, tmp_path):
     out, err = capsys.readouterr()
     assert "confirming, seed 1, 3 trials, step 20 of 20" in err
     assert re.search(r"The best of them on fresh seeds\s+rank +trial +seeds +loss +worse by +seen", out)
-    assert re.search(r"Trial \d (can't be told from|is better than) trial \d", out)
+    assert re.search(r"Trial \d (can't be distinguished from|is better than) trial \d", out)
     assert re.search(r"Time: .*, confirm \d+\.\d s, test", out)
     assert main(["show", str(tmp_path)]) == 0
     shown = capsys.readouterr().out
