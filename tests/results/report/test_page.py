@@ -214,6 +214,7 @@ def test_tables_of_pictures_follow_the_selection(shown):
     one = shown(HALVING)
     table = one.page.locator("details[data-table=curves]")
     table.locator("summary").click()
+    table.locator("tbody tr").first.wait_for(timeout=5000)
     assert "Of the first 20 trials" in table.inner_text()
     one.page.fill("#find", "3")
     one.page.keyboard.press("Tab")
