@@ -76,6 +76,7 @@ class Pictures(Views):
         name = metric or self.metric
         self.curves(name)  # raises where the metric is unknown
         known = tables.hparam_names(self.history.hparams)
+        _check_list("plot_space", names)
         unknown = [n for n in names or () if n not in known]
         if unknown:
             raise ValueError(f"There is no hyperparameter {unknown[0]!r}; there are {listing(known)}.")
@@ -267,6 +268,7 @@ class Pictures(Views):
 
     def _dimensions(self, caller: str, names: Sequence[str] | None) -> list[Dimension]:
         """What differs between trials, or those of these names."""
+        _check_list(caller, names)
         known = {one.name: one for one in dimensions_of(self.history, self.space)}
         if not known:
             raise ValueError(f"{caller}() needs a hyperparameter that differs between trials, and there is none.")
@@ -282,3 +284,8 @@ class Pictures(Views):
         if name in (self.metric, f"train_{self.metric}"):
             return self.mode
         return "min" if "loss" in name else None
+
+
+def _check_list(caller: str, names: Any) -> None:
+    if isinstance(names, str):
+        raise TypeError(f"{caller}(): names are a list, got {names!r}: write [{names!r}].")

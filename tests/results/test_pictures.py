@@ -105,6 +105,12 @@ def test_parallel_of_some_names_and_of_own_axes():
         searched().plot_parallel(["wd"])
 
 
+@pytest.mark.parametrize("picture", ["plot_parallel", "plot_isolation", "plot_space"])
+def test_one_name_is_no_list_of_names(picture):
+    with pytest.raises(TypeError, match=rf"^{picture}\(\): names are a list, got 'lr': write \['lr'\]"):
+        getattr(searched(), picture)(names="lr")
+
+
 def test_parallel_shows_what_diverged_at_the_bottom():
     red = collection(drawn(broken().plot_parallel())[0], "diverged (")
     assert {segment[-1, 1] for segment in red.get_segments()} == {0.0}

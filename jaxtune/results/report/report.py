@@ -11,13 +11,14 @@ from pathlib import Path
 from typing import Any
 
 from jaxtune.interface.entry import given_back
+from jaxtune.interface.habits import Answering
 from jaxtune.results.report.page import page
 from jaxtune.storage import files
 
 
 @given_back
 @dataclass(frozen=True, eq=False, repr=False)
-class Report:
+class Report(Answering):
     """A search on one page: headline, advice, table, linked pictures. It opens offline, anywhere.
 
     In a notebook the object itself shows the page.
@@ -44,8 +45,11 @@ class Report:
 
         Raises:
             ImportError: Bokeh is not installed.
+            TypeError: It is no path.
             OSError: The file can't be written, because there is a folder of its name, or none that it could lie in.
         """
+        if not isinstance(path, (str, os.PathLike)):
+            raise TypeError(f"path must be that of a file, such as report.html, got {path!r}.")
         target = Path(path)
         if target.is_dir():
             raise IsADirectoryError(f"{str(path)!r} is a folder: name a file, such as report.html.")

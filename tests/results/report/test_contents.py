@@ -116,6 +116,11 @@ def test_one_of_something_is_said_so():
     )
 
 
+def test_a_path_is_one():
+    with pytest.raises(TypeError, match="path must be that of a file, such as report.html, got 3"):
+        halving(8).report(3)
+
+
 @pytest.mark.parametrize("path", ["there", "nowhere/report.html"])
 def test_pages_are_written_into_files(tmp_path, path):
     (tmp_path / "there").mkdir()
