@@ -27,7 +27,7 @@ _BAND = 1000  # trials; of more, the quantiles are drawn over their lines
 def figure(contents: Mapping[str, Any], rows: Rows) -> Any:
     """The picture."""
     search, curves = contents["search"], contents["curves"]
-    every = [value for curve in (*curves, *contents["training_curves"][:1]) for value in curve["values"]]
+    every = [value for curve in (*curves, *contents["training_curves"]) for value in curve["values"]]
     scale = value_scale(every, search["mode"])
     steps = [step for curve in curves for step in curve["steps"]]
     log = bool(steps) and min(steps) > 0 and max(steps) > 10 * min(steps)
